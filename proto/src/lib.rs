@@ -6,16 +6,18 @@
 
 pub use prost;
 
-/// The protocol between a sensor and the collector, version 1.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
+#[path = "gen/chartwatch.sensor.v1.rs"]
+mod sensor_v1;
+
+/// The protocol between a sensor and the collector.
 pub mod sensor {
-    #[allow(
-        missing_docs,
-        unreachable_pub,
-        clippy::all,
-        clippy::pedantic,
-        clippy::allow_attributes_without_reason,
-        reason = "generated"
-    )]
-    #[path = "../gen/chartwatch.sensor.v1.rs"]
-    pub mod v1;
+    pub use super::sensor_v1 as v1;
 }
