@@ -6,6 +6,12 @@
 
 pub use prost;
 
+/// The protocol between a sensor and the collector.
+pub mod sensor {
+    pub use super::chartwatch_sensor_v1 as v1;
+}
+
+#[doc(hidden)]
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -15,9 +21,4 @@ pub use prost;
     reason = "generated"
 )]
 #[path = "gen/chartwatch.sensor.v1.rs"]
-mod sensor_v1;
-
-/// The protocol between a sensor and the collector.
-pub mod sensor {
-    pub use super::sensor_v1 as v1;
-}
+pub mod chartwatch_sensor_v1;

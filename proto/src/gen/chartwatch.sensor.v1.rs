@@ -267,7 +267,7 @@ pub mod link_client {
             self
         }
         /// Carries everything between one sensor and the collector, until either ends it.
-        pub async fn connect(
+        pub async fn deliver(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::FromSensor>,
         ) -> std::result::Result<
@@ -284,11 +284,11 @@ pub mod link_client {
                 })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
-                "/chartwatch.sensor.v1.Link/Connect",
+                "/chartwatch.sensor.v1.Link/Deliver",
             );
             let mut req = request.into_streaming_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("chartwatch.sensor.v1.Link", "Connect"));
+                .insert(GrpcMethod::new("chartwatch.sensor.v1.Link", "Deliver"));
             self.inner.streaming(req, path, codec).await
         }
     }
@@ -306,17 +306,17 @@ pub mod link_server {
     /// Generated trait containing gRPC methods that should be implemented for use with LinkServer.
     #[async_trait]
     pub trait Link: std::marker::Send + std::marker::Sync + 'static {
-        /// Server streaming response type for the Connect method.
-        type ConnectStream: tonic::codegen::tokio_stream::Stream<
+        /// Server streaming response type for the Deliver method.
+        type DeliverStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::FromCollector, tonic::Status>,
             >
             + std::marker::Send
             + 'static;
         /// Carries everything between one sensor and the collector, until either ends it.
-        async fn connect(
+        async fn deliver(
             &self,
             request: tonic::Request<tonic::Streaming<super::FromSensor>>,
-        ) -> std::result::Result<tonic::Response<Self::ConnectStream>, tonic::Status>;
+        ) -> std::result::Result<tonic::Response<Self::DeliverStream>, tonic::Status>;
     }
     /// The collector's side.
     #[derive(Debug)]
@@ -395,13 +395,13 @@ pub mod link_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
-                "/chartwatch.sensor.v1.Link/Connect" => {
+                "/chartwatch.sensor.v1.Link/Deliver" => {
                     #[allow(non_camel_case_types)]
-                    struct ConnectSvc<T: Link>(pub Arc<T>);
+                    struct DeliverSvc<T: Link>(pub Arc<T>);
                     impl<T: Link> tonic::server::StreamingService<super::FromSensor>
-                    for ConnectSvc<T> {
+                    for DeliverSvc<T> {
                         type Response = super::FromCollector;
-                        type ResponseStream = T::ConnectStream;
+                        type ResponseStream = T::DeliverStream;
                         type Future = BoxFuture<
                             tonic::Response<Self::ResponseStream>,
                             tonic::Status,
@@ -412,7 +412,7 @@ pub mod link_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Link>::connect(&inner, request).await
+                                <T as Link>::deliver(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -423,7 +423,7 @@ pub mod link_server {
                     let max_encoding_message_size = self.max_encoding_message_size;
                     let inner = self.inner.clone();
                     let fut = async move {
-                        let method = ConnectSvc(inner);
+                        let method = DeliverSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
