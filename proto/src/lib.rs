@@ -15,6 +15,7 @@ pub mod sensor {
 #[allow(
     missing_docs,
     unreachable_pub,
+    unused_qualifications,
     clippy::all,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
