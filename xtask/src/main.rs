@@ -1,3 +1,45 @@
 //! The workshop's front door: one enum, one file per command.
+//!
+//! **Invariant:** no room of the product is linked here, and nothing in the product links the workshop; commands build
+//! and run the rooms as child processes, as a person at a shell would.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
 mod codegen;
-fn main() -> anyhow::Result<()> { codegen::run() }
+mod setup;
+mod step;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Everything one does with this repository.
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Generate the committed protocol code and the catalogue of hooks, or check that they are fresh
+    Codegen(codegen::Args),
+    /// Install what this machine lacks to build, test and demonstrate Chartwatch
+    Setup(setup::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Codegen(args) => codegen::run(&args),
+        Command::Setup(args) => setup::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
