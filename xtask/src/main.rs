@@ -9,6 +9,7 @@ mod codegen;
 mod setup;
 mod step;
 mod table;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -28,12 +29,15 @@ enum Command {
     Codegen(codegen::Args),
     /// Install what this machine lacks to build, test and demonstrate Chartwatch
     Setup(setup::Args),
+    /// Run the kernel tests on a Debian kernel in a virtual machine
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Codegen(args) => codegen::run(&args),
         Command::Setup(args) => setup::run(&args),
+        Command::Vm(args) => vm::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,358 @@
+//! `cargo xtask vm`: boots a Debian kernel in an emulated machine, runs a static test binary there and brings the
+//! results back.
+//!
+//! Kernel packages are fetched with apt and kept in the cache directory; the initramfs is built here from the host's
+//! own tools. A machine that does not say how its tests ended counts as failed, and the end of its console is shown.
+//!
+//! **Invariant:** nothing is installed or changed on the host outside the cache and the target directory.
+
+mod apt;
+mod binary;
+mod boot;
+mod cpio;
+mod initramfs;
+mod kernel;
+mod results;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use self::boot::{Ended, Machine};
+use self::initramfs::{Init, TEST_BINARY, Tree};
+use self::results::Results;
+pub(crate) use self::results::TestResult;
+use crate::step::{human, say, target_dir};
+use crate::table::Table;
+
+/// Modules every machine loads: network tests want interfaces that are no loopback.
+const MODULES: &[&str] = &["veth", "dummy"];
+
+/// How many lines of the console a failure shows.
+const CONSOLE_LINES: usize = 40;
+
+/// Runs the kernel tests in a virtual machine.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Kernel to boot: a series (6.1, 6.12, 5.10, 7) or the name of a Debian package
+    #[arg(long, value_name = "SERIES|PACKAGE")]
+    kernel: String,
+    /// Hook backend the sensor is to use
+    #[arg(long, value_parser = ["lsm", "fentry", "tracepoint"])]
+    backend: String,
+    /// Further kernel arguments; they come last and so win
+    #[arg(
+        long,
+        value_name = "KERNEL_ARGS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    append: String,
+    /// Memory of the machine
+    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    memory: u32,
+    /// Seconds after which the machine is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    limit: u64,
+    /// Run this static binary instead of the kernel tests; it must print what a Rust test harness prints
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Put a further program of this host into the machine
+    #[arg(long = "tool", value_name = "NAME")]
+    tools: Vec<String>,
+    /// Keep the initramfs when done, and say where it is
+    #[arg(long)]
+    keep: bool,
+    /// Write the results as a JSON array too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Arguments of the test binary, for example the name of one test
+    #[arg(last = true, value_name = "TEST ARGS")]
+    harness: Vec<String>,
+}
+
+/// What one machine brought back.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The Debian package that was booted.
+    pub(crate) package: String,
+    /// One entry per test that began, in their order.
+    pub(crate) tests: Vec<TestResult>,
+    /// What is wrong beyond failed tests: no result, a hang, a panic of the kernel. Ends with the console's tail.
+    pub(crate) problem: Option<String>,
+    /// From the start of the emulator to its end.
+    pub(crate) elapsed: Duration,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The machine could not be prepared or started, or a test in it failed.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let outcome = boot_and_test(args)?;
+    table(std::slice::from_ref(&outcome)).report(args.json.as_deref())?;
+    outcome.check()
+}
+
+/// Runs all kernel tests on a kernel with a backend.
+///
+/// # Errors
+/// The machine could not be prepared or started. Failed tests are in the outcome.
+pub(crate) fn run_kernel_tests(kernel: &str, backend: &str) -> Result<Outcome> {
+    boot_and_test(&Args {
+        kernel: kernel.to_owned(),
+        backend: backend.to_owned(),
+        append: String::new(),
+        memory: 1024,
+        limit: 900,
+        binary: None,
+        tools: Vec::new(),
+        keep: false,
+        json: None,
+        harness: Vec::new(),
+    })
+}
+
+/// All tests of some machines as one table: test, kernel, backend, result, seconds, detail.
+pub(crate) fn table(outcomes: &[Outcome]) -> Table {
+    let mut table = Table::new(&["test", "kernel", "backend", "result", "seconds", "detail"]);
+    for test in outcomes.iter().flat_map(|outcome| &outcome.tests) {
+        let seconds = (test.seconds * 10.0).round() / 10.0;
+        let first = test
+            .detail
+            .lines()
+            .next()
+            .map_or(Value::Null, |line| json!(line));
+        table.push([
+            json!(test.test),
+            json!(test.kernel),
+            json!(test.backend),
+            json!(test.result),
+            json!(seconds),
+            first,
+        ]);
+    }
+    table
+}
+
+impl Outcome {
+    /// Fails when a test failed, when none ran, or when the machine did not end as it should.
+    ///
+    /// # Errors
+    /// Says which tests failed and why.
+    pub(crate) fn check(&self) -> Result<()> {
+        let failed: Vec<&TestResult> = self
+            .tests
+            .iter()
+            .filter(|test| test.result == "failed")
+            .collect();
+        for test in &failed {
+            say(format!(
+                "---- {} ({}, {}) ----\n{}\n",
+                test.test, test.kernel, test.backend, test.detail
+            ));
+        }
+        if let Some(problem) = &self.problem {
+            bail!("{}: {problem}", self.package);
+        }
+        if !failed.is_empty() {
+            bail!(
+                "{} of {} tests failed on {}",
+                failed.len(),
+                self.tests.len(),
+                self.package
+            );
+        }
+        if self.tests.iter().all(|test| test.result != "ok") {
+            bail!("no test ran on {}", self.package);
+        }
+        Ok(())
+    }
+}
+
+fn boot_and_test(args: &Args) -> Result<Outcome> {
+    let cache = kernel::cache_directory()?;
+    let name = format!("vm {} {}", args.kernel, args.backend);
+    let mut note = |text: &str| say(format!("{name}: {text}"));
+    let kernel = kernel::find(&args.kernel, &cache, &mut note)?;
+    let busybox = kernel::busybox(&cache, &mut note)?;
+    let binary = args.binary.clone().map_or_else(binary::build, Ok)?;
+    let logs = target_dir().join("xtask/logs");
+    fs::create_dir_all(&logs).with_context(|| format!("failed to create {}", logs.display()))?;
+    let stem = format!("vm-{}-{}", args.kernel, args.backend);
+    let initramfs = tempfile::Builder::new()
+        .prefix(&stem)
+        .suffix(".cpio")
+        .tempfile_in(&logs)?;
+    pack(args, &kernel, &busybox, &binary)?.write(initramfs.path())?;
+    let machine = Machine {
+        image: kernel.image.clone(),
+        initramfs: initramfs.path().to_owned(),
+        append: command_line(&args.backend, &args.append),
+        memory_mb: args.memory,
+        console: logs.join(format!("{stem}.console")),
+        limit: Duration::from_secs(args.limit),
+    };
+    say(format!("{name}: booting {}", kernel.package));
+    let outcome = watch(
+        args,
+        &machine,
+        kernel.package,
+        &name,
+        &logs.join(format!("{stem}.results")),
+    );
+    if args.keep {
+        let kept = initramfs.keep().context("failed to keep the initramfs")?.1;
+        say(format!("{name}: the initramfs is {}", kept.display()));
+    }
+    outcome
+}
+
+/// Everything the machine boots with.
+fn pack(args: &Args, kernel: &kernel::Kernel, busybox: &Path, binary: &Path) -> Result<Tree> {
+    let mut tree = Tree::with_tools(busybox, &args.tools)?;
+    let modules = kernel.modules(MODULES)?;
+    let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
+    for (name, content) in modules {
+        tree.file(&format!("/usr/lib/modules/{name}.ko"), content);
+    }
+    let content =
+        fs::read(binary).with_context(|| format!("failed to read {}", binary.display()))?;
+    tree.file(TEST_BINARY, content);
+    let environment = [
+        ("CHARTWATCH_BACKEND", args.backend.as_str()),
+        ("RUST_BACKTRACE", "1"),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()));
+    // One test at a time: they share the kernel, and the time of each is measured between two lines.
+    let mut arguments: Vec<String> = ["--test-threads=1", "--color=never"]
+        .map(str::to_owned)
+        .to_vec();
+    arguments.extend(args.harness.iter().cloned());
+    let init = Init {
+        modules: &names,
+        environment: &environment,
+        arguments: &arguments,
+    };
+    tree.file("/init", init.script().into_bytes());
+    Ok(tree)
+}
+
+/// The kernel's arguments. For fentry `bpf` is left out of the LSM list, as on the hosts where fentry is the choice.
+fn command_line(backend: &str, append: &str) -> String {
+    let lsm = if backend == "fentry" {
+        "lockdown,yama"
+    } else {
+        "lockdown,yama,bpf"
+    };
+    format!("console=ttyS0 panic=-1 oops=panic quiet lsm={lsm} lockdown=integrity {append}")
+        .trim_end()
+        .to_owned()
+}
+
+fn watch(
+    args: &Args,
+    machine: &Machine,
+    package: String,
+    name: &str,
+    log: &Path,
+) -> Result<Outcome> {
+    let begin = Instant::now();
+    let mut results = Results::new(&args.kernel, &args.backend, begin);
+    let (mut was_ready, mut told) = (false, 0);
+    let ended = boot::run(machine, &mut results, &mut |now| {
+        if now.is_ready() && !was_ready {
+            was_ready = true;
+            say(format!("{name}: up after {}", human(begin.elapsed())));
+        }
+        for test in &now.tests()[told..] {
+            say(format!(
+                "{name}: {} {} ({:.1} s)",
+                test.test, test.result, test.seconds
+            ));
+        }
+        told = now.tests().len();
+    })?;
+    fs::write(log, results.text()).with_context(|| format!("failed to write {}", log.display()))?;
+    let problem = problem(&results, &ended, machine)?;
+    let reason = problem
+        .as_deref()
+        .and_then(|text| text.split("; ").next())
+        .unwrap_or_default();
+    let (tests, _) = results.finish(reason, Instant::now());
+    Ok(Outcome {
+        package,
+        tests,
+        problem,
+        elapsed: begin.elapsed(),
+    })
+}
+
+/// What is wrong with a run as a whole, if anything.
+fn problem(results: &Results, ended: &Ended, machine: &Machine) -> Result<Option<String>> {
+    let running = results
+        .running()
+        .map_or_else(String::new, |test| format!(" in test {test}"));
+    let what = match (results.exit(), ended) {
+        (Some(0), _) => return Ok(None),
+        // 101 is what a Rust test harness exits with when tests failed; the tests then tell more.
+        (Some(101), _) if results.tests().iter().any(|test| test.result == "failed") => {
+            return Ok(None);
+        }
+        (Some(code), _) => format!("the test binary exited with {code}"),
+        (None, Ended::TimeUp) => format!("no end after {}{running}", human(machine.limit)),
+        (None, Ended::Itself) => format!("the machine ended without a result{running}"),
+    };
+    let console = boot::tail(&machine.console, CONSOLE_LINES)?;
+    Ok(Some(format!(
+        "{what}; the end of {}:\n{console}",
+        machine.console.display()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(results: &[&'static str]) -> Outcome {
+        let test = |result| TestResult {
+            test: "t".to_owned(),
+            kernel: "6.1".to_owned(),
+            backend: "lsm".to_owned(),
+            result,
+            seconds: 1.25,
+            detail: String::new(),
+        };
+        Outcome {
+            package: "linux-image".to_owned(),
+            tests: results.iter().copied().map(test).collect(),
+            problem: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn only_a_run_with_passed_tests_is_good() {
+        assert!(outcome(&["ok", "skipped"]).check().is_ok());
+        assert!(outcome(&["ok", "failed"]).check().is_err());
+        assert!(outcome(&["skipped"]).check().is_err());
+        assert!(outcome(&[]).check().is_err());
+        let hung = Outcome {
+            problem: Some("no end".to_owned()),
+            ..outcome(&["ok"])
+        };
+        assert!(hung.check().is_err());
+    }
+
+    #[test]
+    fn what_is_appended_comes_last() {
+        assert!(
+            command_line("lsm", "lsm=yama")
+                .ends_with("lsm=lockdown,yama,bpf lockdown=integrity lsm=yama")
+        );
+        assert!(!command_line("fentry", "").contains("bpf"));
+    }
+}

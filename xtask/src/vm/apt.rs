@@ -1,0 +1,151 @@
+//! Asks apt for packages: the host's own sources, or for kernels the host's release does not carry, a private list.
+//!
+//! **Invariant:** nothing is installed and nothing under `/etc/apt` or `/var/lib/apt` is changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Debian's archive and the key it is signed with.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Series that Debian 12 does not have, and the lines that do: (series, archive, suite).
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    (
+        "5.10",
+        "http://deb.debian.org/debian-security",
+        "bullseye-security",
+    ),
+    ("7", "http://deb.debian.org/debian", "trixie-backports"),
+];
+
+/// Where packages come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// What the host's apt knows.
+    Host,
+    /// A source list of our own, with its own state in the directory.
+    Private {
+        /// Holds `sources.list`, `lists` and `cache`.
+        directory: PathBuf,
+    },
+}
+
+impl Source {
+    /// The source for a kernel's name.
+    ///
+    /// # Errors
+    /// The private source could not be set up.
+    pub(crate) fn of(name: &str, cache: &Path) -> Result<Self> {
+        let package = |series: &str| name.starts_with(&format!("linux-image-{series}."));
+        let Some((series, archive, suite)) = ELSEWHERE.iter().find(|(series, ..)| {
+            name == *series || name.starts_with(&format!("{series}.")) || package(series)
+        }) else {
+            return Ok(Self::Host);
+        };
+        let directory = cache.join("apt").join(series);
+        for part in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(directory.join(part))
+                .with_context(|| format!("failed to create {}", directory.display()))?;
+        }
+        let line = format!("deb [arch=amd64 signed-by={KEYRING}] {archive} {suite} main\n");
+        fs::write(directory.join("sources.list"), line)
+            .context("failed to write a private source list")?;
+        let source = Self::Private { directory };
+        source.update()?;
+        Ok(source)
+    }
+
+    /// Names of packages that begin like kernels of a series.
+    ///
+    /// # Errors
+    /// apt-cache could not be run or failed.
+    pub(crate) fn search(&self, series: &str) -> Result<Vec<String>> {
+        let pattern = format!(
+            "^linux-image-{}[.+-].*-cloud-amd64-unsigned$",
+            series.replace('.', "\\.")
+        );
+        let mut command = self.command("apt-cache");
+        let output = command
+            .args(["search", "--names-only", &pattern])
+            .output()
+            .context("failed to run apt-cache")?;
+        if !output.status.success() {
+            bail!(
+                "apt-cache search failed: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Fetches a package into `directory`; gives the file.
+    ///
+    /// # Errors
+    /// apt-get could not be run or failed, for example without a network.
+    pub(crate) fn download(&self, package: &str, directory: &Path) -> Result<PathBuf> {
+        let mut command = self.command("apt-get");
+        // The directory is ours alone, so the sandbox user could not write there.
+        let output = command
+            .args(["-q", "-o", "APT::Sandbox::User=root", "download", package])
+            .current_dir(directory)
+            .output()
+            .context("failed to run apt-get")?;
+        if !output.status.success() {
+            bail!(
+                "apt-get download {package} failed: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        fs::read_dir(directory)?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .with_context(|| format!("apt-get download {package} gave no package"))
+    }
+
+    /// Reads the private list's index; without a network an index from before is used.
+    fn update(&self) -> Result<()> {
+        let output = self
+            .command("apt-get")
+            .args(["-q", "update"])
+            .output()
+            .context("failed to run apt-get")?;
+        let Self::Private { directory } = self else {
+            return Ok(());
+        };
+        let has_index = fs::read_dir(directory.join("lists"))?.any(|entry| {
+            entry.is_ok_and(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+        });
+        if !output.status.success() && !has_index {
+            bail!(
+                "apt-get update failed: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(())
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        if let Self::Private { directory } = self {
+            let list = directory.join("sources.list");
+            for (key, value) in [
+                ("Dir::Etc::sourcelist", list.as_path()),
+                ("Dir::Etc::sourceparts", Path::new("/dev/null")),
+                ("Dir::State::lists", &directory.join("lists")),
+                ("Dir::Cache", &directory.join("cache")),
+            ] {
+                command.arg("-o").arg(format!("{key}={}", value.display()));
+            }
+            command.args(["-o", "APT::Sandbox::User=root"]);
+        }
+        command
+    }
+}

@@ -1,0 +1,83 @@
+//! Builds the kernel tests as one static binary, beside the ordinary build.
+//!
+//! The target triple is given although it is the host's: only then do build scripts and macros stay dynamic. The
+//! target directory is its own, so that the flags of this build do not throw away the ordinary one.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::step::{Step, cargo, target_dir};
+
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+const PACKAGE: &str = "sensor-user";
+const TARGET: &str = "kernel";
+
+/// Builds the test target `kernel` of the sensor; gives the binary.
+///
+/// # Errors
+/// The build failed, or cargo named no binary.
+pub(crate) fn build() -> Result<PathBuf> {
+    let log = target_dir().join("xtask/logs/vm-build.json");
+    let mut command = cargo();
+    command
+        .args([
+            "test",
+            "--no-run",
+            "--package",
+            PACKAGE,
+            "--test",
+            TARGET,
+            "--target",
+            TRIPLE,
+        ])
+        .arg("--message-format=json-render-diagnostics")
+        .arg("--target-dir")
+        .arg(target_dir().join("vm"))
+        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        // Emulated instructions are dear, and what is not packed need not be read at boot.
+        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
+        .env("CARGO_PROFILE_TEST_STRIP", "debuginfo");
+    Step::new("building the kernel tests", command)
+        .log(&log)
+        .run()?;
+    let messages = std::fs::read_to_string(&log)
+        .with_context(|| format!("failed to read {}", log.display()))?;
+    executable(&messages)
+        .with_context(|| format!("cargo named no test binary `{TARGET}` in {}", log.display()))
+}
+
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| {
+            let fits = message["reason"] == "compiler-artifact"
+                && message["target"]["name"] == TARGET
+                && message["profile"]["test"] == true;
+            fits.then(|| message["executable"].as_str().map(PathBuf::from))
+                .flatten()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_is_found_among_the_messages() {
+        let messages = r#"   Compiling sensor-user v0.1.0
+{"reason":"compiler-artifact","target":{"name":"sensor_user"},"profile":{"test":false},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"kernel"},"profile":{"test":true},"executable":"/t/kernel-1"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/kernel-1")));
+        assert_eq!(
+            executable(r#"{"reason":"build-finished","success":true}"#),
+            None
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Starts QEMU, follows its two serial lines, and ends it at the latest when its time is up.
+//!
+//! The first line is the kernel's console and goes to a file; the second carries the results and comes through the
+//! emulator's standard output. Emulation is plain TCG: it works where nothing may use KVM.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::results::Results;
+
+const EMULATOR: &str = "qemu-system-x86_64";
+
+/// How often the one who watches is told that time passes.
+const TICK: Duration = Duration::from_secs(1);
+
+/// One machine, about to be started.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// The kernel's image.
+    pub(crate) image: PathBuf,
+    /// The archive it boots with.
+    pub(crate) initramfs: PathBuf,
+    /// The kernel's command line.
+    pub(crate) append: String,
+    /// Memory in MB.
+    pub(crate) memory_mb: u32,
+    /// Where the console goes.
+    pub(crate) console: PathBuf,
+    /// When the machine is ended at the latest.
+    pub(crate) limit: Duration,
+}
+
+/// How a machine ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// By itself: it was switched off, or panicked.
+    Itself,
+    /// By us, since its time was up.
+    TimeUp,
+}
+
+/// Runs the machine to its end. `watch` is called on every change and once a second.
+///
+/// # Errors
+/// The emulator is not there, could not be started, or says itself that it failed.
+pub(crate) fn run(
+    machine: &Machine,
+    results: &mut Results,
+    watch: &mut dyn FnMut(&Results),
+) -> Result<Ended> {
+    let complaints = machine.console.with_extension("qemu");
+    let mut emulator = start(machine, &complaints)?;
+    let output = emulator
+        .stdout
+        .take()
+        .context("the emulator has no standard output")?;
+    let (sender, receiver) = channel();
+    let reader = std::thread::spawn(move || forward(output, &sender));
+    let ended = follow(&receiver, results, machine.limit, watch);
+    if ended == Ended::TimeUp {
+        emulator.kill().context("failed to end the emulator")?;
+    }
+    let status = emulator.wait().context("failed to wait for the emulator")?;
+    reader
+        .join()
+        .map_err(|_| anyhow::anyhow!("the reader of the emulator's output panicked"))?;
+    if ended == Ended::Itself && !status.success() {
+        bail!(
+            "{EMULATOR} failed with {status}: {}",
+            tail(&complaints, 10)?
+        );
+    }
+    Ok(ended)
+}
+
+/// The last lines of a file.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn tail(path: &Path, lines: usize) -> Result<String> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+    let text = String::from_utf8_lossy(&bytes).replace('\r', "");
+    let all: Vec<&str> = text.lines().collect();
+    Ok(all[all.len().saturating_sub(lines)..].join("\n"))
+}
+
+fn start(machine: &Machine, complaints: &Path) -> Result<Child> {
+    let complaints = File::create(complaints).context("failed to create the emulator's log")?;
+    let console = format!("file:{}", machine.console.display());
+    Command::new(EMULATOR)
+        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
+        .arg("-m")
+        .arg(format!("{}M", machine.memory_mb))
+        .args([
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+            "-no-reboot",
+            "-nodefaults",
+            "-net",
+            "none",
+        ])
+        .args(["-serial", &console, "-serial", "stdio"])
+        .arg("-kernel")
+        .arg(&machine.image)
+        .arg("-initrd")
+        .arg(&machine.initramfs)
+        .args(["-append", &machine.append])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(complaints)
+        .spawn()
+        .with_context(|| format!("failed to start {EMULATOR} (Debian package qemu-system-x86)"))
+}
+
+fn forward(mut output: ChildStdout, sender: &Sender<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = output.read(&mut buffer) {
+        if sender.send(buffer[..length].to_vec()).is_err() {
+            return;
+        }
+    }
+}
+
+fn follow(
+    receiver: &Receiver<Vec<u8>>,
+    results: &mut Results,
+    limit: Duration,
+    watch: &mut dyn FnMut(&Results),
+) -> Ended {
+    let deadline = Instant::now() + limit;
+    loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(bytes) => results.push(&bytes, Instant::now()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ended::Itself,
+        }
+        watch(results);
+        if Instant::now() >= deadline {
+            return Ended::TimeUp;
+        }
+    }
+}
