@@ -6,9 +6,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod codegen;
+mod hooks;
 mod setup;
 mod step;
 mod table;
+mod tidy;
 mod vm;
 
 use std::process::ExitCode;
@@ -29,6 +31,8 @@ enum Command {
     Codegen(codegen::Args),
     /// Install what this machine lacks to build, test and demonstrate Chartwatch
     Setup(setup::Args),
+    /// Check the house rules that no compiler checks
+    Tidy(tidy::Args),
     /// Run the kernel tests on a Debian kernel in a virtual machine
     Vm(vm::Args),
 }
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Codegen(args) => codegen::run(&args),
         Command::Setup(args) => setup::run(&args),
+        Command::Tidy(args) => tidy::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     match result {
