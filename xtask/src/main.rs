@@ -7,6 +7,7 @@
 
 mod codegen;
 mod hooks;
+mod records;
 mod setup;
 mod step;
 mod table;
@@ -33,6 +34,8 @@ enum Command {
     Setup(setup::Args),
     /// Check the house rules that no compiler checks
     Tidy(tidy::Args),
+    /// Fill a directory with synthetic patient records in real formats
+    Records(records::Args),
     /// Run the kernel tests on a Debian kernel in a virtual machine
     Vm(vm::Args),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Codegen(args) => codegen::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Tidy(args) => tidy::run(&args),
+        Command::Records(args) => records::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     match result {
