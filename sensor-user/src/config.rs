@@ -1,0 +1,176 @@
+//! The sensor's configuration: read once, checked once, and from then on types that hold only good values.
+//!
+//! The file is TOML; `pkg/sensor.toml` is the commented sample. A key that is not known, a value out of its bounds or a
+//! path that is not there is refused with the file, the key, the reason and what to do about it.
+//!
+//! **Invariant:** no later code meets a bad value, and nobody else reads the file.
+
+mod raw;
+mod stores;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use stores::Store;
+
+/// Where the configuration lies unless the command line says otherwise.
+pub const DEFAULT_FILE: &str = "/etc/chartwatch/sensor.toml";
+/// Most stores one sensor watches: the kernel programs keep one bit per store.
+pub const STORES_MAX: usize = 32;
+
+/// The configuration, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `sensor_id`: the sensor's own name, unique in the hospital. 1 to 253 of `A-Z a-z 0-9 . _ -`. Default: the host
+    /// name. Set by the administrator when two hosts have one name.
+    pub sensor_id: String,
+    /// `[collector]`: where events go.
+    pub collector: Collector,
+    /// `[privacy]`: the form in which names leave the host.
+    pub privacy: Privacy,
+    /// `[queue]`: what is held while the collector is away.
+    pub queue: Queue,
+    /// `backend` and `[kernel]`: how the kernel programs are set up.
+    pub kernel: Kernel,
+    /// `[[store]]`: what is watched, in the order of the file, 1 to [`STORES_MAX`].
+    pub stores: Vec<Store>,
+}
+
+/// Where events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// `address`: `http://HOST:PORT` of the collector. Default `http://127.0.0.1:7443`. Set by the administrator.
+    pub address: String,
+}
+
+/// The form in which names of records leave the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Privacy {
+    /// `names = "token"`, the default: as tokens under the hospital's key, which only its holder can turn back.
+    Token {
+        /// `key_file`: the key, made by `chartwatch-sensor keygen`. Default `/etc/chartwatch/token.key`.
+        key_file: PathBuf,
+    },
+    /// `names = "plain"`: as they are. For stores whose names identify nobody; the privacy officer decides.
+    Plain,
+}
+
+/// What is held while the collector is away. Beyond either bound new events are lost, counted and reported as a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// `events_max`: most events held, 1,000 to 100,000,000. Default 200,000.
+    pub events_max: u64,
+    /// `bytes_max`: most bytes of encoded events held, 1 MiB to 4 GiB. Default 16 MiB. It is memory.
+    pub bytes_max: u64,
+    /// `drain_s`: seconds that a stop waits for the collector to take what is held, 0 to 60. Default 5.
+    pub drain: Duration,
+}
+
+/// How the kernel programs are set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernel {
+    /// `backend` (top level): which hooks to use. Default `auto`. Set to one by whoever tests that one.
+    pub backend: Backend,
+    /// `tick_ms`: how often sums are collected, 50 to 5,000. Default 200. Shorter costs CPU, longer delays alerts.
+    pub tick: Duration,
+    /// `bulk_ring_bytes`: ring for names and other traffic that may be lost (and is then counted); a power of two,
+    /// 64 KiB to 64 MiB. Default 4 MiB. It is kernel memory.
+    pub bulk_ring_bytes: u32,
+    /// `critical_ring_bytes`: ring for processes, which must not be pushed out by traffic; as above. Default 1 MiB.
+    pub critical_ring_bytes: u32,
+}
+
+/// Which hooks to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The best that works on this kernel.
+    Auto,
+    /// BPF LSM programs, or nothing.
+    Lsm,
+    /// fentry programs on the `security_*` functions, or nothing.
+    Fentry,
+    /// Raw BTF tracepoints, or nothing.
+    Tracepoint,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(
+        "{file}: cannot be read: {reason}. Name another file with --config, or install the sample pkg/sensor.toml"
+    )]
+    Read {
+        /// The file.
+        file: String,
+        /// The system's reason.
+        reason: String,
+    },
+    /// The file is no TOML, or has a key or type that does not belong there.
+    #[error("{file}:{line}: {reason}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong, and with which key.
+        reason: String,
+    },
+    /// A value is out of its bounds, or a path is not what it must be.
+    #[error("{file}: {key}: {reason}")]
+    Value {
+        /// The file.
+        file: String,
+        /// The key, for example `store[2].path`.
+        key: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let shown = file.display().to_string();
+        let text = std::fs::read_to_string(file).map_err(|e| ConfigError::Read {
+            file: shown.clone(),
+            reason: e.to_string(),
+        })?;
+        Self::parse(&shown, &text, &host_name())
+    }
+
+    /// Checks a text. `file` is named in errors, `host` is the default of `sensor_id`.
+    pub fn parse(file: &str, text: &str, host: &str) -> Result<Self, ConfigError> {
+        let raw: raw::File = toml::from_str(text).map_err(|e| syntax(file, text, &e))?;
+        raw.check(host).map_err(|(key, reason)| ConfigError::Value {
+            file: file.to_owned(),
+            key,
+            reason,
+        })
+    }
+}
+
+/// The host's name, as `uname -n` gives it.
+#[must_use]
+pub fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn syntax(file: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..before].split(|b| *b == b'\n').count();
+    ConfigError::Syntax {
+        file: file.to_owned(),
+        line,
+        reason: error.message().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! The configuration file as it is written, and the way from there to [`Config`].
+//!
+//! **Invariant:** every bound of every key is checked here and nowhere else; a key is optional exactly if it has a
+//! default here.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Backend, Collector, Config, Kernel, Privacy, Queue, stores};
+
+/// Key and reason of a refusal.
+pub(super) type Refusal = (String, String);
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    sensor_id: Option<String>,
+    #[serde(default = "auto")]
+    backend: Backend,
+    #[serde(default)]
+    collector: CollectorTable,
+    #[serde(default)]
+    privacy: PrivacyTable,
+    #[serde(default)]
+    queue: QueueTable,
+    #[serde(default)]
+    kernel: KernelTable,
+    #[serde(default)]
+    store: Vec<stores::Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CollectorTable {
+    address: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PrivacyTable {
+    names: Names,
+    key_file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Names {
+    Token,
+    Plain,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct QueueTable {
+    events_max: u64,
+    bytes_max: u64,
+    drain_s: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct KernelTable {
+    tick_ms: u64,
+    bulk_ring_bytes: u64,
+    critical_ring_bytes: u64,
+}
+
+fn auto() -> Backend {
+    Backend::Auto
+}
+
+impl Default for CollectorTable {
+    fn default() -> Self {
+        Self {
+            address: "http://127.0.0.1:7443".to_owned(),
+        }
+    }
+}
+
+impl Default for PrivacyTable {
+    fn default() -> Self {
+        Self {
+            names: Names::Token,
+            key_file: PathBuf::from("/etc/chartwatch/token.key"),
+        }
+    }
+}
+
+impl Default for QueueTable {
+    fn default() -> Self {
+        Self {
+            events_max: 200_000,
+            bytes_max: 16 * MIB,
+            drain_s: 5,
+        }
+    }
+}
+
+impl Default for KernelTable {
+    fn default() -> Self {
+        Self {
+            tick_ms: 200,
+            bulk_ring_bytes: 4 * MIB,
+            critical_ring_bytes: MIB,
+        }
+    }
+}
+
+impl File {
+    pub(super) fn check(self, host: &str) -> Result<Config, Refusal> {
+        Ok(Config {
+            sensor_id: sensor_id(self.sensor_id, host)?,
+            collector: self.collector.check()?,
+            privacy: self.privacy.check()?,
+            queue: self.queue.check()?,
+            kernel: self.kernel.check(self.backend)?,
+            stores: stores::check(self.store)?,
+        })
+    }
+}
+
+fn sensor_id(given: Option<String>, host: &str) -> Result<String, Refusal> {
+    let id = given.unwrap_or_else(|| host.to_owned());
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if id.is_empty() || id.len() > 253 || !id.bytes().all(fits) {
+        return refuse(
+            "sensor_id",
+            format!(
+                "{id:?} is not 1 to 253 of the characters A-Z a-z 0-9 . _ -; give the sensor such a name"
+            ),
+        );
+    }
+    Ok(id)
+}
+
+impl CollectorTable {
+    fn check(self) -> Result<Collector, Refusal> {
+        let key = "collector.address";
+        let Ok(uri) = self.address.parse::<tonic::transport::Uri>() else {
+            return refuse(
+                key,
+                format!("{:?} is no address; write http://HOST:PORT", self.address),
+            );
+        };
+        if uri.scheme_str() == Some("https") {
+            return refuse(key, "https is not available in this version; write http://HOST:PORT and keep to a trusted network".to_owned());
+        }
+        if uri.scheme_str() != Some("http")
+            || uri.host().is_none_or(str::is_empty)
+            || uri.port_u16().is_none()
+        {
+            return refuse(
+                key,
+                format!(
+                    "{:?} lacks the scheme, the host or the port; write http://HOST:PORT",
+                    self.address
+                ),
+            );
+        }
+        if uri.path_and_query().is_some_and(|p| p.as_str() != "/") {
+            return refuse(
+                key,
+                format!(
+                    "{:?} has a path; write http://HOST:PORT and nothing after it",
+                    self.address
+                ),
+            );
+        }
+        Ok(Collector {
+            address: self.address,
+        })
+    }
+}
+
+impl PrivacyTable {
+    fn check(self) -> Result<Privacy, Refusal> {
+        match self.names {
+            Names::Plain => Ok(Privacy::Plain),
+            Names::Token if self.key_file.is_absolute() => Ok(Privacy::Token {
+                key_file: self.key_file,
+            }),
+            Names::Token => refuse(
+                "privacy.key_file",
+                format!(
+                    "{:?} is not absolute; write the path from /",
+                    self.key_file.display().to_string()
+                ),
+            ),
+        }
+    }
+}
+
+impl QueueTable {
+    fn check(self) -> Result<Queue, Refusal> {
+        bounded("queue.events_max", self.events_max, 1_000..=100_000_000)?;
+        bounded("queue.bytes_max", self.bytes_max, MIB..=4 * GIB)?;
+        bounded("queue.drain_s", self.drain_s, 0..=60)?;
+        Ok(Queue {
+            events_max: self.events_max,
+            bytes_max: self.bytes_max,
+            drain: Duration::from_secs(self.drain_s),
+        })
+    }
+}
+
+impl KernelTable {
+    fn check(self, backend: Backend) -> Result<Kernel, Refusal> {
+        bounded("kernel.tick_ms", self.tick_ms, 50..=5_000)?;
+        Ok(Kernel {
+            backend,
+            tick: Duration::from_millis(self.tick_ms),
+            bulk_ring_bytes: ring("kernel.bulk_ring_bytes", self.bulk_ring_bytes)?,
+            critical_ring_bytes: ring("kernel.critical_ring_bytes", self.critical_ring_bytes)?,
+        })
+    }
+}
+
+/// The kernel wants rings of a power of two pages.
+fn ring(key: &str, bytes: u64) -> Result<u32, Refusal> {
+    bounded(key, bytes, 64 * KIB..=64 * MIB)?;
+    if !bytes.is_power_of_two() {
+        return refuse(
+            key,
+            format!(
+                "{bytes} is no power of two; write {}",
+                bytes.next_power_of_two()
+            ),
+        );
+    }
+    Ok(u32::try_from(bytes).unwrap_or(u32::MAX))
+}
+
+fn bounded(key: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), Refusal> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    refuse(
+        key,
+        format!(
+            "{value} is out of bounds; write {} to {}",
+            bounds.start(),
+            bounds.end()
+        ),
+    )
+}
+
+pub(super) fn refuse<T>(key: &str, reason: String) -> Result<T, Refusal> {
+    Err((key.to_owned(), reason))
+}

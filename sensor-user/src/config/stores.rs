@@ -1,0 +1,142 @@
+//! The stores of the configuration: each a name and a directory that is there.
+//!
+//! **Invariant:** no two stores share a name or a directory, and none lies inside another, so a record is in one store.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::STORES_MAX;
+use super::raw::{Refusal, refuse};
+
+/// A directory tree whose files are records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// `name`: what alerts call it, 1 to 32 of `a-z 0-9 - _`, beginning with a letter. Set by the administrator.
+    pub name: String,
+    /// `path`: its root, absolute, an existing directory and not `/`. As it is written in the file.
+    pub path: PathBuf,
+    /// The same directory with every symbolic link resolved, as the kernel knows it.
+    pub canonical: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    name: String,
+    path: PathBuf,
+}
+
+pub(super) fn check(entries: Vec<Entry>) -> Result<Vec<Store>, Refusal> {
+    if entries.is_empty() {
+        return refuse(
+            "store",
+            "there is none; add a [[store]] with name and path for each directory of records"
+                .to_owned(),
+        );
+    }
+    if entries.len() > STORES_MAX {
+        return refuse(
+            "store",
+            format!(
+                "there are {}, at most {STORES_MAX} are watched; name a common parent directory instead",
+                entries.len()
+            ),
+        );
+    }
+    let mut stores = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.into_iter().enumerate() {
+        let key = format!("store[{}]", index + 1);
+        let store = entry.check(&key)?;
+        apart(&key, &store, &stores)?;
+        stores.push(store);
+    }
+    Ok(stores)
+}
+
+impl Entry {
+    fn check(self, key: &str) -> Result<Store, Refusal> {
+        name(&format!("{key}.name"), &self.name)?;
+        let canonical = directory(&format!("{key}.path"), &self.path)?;
+        Ok(Store {
+            name: self.name,
+            path: self.path.components().collect(),
+            canonical,
+        })
+    }
+}
+
+fn name(key: &str, name: &str) -> Result<(), Refusal> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+    let begins = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+    if begins && name.len() <= 32 && name.bytes().all(fits) {
+        return Ok(());
+    }
+    refuse(
+        key,
+        format!(
+            "{name:?} is not 1 to 32 of the characters a-z 0-9 - _ beginning with a letter; choose such a name"
+        ),
+    )
+}
+
+/// Refuses what is no directory; answers its canonical path.
+fn directory(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
+    let shown = path.display();
+    if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
+        return refuse(
+            key,
+            format!("{shown} is not absolute, or has `..` in it; write the path from /"),
+        );
+    }
+    let canonical = match path.canonicalize() {
+        Ok(canonical) => canonical,
+        Err(e) => {
+            return refuse(
+                key,
+                format!("{shown}: {e}; create the directory or correct the path"),
+            );
+        }
+    };
+    if !canonical.is_dir() {
+        return refuse(
+            key,
+            format!("{shown} is no directory; name the directory the records are in"),
+        );
+    }
+    if canonical == Path::new("/") {
+        return refuse(
+            key,
+            format!("{shown} is the whole file system; name the directory the records are in"),
+        );
+    }
+    Ok(canonical)
+}
+
+fn apart(key: &str, store: &Store, others: &[Store]) -> Result<(), Refusal> {
+    for (index, other) in others.iter().enumerate() {
+        let number = index + 1;
+        if other.name == store.name {
+            return refuse(
+                &format!("{key}.name"),
+                format!(
+                    "{:?} is also the name of store[{number}]; names must differ",
+                    store.name
+                ),
+            );
+        }
+        if other.canonical.starts_with(&store.canonical)
+            || store.canonical.starts_with(&other.canonical)
+        {
+            return refuse(
+                &format!("{key}.path"),
+                format!(
+                    "{} and {} of store[{number}] are the same or one inside the other; a record is in one store, keep one of them",
+                    store.path.display(),
+                    other.path.display()
+                ),
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Every refusal of the configuration, as a table; and the sample that is installed.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+/// A directory with `a`, `a/inner`, `b`, `link` (to `a`) and a file `plain`.
+fn place() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    std::fs::create_dir_all(root.join("a/inner")).unwrap();
+    std::fs::create_dir(root.join("b")).unwrap();
+    std::fs::write(root.join("plain"), "").unwrap();
+    std::os::unix::fs::symlink(root.join("a"), root.join("link")).unwrap();
+    place
+}
+
+/// Parses with `$R` standing for the directory of [`place`].
+fn parse(place: &tempfile::TempDir, text: &str) -> Result<Config, ConfigError> {
+    let text = text.replace("$R", place.path().to_str().unwrap());
+    Config::parse("sensor.toml", &text, "ward-7.example")
+}
+
+const STORE: &str = "[[store]]\nname = \"pacs\"\npath = \"$R/a\"\n";
+
+#[test]
+fn one_store_is_enough_and_the_rest_has_defaults() {
+    let place = place();
+    let config = parse(&place, STORE).unwrap();
+    assert_eq!(config.sensor_id, "ward-7.example");
+    assert_eq!(config.collector.address, "http://127.0.0.1:7443");
+    assert_eq!(
+        config.privacy,
+        Privacy::Token {
+            key_file: "/etc/chartwatch/token.key".into()
+        }
+    );
+    assert_eq!(config.kernel.backend, Backend::Auto);
+    assert_eq!(config.kernel.tick, Duration::from_millis(200));
+    assert_eq!(
+        config.queue,
+        Queue {
+            events_max: 200_000,
+            bytes_max: 16 << 20,
+            drain: Duration::from_secs(5)
+        }
+    );
+    assert_eq!(config.stores[0].path, place.path().join("a"));
+}
+
+#[test]
+fn every_key_is_taken() {
+    let place = place();
+    let config = parse(
+        &place,
+        "sensor_id = \"w\"\nbackend = \"fentry\"\n[collector]\naddress = \"http://c.example:1\"\n[privacy]\nnames = \"plain\"\n\
+         [queue]\nevents_max = 1000\nbytes_max = 1048576\ndrain_s = 0\n\
+         [kernel]\ntick_ms = 50\nbulk_ring_bytes = 65536\ncritical_ring_bytes = 131072\n\
+         [[store]]\nname = \"one\"\npath = \"$R/link/\"\n[[store]]\nname = \"two\"\npath = \"$R/b\"\n",
+    )
+    .unwrap();
+    assert_eq!(config.sensor_id, "w");
+    assert_eq!(config.privacy, Privacy::Plain);
+    assert_eq!(config.kernel.backend, Backend::Fentry);
+    assert_eq!(
+        (
+            config.kernel.bulk_ring_bytes,
+            config.kernel.critical_ring_bytes
+        ),
+        (65_536, 131_072)
+    );
+    assert_eq!(
+        config.stores[0].canonical,
+        place.path().canonicalize().unwrap().join("a")
+    );
+    assert_eq!(config.stores.len(), 2);
+}
+
+#[test]
+fn refusals_name_key_or_line_and_reason() {
+    let place = place();
+    let many = "[[store]]\nname = \"x\"\npath = \"/x\"\n".repeat(33);
+    // What stands before the good store; then the words the error must have.
+    let before: &[(&str, &[&str])] = &[
+        ("sensr_id = \"x\"\n", &["sensor.toml:1: ", "sensr_id"]),
+        ("\nsensor_id = 7\n", &["sensor.toml:2: ", "string"]),
+        ("sensor_id = \n", &["sensor.toml:1: "]),
+        (
+            "sensor_id = \"a b\"\n",
+            &["sensor.toml: sensor_id: ", "\"a b\""],
+        ),
+        (
+            "backend = \"kprobe\"\n",
+            &["sensor.toml:1: ", "kprobe", "tracepoint"],
+        ),
+        (
+            "[collector]\naddress = \"127.0.0.1:7443\"\n",
+            &["collector.address", "http://HOST:PORT"],
+        ),
+        (
+            "[collector]\naddress = \"https://c:7443\"\n",
+            &["collector.address", "https is not available"],
+        ),
+        (
+            "[collector]\naddress = \"http://c\"\n",
+            &["collector.address", "port"],
+        ),
+        (
+            "[collector]\naddress = \"http://c:1/x\"\n",
+            &["collector.address", "path"],
+        ),
+        (
+            "[collector]\nadress = \"http://c:1\"\n",
+            &["sensor.toml:2: ", "adress"],
+        ),
+        (
+            "[privacy]\nnames = \"hash\"\n",
+            &["sensor.toml:2: ", "hash", "token"],
+        ),
+        (
+            "[privacy]\nkey_file = \"token.key\"\n",
+            &["privacy.key_file", "not absolute"],
+        ),
+        (
+            "[queue]\nevents_max = 0\n",
+            &["queue.events_max", "1000 to 100000000"],
+        ),
+        ("[queue]\nbytes_max = 1\n", &["queue.bytes_max", "1048576"]),
+        ("[queue]\ndrain_s = 61\n", &["queue.drain_s", "0 to 60"]),
+        ("[queue]\nevents_max = -1\n", &["sensor.toml:2: "]),
+        (
+            "[kernel]\ntick_ms = 10\n",
+            &["kernel.tick_ms", "50 to 5000"],
+        ),
+        (
+            "[kernel]\nbulk_ring_bytes = 100000\n",
+            &["kernel.bulk_ring_bytes", "power of two", "131072"],
+        ),
+        (
+            "[kernel]\ncritical_ring_bytes = 4096\n",
+            &["kernel.critical_ring_bytes", "65536"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\npath = \"relative\"\n",
+            &["store[1].path", "relative", "not absolute"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\npath = \"$R/a/../b\"\n",
+            &["store[1].path", "`..`"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\npath = \"$R/none\"\n",
+            &["store[1].path", "none", "No such file", "create"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\npath = \"$R/plain\"\n",
+            &["store[1].path", "no directory"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\npath = \"/\"\n",
+            &["store[1].path", "whole file system"],
+        ),
+        (
+            "[[store]]\nname = \"X\"\npath = \"$R/b\"\n",
+            &["store[1].name", "\"X\"", "a-z"],
+        ),
+        (
+            "[[store]]\nname = \"pacs\"\npath = \"$R/b\"\n",
+            &["store[2].name", "also the name of store[1]"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\npath = \"$R/a/inner\"\n",
+            &["store[2].path", "inside the other"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\npath = \"$R/link\"\n",
+            &["store[2].path", "same"],
+        ),
+        ("[[store]]\nname = \"x\"\n", &["sensor.toml:1: ", "path"]),
+        (&many, &["store: ", "at most 32"]),
+    ];
+    for (text, words) in before {
+        let error = parse(&place, &format!("{text}{STORE}"))
+            .unwrap_err()
+            .to_string();
+        for word in *words {
+            assert!(
+                error.contains(word),
+                "{text:?} gave {error:?} without {word:?}"
+            );
+        }
+    }
+    let error = parse(&place, "").unwrap_err().to_string();
+    assert!(error.contains("store: there is none"), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::read(Path::new("/nonexistent/sensor.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("/nonexistent/sensor.toml: cannot be read: No such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_sample_is_a_good_configuration_and_states_the_defaults() {
+    let place = place();
+    let sample = include_str!("../../pkg/sensor.toml").replace("/var/lib/orthanc/db-v6", "$R/a");
+    let sampled = parse(&place, &sample).unwrap();
+    // With the comment sign taken off its keys it says the same as without: what it shows are the defaults.
+    let keyed: String = sample
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| !rest.starts_with([' ', '\n']) && !rest.is_empty())
+                .unwrap_or(line)
+        })
+        .fold(String::new(), |text, line| text + line + "\n");
+    let keyed = parse(&place, &keyed.replace("ward-7-pc-3", "ward-7.example")).unwrap();
+    assert_eq!(sampled, keyed);
+}

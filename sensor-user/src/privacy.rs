@@ -1,0 +1,149 @@
+//! Names inside a store identify patients: here they become tokens before anything leaves the host.
+//!
+//! A token is AES-SIV (RFC 5297, 512-bit key, no associated data) of the path below the store's root, in URL-safe base64
+//! without padding (RFC 4648 section 5). It is deterministic: equal names give equal tokens, so records can be told
+//! apart and counted, and only the holder of the hospital's key can turn one back.
+//!
+//! In arguments and paths a token is written `token:...` in the place of the name, so that `-F file=@/srv/pacs/doe.dcm`
+//! leaves as `-F file=@/srv/pacs/token:...`. What is found and what is not is said in [`text`] and [`relative`].
+//!
+//! **Invariant:** nothing but this room turns a record's name into what is sent, and in the form `token` it never
+//! gives a name back as it was.
+
+mod key;
+mod relative;
+mod text;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use aes_siv::KeyInit;
+use aes_siv::siv::Aes256Siv;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+pub use key::{Key, KeyError, generate};
+use text::Root;
+
+use crate::config::Store;
+
+/// What stands before a token in arguments and paths, so that a reader can tell it from a name.
+pub const TOKEN_PREFIX: &str = "token:";
+
+/// How the name of a record is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameForm {
+    /// As a token.
+    Token,
+    /// As it is; what is no UTF-8 in it is replaced.
+    Plain,
+}
+
+/// Turns names into what may leave the host.
+pub struct Privacy {
+    /// None: names leave as they are. A mutex because the cipher keeps scratch state; nothing waits under it.
+    cipher: Option<Mutex<Aes256Siv>>,
+    roots: Vec<Root>,
+}
+
+impl fmt::Debug for Privacy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Privacy")
+            .field("form", &self.form())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Privacy {
+    /// Names leave as tokens under `key`.
+    #[must_use]
+    pub fn token(key: &Key, stores: &[Store]) -> Self {
+        Self {
+            cipher: Some(Mutex::new(Aes256Siv::new(key.bytes().into()))),
+            roots: text::roots(stores),
+        }
+    }
+
+    /// Names leave as they are.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self {
+            cipher: None,
+            roots: Vec::new(),
+        }
+    }
+
+    /// The form names leave in.
+    #[must_use]
+    pub fn form(&self) -> NameForm {
+        if self.cipher.is_some() {
+            NameForm::Token
+        } else {
+            NameForm::Plain
+        }
+    }
+
+    /// The name of a record, given its path below the store's root.
+    #[must_use]
+    pub fn name(&self, untrusted_below: &[u8]) -> String {
+        match &self.cipher {
+            Some(cipher) => token(cipher, untrusted_below),
+            None => String::from_utf8_lossy(untrusted_below).into_owned(),
+        }
+    }
+
+    /// A text that may mention records by absolute path: an argument, the path of an executable.
+    #[must_use]
+    pub fn text(&self, untrusted_text: &[u8]) -> String {
+        let Some(cipher) = &self.cipher else {
+            return String::from_utf8_lossy(untrusted_text).into_owned();
+        };
+        text::replace(&self.roots, untrusted_text, &|below| marked(cipher, below))
+    }
+
+    /// An argument of a process whose working directory is `cwd`, where that is known.
+    #[must_use]
+    pub fn argument(&self, untrusted_argument: &[u8], cwd: Option<&Path>) -> String {
+        let Some(cipher) = &self.cipher else {
+            return self.text(untrusted_argument);
+        };
+        let token = |below: &[u8]| marked(cipher, below);
+        cwd.and_then(|cwd| relative::replace(&self.roots, untrusted_argument, cwd, &token))
+            .unwrap_or_else(|| self.text(untrusted_argument))
+    }
+
+    /// Whether arguments have to be looked at with the working directory in mind.
+    #[must_use]
+    pub fn wants_cwd(&self) -> bool {
+        self.cipher.is_some()
+    }
+
+    /// A file name standing alone in a text, known to be the last part of the record at `untrusted_below`: the text
+    /// with the name replaced by the record's token.
+    #[must_use]
+    pub fn known_name(&self, text: &str, name: &str, untrusted_below: &[u8]) -> Option<String> {
+        let cipher = self.cipher.as_ref()?;
+        let head = text.strip_suffix(name)?;
+        Some(format!("{head}{}", marked(cipher, untrusted_below)))
+    }
+}
+
+fn marked(cipher: &Mutex<Aes256Siv>, below: &[u8]) -> String {
+    format!("{TOKEN_PREFIX}{}", token(cipher, below))
+}
+
+fn token(cipher: &Mutex<Aes256Siv>, below: &[u8]) -> String {
+    let mut cipher = cipher
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    // SIV fails only for more headers than it allows (126); there are none. Should it fail all the same, the name stays here.
+    cipher
+        .encrypt(NO_HEADERS, below)
+        .map_or_else(|_| String::new(), |sealed| URL_SAFE_NO_PAD.encode(sealed))
+}
+
+const NO_HEADERS: [&[u8]; 0] = [];
+
+#[cfg(test)]
+mod tests;
