@@ -1,0 +1,71 @@
+//! Writes records into the rings.
+//!
+//! A record is reserved in the ring, every byte of it written there, and submitted. The reader sleeps until its tick and
+//! is woken before it only when much is waiting.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::bpf_ktime_get_boot_ns,
+    maps::{RingBuf, ring_buf::RingBufEntry},
+};
+use sensor_ebpf::layout::{count::Error, header::Header, limits::WAKE_BYTES};
+
+use crate::count::{Outcome, Trouble};
+
+/// Reserves a record, lets `fill` write it through a raw pointer, and submits it.
+///
+/// `fill` must write every byte: what it leaves is old kernel memory.
+#[inline(always)]
+pub(crate) fn record<T: 'static>(ring: &RingBuf, full: Error, fill: impl FnOnce(*mut T)) -> Result<Outcome, Trouble> {
+    let Some(mut entry): Option<RingBufEntry<T>> = ring.reserve::<T>(0) else {
+        return Err(Trouble::Dropped(full));
+    };
+    fill(MaybeUninit::as_mut_ptr(&mut entry));
+    submit(entry, ring);
+    Ok(Outcome::Reported)
+}
+
+/// Hands a written record over to the reader.
+#[inline(always)]
+pub(crate) fn submit<T: 'static>(entry: RingBufEntry<T>, ring: &RingBuf) {
+    entry.submit(wake(ring));
+}
+
+/// The first bytes of a record of this kind, now.
+#[inline(always)]
+pub(crate) fn header(kind: u32) -> Header {
+    Header { boot_ns: now(), kind, pad: 0 }
+}
+
+/// Nanoseconds on the boot clock.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper has no precondition (5.8 on).
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Writes zeroes, eight bytes at a time.
+///
+/// # Safety
+/// `N` bytes from `start` must be writable, `start` aligned to 8 and `N` a multiple of 8.
+#[inline(always)]
+pub(crate) unsafe fn zero<const N: usize>(start: *mut u8) {
+    let words: *mut u64 = start.cast();
+    let mut i = 0;
+    while i < N / 8 {
+        // SAFETY: `i` stays below N / 8. Volatile, because memset on this target is a loop over bytes.
+        unsafe { words.add(i).write_volatile(0) };
+        i += 1;
+    }
+}
+
+#[inline(always)]
+fn wake(ring: &RingBuf) -> u64 {
+    if ring.query(u64::from(BPF_RB_AVAIL_DATA)) >= WAKE_BYTES {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        u64::from(BPF_RB_NO_WAKEUP)
+    }
+}

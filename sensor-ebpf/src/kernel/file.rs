@@ -1,0 +1,163 @@
+//! Files, inodes and directory entries.
+
+use core::marker::PhantomData;
+
+use sensor_ebpf::layout::{access::Inode as Key, count::Error};
+
+use super::fields;
+use super::read::{Probed, Reach, Typed};
+
+/// `S_IFMT`, `S_IFREG` and `S_IFSOCK` of include/uapi/linux/stat.h.
+const TYPE: u16 = 0o170_000;
+const REGULAR: u16 = 0o100_000;
+const SOCKET: u16 = 0o140_000;
+
+/// A `struct file`.
+#[derive(Clone, Copy)]
+pub(crate) struct File<R>(*const u8, PhantomData<R>);
+
+impl<R: Reach> File<R> {
+    /// Takes a pointer that can be read the way `R` says.
+    #[inline(always)]
+    pub(crate) const fn new(pointer: *const u8) -> Self {
+        Self(pointer, PhantomData)
+    }
+
+    /// True for a hook's argument that may be absent and is.
+    #[inline(always)]
+    pub(crate) fn is_absent(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// What the file is open on.
+    #[inline(always)]
+    pub(crate) fn inode(self) -> Result<Inode<R>, Error> {
+        // SAFETY: `self.0` is a struct file for `R`.
+        Inode::new(unsafe { R::get(self.0, fields::FILE_INODE.load())? })
+    }
+
+    /// The name it was opened by.
+    #[inline(always)]
+    pub(crate) fn entry(self) -> Result<Entry<R>, Error> {
+        // SAFETY: `self.0` is a struct file for `R`.
+        Ok(Entry(unsafe { R::get(self.0, fields::FILE_DENTRY.load())? }, PhantomData))
+    }
+}
+
+impl File<Probed> {
+    /// The `struct socket` of a file that is one.
+    #[inline(always)]
+    pub(crate) fn socket(self) -> Result<Option<*const u8>, Error> {
+        if self.inode()?.mode()? & TYPE != SOCKET {
+            return Ok(None);
+        }
+        // SAFETY: `self.0` is a struct file for `Probed`; of a socket, private_data is its struct socket (net/socket.c).
+        Ok(Some(unsafe { Probed::get(self.0, fields::FILE_PRIVATE.load())? }))
+    }
+}
+
+/// A `struct inode`.
+#[derive(Clone, Copy)]
+pub(crate) struct Inode<R>(*const u8, PhantomData<R>);
+
+impl<R: Reach> Inode<R> {
+    #[inline(always)]
+    fn new(pointer: *const u8) -> Result<Self, Error> {
+        if pointer.is_null() { Err(Error::NoInode) } else { Ok(Self(pointer, PhantomData)) }
+    }
+
+    /// Its identity.
+    #[inline(always)]
+    pub(crate) fn key(self) -> Result<Key, Error> {
+        // SAFETY: `self.0` is a struct inode for `R`, and i_sb its super_block.
+        unsafe {
+            let sb: *const u8 = R::get(self.0, fields::INODE_SB.load())?;
+            Ok(Key {
+                ino: R::get(self.0, fields::INODE_INO.load())?,
+                dev: R::get(sb, fields::SB_DEV.load())?,
+                generation: R::get(self.0, fields::INODE_GENERATION.load())?,
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn mode(self) -> Result<u16, Error> {
+        // SAFETY: `self.0` is a struct inode for `R`.
+        unsafe { R::get(self.0, fields::INODE_MODE.load()) }
+    }
+
+    /// True for a regular file: only those are records.
+    #[inline(always)]
+    pub(crate) fn is_regular(self) -> Result<bool, Error> {
+        Ok(self.mode()? & TYPE == REGULAR)
+    }
+
+    /// Bytes in the file.
+    #[inline(always)]
+    pub(crate) fn size(self) -> Result<u64, Error> {
+        // SAFETY: `self.0` is a struct inode for `R`.
+        unsafe { R::get(self.0, fields::INODE_SIZE.load()) }
+    }
+
+    /// True when it has more names than one.
+    #[inline(always)]
+    pub(crate) fn is_linked(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a struct inode for `R`.
+        let links: u32 = unsafe { R::get(self.0, fields::INODE_NLINK.load())? };
+        Ok(links > 1)
+    }
+}
+
+/// A `struct dentry`: a name in a directory.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<R>(*const u8, PhantomData<R>);
+
+impl<R: Reach> Entry<R> {
+    /// Takes a pointer that can be read the way `R` says.
+    #[inline(always)]
+    pub(crate) const fn new(pointer: *const u8) -> Self {
+        Self(pointer, PhantomData)
+    }
+
+    /// What it names; absent for a name that names nothing yet.
+    #[inline(always)]
+    pub(crate) fn inode(self) -> Result<Inode<R>, Error> {
+        // SAFETY: `self.0` is a struct dentry for `R`.
+        Inode::new(unsafe { R::get(self.0, fields::DENTRY_INODE.load())? })
+    }
+
+    /// The directory it is in, within its file system; absent at the file system's root.
+    #[inline(always)]
+    pub(crate) fn parent(self) -> Result<Option<Self>, Error> {
+        // SAFETY: `self.0` is a struct dentry for `R`.
+        let parent: *const u8 = unsafe { R::get(self.0, fields::DENTRY_PARENT.load())? };
+        Ok(if parent == self.0 || parent.is_null() { None } else { Some(Self(parent, PhantomData)) })
+    }
+
+    /// Address of the name, which ends in NUL.
+    #[inline(always)]
+    pub(crate) fn name(self) -> Result<*const u8, Error> {
+        // SAFETY: `self.0` is a struct dentry for `R`.
+        unsafe { R::get(self.0, fields::DENTRY_NAME.load()) }
+    }
+
+    /// Bytes of the name, without the NUL.
+    #[inline(always)]
+    pub(crate) fn name_len(self) -> Result<u32, Error> {
+        // SAFETY: `self.0` is a struct dentry for `R`.
+        unsafe { R::get(self.0, fields::DENTRY_NAME_LEN.load()) }
+    }
+}
+
+/// Old and new name of a finished `vfs_rename`, from its `struct renamedata`. What was renamed goes by the old entry,
+/// which the kernel has moved (d_move); in an exchange, what was there goes by the new one.
+#[inline(always)]
+pub(crate) fn renamed(data: *const u8) -> Result<[Entry<Typed>; 2], Error> {
+    // SAFETY: `data` is a typed renamedata.
+    unsafe {
+        Ok([
+            Entry::new(Typed::get(data, fields::RENAME_OLD.load())?),
+            Entry::new(Typed::get(data, fields::RENAME_NEW.load())?),
+        ])
+    }
+}

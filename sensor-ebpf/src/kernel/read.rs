@@ -1,0 +1,54 @@
+//! How kernel memory is reached.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use sensor_ebpf::layout::count::Error;
+
+/// A way to read a member of a kernel struct.
+pub(crate) trait Reach: Copy {
+    /// Reads a `T` at `offset` of the struct that `base` points to.
+    ///
+    /// # Safety
+    /// `base` must be a pointer the verifier lets this way read through; a bad address gives zeroes or an error,
+    /// never a fault.
+    unsafe fn get<T: Copy>(base: *const u8, offset: u64) -> Result<T, Error>;
+}
+
+/// Direct loads through pointers whose type the verifier knows.
+#[derive(Clone, Copy)]
+pub(crate) struct Typed;
+
+impl Reach for Typed {
+    #[inline(always)]
+    unsafe fn get<T: Copy>(base: *const u8, offset: u64) -> Result<T, Error> {
+        // SAFETY: the verifier has checked that a T lies at this offset of what `base` points to; a faulting load
+        // gives zeroes (BPF_PROBE_MEM, kernel/bpf/verifier.c).
+        Ok(unsafe { core::ptr::read(base.wrapping_add(offset as usize).cast()) })
+    }
+}
+
+/// `bpf_probe_read_kernel`, for pointers the verifier sees as numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Probed;
+
+impl Reach for Probed {
+    #[inline(always)]
+    unsafe fn get<T: Copy>(base: *const u8, offset: u64) -> Result<T, Error> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the destination is a T on the stack, the size its own; the source may be any address.
+        let result = unsafe {
+            bpf_probe_read_kernel(
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+                base.wrapping_add(offset as usize).cast(),
+            )
+        };
+        if result == 0 {
+            // SAFETY: the helper has written all of it.
+            Ok(unsafe { value.assume_init() })
+        } else {
+            Err(Error::Fault)
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The current process, and those that tracepoints hand over.
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_task_btf};
+use sensor_ebpf::layout::{count::Error, proc::Process};
+
+use super::fields;
+use super::read::{Reach as _, Typed};
+
+/// TS_COMPAT of `thread_info.status`, x86: the system call came in as a 32-bit one (arch/x86/include/asm/thread_info.h).
+const TS_COMPAT: u32 = 2;
+
+/// A `task_struct` by typed pointer.
+#[derive(Clone, Copy)]
+pub(crate) struct Task(*const u8);
+
+impl Task {
+    /// Takes a typed pointer from a hook's arguments.
+    #[inline(always)]
+    pub(crate) const fn new(pointer: *const u8) -> Self {
+        Self(pointer)
+    }
+
+    /// The current thread.
+    #[inline(always)]
+    pub(crate) fn current() -> Self {
+        // SAFETY: no precondition; offered to tracing, LSM and cgroup_skb programs from 5.11 on.
+        Self(unsafe { bpf_get_current_task_btf() }.cast())
+    }
+
+    /// The process the thread belongs to.
+    #[inline(always)]
+    pub(crate) fn process(self) -> Result<Process, Error> {
+        // SAFETY: `self.0` is a typed task_struct, and so is its leader.
+        let (leader, pid) = unsafe {
+            let leader: *const u8 = Typed::get(self.0, fields::TASK_LEADER.load())?;
+            (leader, Typed::get(self.0, fields::TASK_TGID.load())?)
+        };
+        // SAFETY: see above; a leader that is gone reads as zeroes.
+        let start_ns = unsafe { Typed::get(leader, fields::TASK_START.load())? };
+        if start_ns == 0 {
+            return Err(Error::NoTask);
+        }
+        Ok(Process { start_ns, pid, pad: 0 })
+    }
+
+    /// The process that is its parent now.
+    #[inline(always)]
+    pub(crate) fn parent(self) -> Result<Process, Error> {
+        // SAFETY: `self.0` is a typed task_struct.
+        Self(unsafe { Typed::get(self.0, fields::TASK_PARENT.load())? }).process()
+    }
+
+    /// True for a thread that is not the first of its process.
+    #[inline(always)]
+    pub(crate) fn is_thread(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a typed task_struct.
+        let (pid, tgid): (u32, u32) =
+            unsafe { (Typed::get(self.0, fields::TASK_PID.load())?, Typed::get(self.0, fields::TASK_TGID.load())?) };
+        Ok(pid != tgid)
+    }
+
+    /// Threads of the process that have not begun to exit.
+    #[inline(always)]
+    pub(crate) fn live_threads(self) -> Result<i32, Error> {
+        // SAFETY: `self.0` is a typed task_struct, its signal a typed signal_struct.
+        unsafe {
+            let signal: *const u8 = Typed::get(self.0, fields::TASK_SIGNAL.load())?;
+            Typed::get(signal, fields::SIGNAL_LIVE.load())
+        }
+    }
+
+    /// Where the arguments lie in the process's own memory: start and length in bytes.
+    #[inline(always)]
+    pub(crate) fn arguments(self) -> Result<(u64, u64), Error> {
+        // SAFETY: `self.0` is a typed task_struct, its mm a typed mm_struct.
+        let (start, end): (u64, u64) = unsafe {
+            let mm: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
+            (Typed::get(mm, fields::MM_ARG_START.load())?, Typed::get(mm, fields::MM_ARG_END.load())?)
+        };
+        Ok((start, end.saturating_sub(start)))
+    }
+
+    /// True while the current system call is a 32-bit one.
+    #[inline(always)]
+    pub(crate) fn in_compat_call(self) -> Result<bool, Error> {
+        let offset = fields::TASK_STATUS.load();
+        if offset == fields::ABSENT {
+            return Ok(false);
+        }
+        // SAFETY: `self.0` is a typed task_struct, and the member is there.
+        let status: u32 = unsafe { Typed::get(self.0, offset)? };
+        Ok(status & TS_COMPAT != 0)
+    }
+
+    /// The address of a file in the process's descriptor table, as a number.
+    #[inline(always)]
+    pub(crate) fn file(self, fd: u32) -> Result<*const u8, Error> {
+        use super::read::Probed;
+        // SAFETY: files and fdt are typed; the array of descriptors is a pointer to pointers, which the verifier cannot
+        // type, so its element is probed.
+        let file: *const u8 = unsafe {
+            let files: *const u8 = Typed::get(self.0, fields::TASK_FILES.load())?;
+            let table: *const u8 = Typed::get(files, fields::FILES_FDT.load())?;
+            let size: u32 = Typed::get(table, fields::FDT_MAX.load())?;
+            if fd >= size {
+                return Err(Error::NoFile);
+            }
+            let array: *const u8 = Typed::get(table, fields::FDT_FD.load())?;
+            Probed::get(array, u64::from(fd) * 8)?
+        };
+        if file.is_null() { Err(Error::NoFile) } else { Ok(file) }
+    }
+}
+
+/// Id of the current thread.
+#[inline(always)]
+pub(crate) fn current_tid() -> u32 {
+    bpf_get_current_pid_tgid() as u32
+}

@@ -1,0 +1,18 @@
+//! The border layout, one file per thing that crosses the border.
+
+/// Sums of what processes do with records, and names of records.
+pub mod access;
+/// What the sensor tells the programs, beside the field offsets.
+pub mod config;
+/// The books of each hook.
+pub mod count;
+/// Kernel struct members the programs read, with the offsets the sensor finds in BTF.
+pub mod fields;
+/// Conversations over the network.
+pub mod flow;
+/// What every record in a ring begins with.
+pub mod header;
+/// Bounds, and how they depend on each other.
+pub mod limits;
+/// Processes.
+pub mod proc;

@@ -1,0 +1,106 @@
+//! Sums of what processes do with records, and names of records.
+
+use super::header::Header;
+use super::limits::NAME_MAX;
+use super::proc::Process;
+
+/// Store number of the sensor's own private store, by which it tests itself.
+pub const CANARY_STORE: u32 = 0;
+/// Store number that means "no store".
+pub const NO_STORE: u32 = u32::MAX;
+
+/// A file by identity.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inode {
+    /// `inode.i_ino`.
+    pub ino: u64,
+    /// `super_block.s_dev`: major << 20 | minor.
+    pub dev: u32,
+    /// `inode.i_generation`.
+    pub generation: u32,
+}
+
+/// The remembered answer to "is this inode a record?".
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    /// Store, or [`NO_STORE`].
+    pub store: u32,
+    /// Value of the map `GENERATION` when the answer was found; another one makes it void.
+    pub generation: u32,
+}
+
+/// Who touches what.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessKey {
+    /// The record.
+    pub file: Inode,
+    /// The process.
+    pub process: Process,
+}
+
+/// What it did, added up since the buffer was last taken.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct AccessSum {
+    /// First touch, boot clock, nanoseconds.
+    pub first_ns: u64,
+    /// Last touch, boot clock, nanoseconds.
+    pub last_ns: u64,
+    /// Times opened.
+    pub opens: u64,
+    /// Bytes that read calls gave.
+    pub read: u64,
+    /// Bytes of the file at the times it was mapped.
+    pub mapped: u64,
+    /// Bytes that write calls took.
+    pub written: u64,
+    /// Store of the record.
+    pub store: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// A sum that found no room in its map.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    /// Kind [`ACCESS`](super::header::kind::ACCESS).
+    pub header: Header,
+    /// Who touched what.
+    pub key: AccessKey,
+    /// What it did.
+    pub sum: AccessSum,
+}
+
+/// The name a record was found under; `P` is the room for its path.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Name<const P: usize> {
+    /// Kind [`NAME_SMALL`](super::header::kind::NAME_SMALL) or [`NAME_LARGE`](super::header::kind::NAME_LARGE).
+    pub header: Header,
+    /// The record.
+    pub file: Inode,
+    /// Its store.
+    pub store: u32,
+    /// Parts of the path that are kept.
+    pub parts: u32,
+    /// Parts the path has; more than `parts` when it did not fit.
+    pub parts_all: u32,
+    /// Bytes of `path` that are used.
+    pub path_len: u32,
+    /// The parts from the file's own name upwards, each ended by NUL.
+    pub path: [u8; P],
+    /// Room that lets the last part be written without a variable bound.
+    pub slack: [u8; NAME_MAX],
+}
+
+const _: () = assert!(size_of::<Inode>() == 16 && align_of::<Inode>() == 8);
+const _: () = assert!(size_of::<Mark>() == 8);
+const _: () = assert!(size_of::<AccessKey>() == 32);
+const _: () = assert!(size_of::<AccessSum>() == 56);
+const _: () = assert!(size_of::<Access>() == 104);
+const _: () = assert!(size_of::<Name<128>>() == 48 + 128 + 256);
+const _: () = assert!(core::mem::offset_of!(Name<128>, path) == 48);

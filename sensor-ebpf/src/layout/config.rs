@@ -1,0 +1,30 @@
+//! What the sensor tells the programs, beside the field offsets.
+
+use super::proc::Process;
+
+/// The one value of the map `CONTROL`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Control {
+    /// Which of the two buffers of access sums is written to: 0 or 1.
+    pub active: u32,
+    /// The sensor's own process id: what it does with records other than the canary is not counted.
+    pub own_pid: u32,
+    /// Thread whose next open tells a store's root; 0 when none is being told.
+    pub arming_tid: u32,
+    /// Store of that root.
+    pub arming_store: u32,
+}
+
+/// A process that has touched records.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Holder {
+    /// The process: its pid is also the key, its start tells it from a later one.
+    pub process: Process,
+    /// Bit `n % 64` for store `n`.
+    pub stores: u64,
+}
+
+const _: () = assert!(size_of::<Control>() == 16);
+const _: () = assert!(size_of::<Holder>() == 24);

@@ -1,0 +1,134 @@
+//! The books of each hook: seen = reported + summed + ignored + failed + dropped.
+
+/// The hooks. Numbers index the map `COUNTS` and are never used again.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// A process became another program.
+    Exec = 0,
+    /// A process started another.
+    Fork = 1,
+    /// A process ended.
+    Exit = 2,
+    /// A file was opened.
+    Open = 3,
+    /// A file was read.
+    Read = 4,
+    /// A file was written.
+    Write = 5,
+    /// A file was mapped.
+    Mmap = 6,
+    /// A file was copied or spliced inside the kernel.
+    Copy = 7,
+    /// A file or directory was renamed.
+    Rename = 8,
+    /// A TCP socket changed its state.
+    Flow = 9,
+    /// A connection was accepted.
+    Accept = 10,
+    /// A packet left.
+    PacketOut = 11,
+    /// A packet came.
+    PacketIn = 12,
+}
+
+/// All hooks, in the order of their numbers.
+pub const HOOKS: [(Hook, &str); 13] = [
+    (Hook::Exec, "exec"),
+    (Hook::Fork, "fork"),
+    (Hook::Exit, "exit"),
+    (Hook::Open, "open"),
+    (Hook::Read, "read"),
+    (Hook::Write, "write"),
+    (Hook::Mmap, "mmap"),
+    (Hook::Copy, "copy"),
+    (Hook::Rename, "rename"),
+    (Hook::Flow, "flow"),
+    (Hook::Accept, "accept"),
+    (Hook::PacketOut, "packet-out"),
+    (Hook::PacketIn, "packet-in"),
+];
+
+/// Why a hook failed or dropped. Numbers index the map `ERRORS` and are never used again.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Error {
+    /// The programs' own settings could not be read.
+    NoControl = 0,
+    /// A file without an inode.
+    NoInode = 1,
+    /// A descriptor that is not in its process's table any more.
+    NoFile = 2,
+    /// A process without what a process has.
+    NoTask = 3,
+    /// A file more than `DEPTH_MAX` directories deep.
+    Depth = 4,
+    /// Kernel or user memory could not be read.
+    Fault = 5,
+    /// No room for a store's root.
+    RootsFull = 6,
+    /// No room for a process that holds records.
+    HoldersFull = 7,
+    /// No room for a socket.
+    SocketsFull = 8,
+    /// No room for a UDP conversation.
+    DatagramsFull = 9,
+    /// A 32-bit system call, whose numbers the tracepoint backend does not read.
+    Compat = 10,
+    /// No room in the ring for processes and flows.
+    CriticalRingFull = 11,
+    /// No room in the ring for names and accesses.
+    BulkRingFull = 12,
+    /// A socket of no family the sensor knows, or without what a socket has.
+    NoSocket = 13,
+}
+
+/// All errors, in the order of their numbers.
+pub const ERRORS: [(Error, &str); 14] = [
+    (Error::NoControl, "settings unreadable"),
+    (Error::NoInode, "file without inode"),
+    (Error::NoFile, "descriptor gone"),
+    (Error::NoTask, "process unreadable"),
+    (Error::Depth, "path too deep"),
+    (Error::Fault, "memory unreadable"),
+    (Error::RootsFull, "map of roots full"),
+    (Error::HoldersFull, "map of holders full"),
+    (Error::SocketsFull, "map of sockets full"),
+    (Error::DatagramsFull, "map of datagrams full"),
+    (Error::Compat, "32-bit system call"),
+    (Error::CriticalRingFull, "critical ring full"),
+    (Error::BulkRingFull, "bulk ring full"),
+    (Error::NoSocket, "socket unreadable"),
+];
+
+/// What a hook's runs came to, on one CPU.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Times it ran.
+    pub seen: u64,
+    /// Ended in a record in a ring.
+    pub reported: u64,
+    /// Added to a sum or changed a mark.
+    pub summed: u64,
+    /// Had nothing to do with a record.
+    pub ignored: u64,
+    /// Could not find out what it needed.
+    pub failed: u64,
+    /// Had something to say and no room to say it.
+    pub dropped: u64,
+}
+
+const _: () = assert!(size_of::<Counts>() == 48);
+const _: () = {
+    let mut i = 0;
+    while i < HOOKS.len() {
+        assert!(HOOKS[i].0 as usize == i);
+        i += 1;
+    }
+    let mut i = 0;
+    while i < ERRORS.len() {
+        assert!(ERRORS[i].0 as usize == i);
+        i += 1;
+    }
+};

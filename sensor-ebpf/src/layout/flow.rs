@@ -1,0 +1,113 @@
+//! Conversations over the network.
+
+use super::header::Header;
+use super::proc::Process;
+
+/// This host connected, or sent first.
+pub const CONNECTED: u8 = 1;
+/// This host accepted.
+pub const ACCEPTED: u8 = 2;
+/// IANA protocol number of TCP.
+pub const TCP: u8 = 6;
+/// IANA protocol number of UDP.
+pub const UDP: u8 = 17;
+
+/// Both ends of a conversation. An IPv4 address stands in the first four bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// Address of this host, network order.
+    pub local: [u32; 4],
+    /// Address of the other end, network order.
+    pub remote: [u32; 4],
+    /// Port of this host, host order.
+    pub local_port: u16,
+    /// Port of the other end, host order.
+    pub remote_port: u16,
+    /// 4 or 6.
+    pub version: u8,
+    /// [`TCP`] or [`UDP`].
+    pub protocol: u8,
+    /// [`CONNECTED`] or [`ACCEPTED`].
+    pub direction: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+/// An open TCP socket and who owns it; found by its cookie.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Socket {
+    /// The owner; pid 0 until somebody accepted it.
+    pub process: Process,
+    /// When it was first seen, boot clock, nanoseconds.
+    pub opened_ns: u64,
+    /// Address of its `struct sock`, to look at its counters while it is open.
+    pub sk: u64,
+    /// Payload bytes sent, when last looked at.
+    pub out: u64,
+    /// Payload bytes received, when last looked at.
+    pub r#in: u64,
+    /// Its ends.
+    pub ends: Ends,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Names a UDP conversation of a process that holds records.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatagramKey {
+    /// Cookie of the socket.
+    pub cookie: u64,
+    /// Address of the other end, network order.
+    pub remote: [u32; 4],
+    /// Port of the other end, host order.
+    pub remote_port: u16,
+    /// 4 or 6.
+    pub version: u8,
+    /// Zero.
+    pub pad: [u8; 5],
+}
+
+/// A UDP conversation.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Datagrams {
+    /// Who sends.
+    pub process: Process,
+    /// First datagram, boot clock, nanoseconds.
+    pub opened_ns: u64,
+    /// Last datagram, boot clock, nanoseconds.
+    pub last_ns: u64,
+    /// Payload bytes sent.
+    pub out: u64,
+    /// Payload bytes received.
+    pub r#in: u64,
+    /// Its ends.
+    pub ends: Ends,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// A TCP conversation of a process that holds records began or ended.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// Kind [`FLOW`](super::header::kind::FLOW).
+    pub header: Header,
+    /// Cookie of the socket.
+    pub cookie: u64,
+    /// What is known of it.
+    pub socket: Socket,
+    /// 1 when it ended, else 0.
+    pub closed: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<Ends>() == 40);
+const _: () = assert!(size_of::<Socket>() == 96);
+const _: () = assert!(size_of::<DatagramKey>() == 32);
+const _: () = assert!(size_of::<Datagrams>() == 96);
+const _: () = assert!(size_of::<Flow>() == 16 + 8 + 96 + 8);

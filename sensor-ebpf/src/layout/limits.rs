@@ -1,0 +1,36 @@
+//! Bounds, and how they depend on each other. The verifier needs them, and so do reviewers.
+
+/// Directories between a record and its store's root, at most; deeper files count as failed, not as no record.
+pub const DEPTH_MAX: usize = 32;
+/// Longest file name, with its NUL (`NAME_MAX` + 1).
+pub const NAME_MAX: usize = 256;
+/// Bytes of a record's path below its store that are kept, NULs between the parts included.
+pub const PATH_SMALL: usize = 128;
+/// The same for paths that do not fit into [`PATH_SMALL`].
+pub const PATH_LARGE: usize = 1024;
+/// Bytes of exec's file name that are kept.
+pub const FILENAME_MAX: usize = 256;
+/// Bytes of arguments that are kept, if they are few.
+pub const ARGUMENTS_SMALL: usize = 512;
+/// Bytes of arguments that are kept at most.
+pub const ARGUMENTS_LARGE: usize = 4096;
+/// Store roots, at most: configured paths and the mounts below them.
+pub const ROOTS_MAX: u32 = 1024;
+/// Remembered answers to "is this inode a record?"; the least recently used one is forgotten and asked again.
+pub const MARKS_MAX: u32 = 65_536;
+/// Sums of accesses per tick and buffer; what does not fit is reported one by one.
+pub const ACCESSES_MAX: u32 = 16_384;
+/// Processes that hold records at one time.
+pub const HOLDERS_MAX: u32 = 65_536;
+/// Open TCP sockets whose owner is known.
+pub const SOCKETS_MAX: u32 = 131_072;
+/// UDP flows of processes that hold records.
+pub const DATAGRAMS_MAX: u32 = 16_384;
+/// Copies under way in `vfs_copy_file_range`.
+pub const COPIES_MAX: u32 = 4_096;
+/// Bytes waiting in a ring from which on its reader is woken before its tick.
+pub const WAKE_BYTES: u64 = 64 * 1024;
+
+const _: () = assert!(PATH_SMALL.is_power_of_two() && PATH_LARGE.is_power_of_two());
+const _: () = assert!(ARGUMENTS_SMALL.is_power_of_two() && ARGUMENTS_LARGE.is_power_of_two());
+const _: () = assert!(PATH_SMALL < PATH_LARGE && ARGUMENTS_SMALL < ARGUMENTS_LARGE);

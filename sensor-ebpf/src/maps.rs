@@ -1,0 +1,72 @@
+//! The maps. Names are what the sensor finds them by; sizes come from `layout::limits`.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use sensor_ebpf::layout::{
+    access::{AccessKey, AccessSum, Inode, Mark},
+    config::{Control, Holder},
+    count::{Counts, ERRORS as ALL_ERRORS, HOOKS},
+    flow::{DatagramKey, Datagrams, Socket},
+    limits,
+};
+
+/// What the sensor tells the programs.
+#[map]
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// Moves on when a rename may have changed what lies in a store; answers of an older generation are void.
+#[map]
+pub(crate) static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Roots of stores, and the store each belongs to.
+#[map]
+pub(crate) static ROOTS: HashMap<Inode, u32> = HashMap::with_max_entries(limits::ROOTS_MAX, 0);
+
+/// Remembered answers. Only a memory: what is forgotten is found again by walking up.
+#[map]
+pub(crate) static MARKS: LruHashMap<Inode, Mark> = LruHashMap::with_max_entries(limits::MARKS_MAX, 0);
+
+/// Access sums, first buffer. The sensor makes the other one active, waits until no program can still write here, and
+/// takes what is in it, so no addition is lost.
+#[map]
+pub(crate) static ACCESSES_0: HashMap<AccessKey, AccessSum> = HashMap::with_max_entries(limits::ACCESSES_MAX, 0);
+
+/// Access sums, second buffer.
+#[map]
+pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> = HashMap::with_max_entries(limits::ACCESSES_MAX, 0);
+
+/// Processes that have touched records, by pid.
+#[map]
+pub(crate) static HOLDERS: HashMap<u32, Holder> = HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
+
+/// Open TCP sockets, by cookie.
+#[map]
+pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(limits::SOCKETS_MAX, BPF_F_NO_PREALLOC);
+
+/// UDP conversations of processes that hold records.
+#[map]
+pub(crate) static DATAGRAMS: HashMap<DatagramKey, Datagrams> =
+    HashMap::with_max_entries(limits::DATAGRAMS_MAX, BPF_F_NO_PREALLOC);
+
+/// Threads inside `vfs_copy_file_range` with a record, so that the splice inside is not counted as well.
+#[map]
+pub(crate) static COPIES: LruHashMap<u32, u32> = LruHashMap::with_max_entries(limits::COPIES_MAX, 0);
+
+/// The books, by hook and CPU.
+#[map]
+pub(crate) static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(HOOKS.len() as u32, 0);
+
+/// What went wrong, by error and CPU.
+#[map]
+pub(crate) static ERRORS: PerCpuArray<u64> = PerCpuArray::with_max_entries(ALL_ERRORS.len() as u32, 0);
+
+/// Processes and flows: few, and nothing else may push them out. The sensor sets the size.
+#[map]
+pub(crate) static CRITICAL: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Names, and accesses that found no room in their map. The sensor sets the size.
+#[map]
+pub(crate) static BULK: RingBuf = RingBuf::with_byte_size(1 << 20, 0);

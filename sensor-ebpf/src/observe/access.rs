@@ -1,0 +1,174 @@
+//! What processes do with records, added up in maps.
+
+use sensor_ebpf::layout::{
+    access::{Access, AccessKey, AccessSum, CANARY_STORE},
+    config::Holder,
+    count::Error,
+    header::kind,
+    proc::Process,
+};
+
+use crate::{
+    count::{Outcome, Trouble, add, lost},
+    emit,
+    kernel::{file::File, read::Reach, task::Task, task::current_tid},
+    maps::{ACCESSES_0, ACCESSES_1, BULK, HOLDERS, ROOTS},
+};
+
+use super::record::{Record, control, judge};
+
+/// One touch of a record.
+#[derive(Clone, Copy)]
+pub(crate) struct Touch {
+    /// Times opened.
+    pub(crate) opens: u64,
+    /// Bytes that were read.
+    pub(crate) read: u64,
+    /// Bytes that were mapped.
+    pub(crate) mapped: u64,
+    /// Bytes that were written.
+    pub(crate) written: u64,
+}
+
+impl Touch {
+    /// Nothing yet.
+    pub(crate) const NONE: Self = Self { opens: 0, read: 0, mapped: 0, written: 0 };
+}
+
+/// A file was opened. Told so by the sensor, the file is a store's root.
+#[inline(always)]
+pub(crate) fn opened<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
+    let control = control()?;
+    if control.arming_tid != 0 && control.arming_tid == current_tid() {
+        let key = file.inode()?.key()?;
+        return match ROOTS.insert(&key, &control.arming_store, 0) {
+            Ok(()) => Ok(Outcome::Summed),
+            Err(_) => Err(Trouble::Dropped(Error::RootsFull)),
+        };
+    }
+    touched(file, Touch { opens: 1, ..Touch::NONE })
+}
+
+/// A file was mapped: its whole length counts, since what is touched of a mapping cannot be seen.
+#[inline(always)]
+pub(crate) fn mapped<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
+    if file.is_absent() {
+        return Ok(Outcome::Ignored);
+    }
+    match judge(file)? {
+        Some(record) => record_touched(record, Touch { mapped: file.inode()?.size()?, ..Touch::NONE }),
+        None => Ok(Outcome::Ignored),
+    }
+}
+
+/// A call read so many bytes, or failed with a negative number.
+#[inline(always)]
+pub(crate) fn read<R: Reach>(file: File<R>, result: i64) -> Result<Outcome, Trouble> {
+    if result <= 0 {
+        return Ok(Outcome::Ignored);
+    }
+    touched(file, Touch { read: result as u64, ..Touch::NONE })
+}
+
+/// A call wrote so many bytes, or failed with a negative number.
+#[inline(always)]
+pub(crate) fn written<R: Reach>(file: File<R>, result: i64) -> Result<Outcome, Trouble> {
+    if result <= 0 {
+        return Ok(Outcome::Ignored);
+    }
+    touched(file, Touch { written: result as u64, ..Touch::NONE })
+}
+
+#[inline(always)]
+fn touched<R: Reach>(file: File<R>, touch: Touch) -> Result<Outcome, Trouble> {
+    match judge(file)? {
+        Some(record) => record_touched(record, touch),
+        None => Ok(Outcome::Ignored),
+    }
+}
+
+#[inline(never)]
+fn record_touched(record: Record, touch: Touch) -> Result<Outcome, Trouble> {
+    let process = Task::current().process()?;
+    let control = control()?;
+    if process.pid == control.own_pid && record.store != CANARY_STORE {
+        return Ok(Outcome::Ignored);
+    }
+    let sums = if control.active == 0 { &ACCESSES_0 } else { &ACCESSES_1 };
+    let key = AccessKey { file: record.file, process };
+    if let Some(sum) = sums.get_ptr_mut(&key) {
+        // SAFETY: the value stays while this buffer is active or a program may still write to it; the sensor waits.
+        unsafe { add_up(&mut *sum, &touch) };
+        return Ok(Outcome::Summed);
+    }
+    hold(process, record.store);
+    let now = emit::now();
+    let sum = AccessSum {
+        first_ns: now,
+        last_ns: now,
+        opens: touch.opens,
+        read: touch.read,
+        mapped: touch.mapped,
+        written: touch.written,
+        store: record.store,
+        pad: 0,
+    };
+    // BPF_NOEXIST: another thread of the process may have come first.
+    if sums.insert(&key, &sum, 1).is_ok() {
+        return Ok(Outcome::Summed);
+    }
+    if let Some(sum) = sums.get_ptr_mut(&key) {
+        // SAFETY: as above.
+        unsafe { add_up(&mut *sum, &touch) };
+        return Ok(Outcome::Summed);
+    }
+    emit::record(&BULK, Error::BulkRingFull, |out: *mut Access| {
+        // SAFETY: `out` is an Access in the ring.
+        unsafe { out.write(Access { header: emit::header(kind::ACCESS), key, sum }) }
+    })
+}
+
+#[inline(always)]
+fn add_up(sum: &mut AccessSum, touch: &Touch) {
+    sum.last_ns = emit::now();
+    if touch.opens != 0 {
+        add(&mut sum.opens, touch.opens);
+    }
+    if touch.read != 0 {
+        add(&mut sum.read, touch.read);
+    }
+    if touch.mapped != 0 {
+        add(&mut sum.mapped, touch.mapped);
+    }
+    if touch.written != 0 {
+        add(&mut sum.written, touch.written);
+    }
+}
+
+/// Notes that a process holds data of a store, from which on its flows are reported.
+#[inline(always)]
+fn hold(process: Process, store: u32) {
+    let bit = 1_u64 << (store & 63);
+    if let Some(holder) = HOLDERS.get_ptr_mut(process.pid) {
+        // SAFETY: the sensor removes a holder only when its process is gone.
+        let holder = unsafe { &mut *holder };
+        if holder.process.start_ns == process.start_ns {
+            // Two threads that come at once with different stores: the later access sets the bit again.
+            holder.stores |= bit;
+            return;
+        }
+    }
+    if HOLDERS.insert(process.pid, &Holder { process, stores: bit }, 0).is_err() {
+        lost(Error::HoldersFull);
+    }
+}
+
+/// True when the process has touched a record.
+#[inline(always)]
+pub(crate) fn is_holder(process: &Process) -> bool {
+    // SAFETY: the value is only read; a later process under the same pid has another start.
+    match unsafe { HOLDERS.get(process.pid) } {
+        Some(holder) => holder.process.start_ns == process.start_ns,
+        None => false,
+    }
+}

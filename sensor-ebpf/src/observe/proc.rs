@@ -1,0 +1,88 @@
+//! Processes: how they begin, what they become, how they end.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_uid_gid,
+    generated::{bpf_probe_read_kernel_str, bpf_probe_read_user},
+};
+use sensor_ebpf::layout::{
+    count::Error,
+    header::kind,
+    limits::{ARGUMENTS_LARGE, ARGUMENTS_SMALL, FILENAME_MAX},
+    proc::{Exec, Exit, Fork},
+};
+
+use crate::{
+    count::{Outcome, Trouble},
+    emit,
+    kernel::task::Task,
+    maps::CRITICAL,
+};
+
+/// A process, or one of its threads, started another.
+#[inline(always)]
+pub(crate) fn forked(parent: Task, child: Task) -> Result<Outcome, Trouble> {
+    if child.is_thread()? {
+        return Ok(Outcome::Ignored);
+    }
+    let (parent, child) = (parent.process()?, child.process()?);
+    emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Fork| {
+        // SAFETY: `out` is a Fork in the ring.
+        unsafe { out.write(Fork { header: emit::header(kind::FORK), child, parent }) }
+    })
+}
+
+/// A thread ended; with the last one, the process.
+#[inline(always)]
+pub(crate) fn exited(task: Task) -> Result<Outcome, Trouble> {
+    if task.live_threads()? > 0 {
+        return Ok(Outcome::Ignored);
+    }
+    let process = task.process()?;
+    emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Exit| {
+        // SAFETY: `out` is an Exit in the ring.
+        unsafe { out.write(Exit { header: emit::header(kind::EXIT), process }) }
+    })
+}
+
+/// A process became another program, `filename` the address of the name it was called by.
+#[inline(always)]
+pub(crate) fn executed(task: Task, filename: *const u8) -> Result<Outcome, Trouble> {
+    let (start, len) = task.arguments()?;
+    if len <= ARGUMENTS_SMALL as u64 {
+        exec_of_size::<ARGUMENTS_SMALL>(task, filename, start, len, kind::EXEC_SMALL)
+    } else {
+        exec_of_size::<ARGUMENTS_LARGE>(task, filename, start, len, kind::EXEC_LARGE)
+    }
+}
+
+#[inline(always)]
+fn exec_of_size<const A: usize>(
+    task: Task,
+    filename: *const u8,
+    start: u64,
+    len: u64,
+    kind: u32,
+) -> Result<Outcome, Trouble> {
+    let (process, parent) = (task.process()?, task.parent()?);
+    let all = if len > u64::from(u32::MAX) { u32::MAX } else { len as u32 };
+    emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Exec<A>| {
+        // SAFETY: `out` is an Exec<A> in the ring; all of it is written, name and arguments zeroed first.
+        unsafe {
+            (&raw mut (*out).header).write(emit::header(kind));
+            (&raw mut (*out).process).write(process);
+            (&raw mut (*out).parent).write(parent);
+            (&raw mut (*out).uid).write(bpf_get_current_uid_gid() as u32);
+            (&raw mut (*out).arguments_len).write(all);
+            (&raw mut (*out).pad).write(0);
+            let name: *mut u8 = (&raw mut (*out).filename).cast();
+            emit::zero::<FILENAME_MAX>(name);
+            let read = bpf_probe_read_kernel_str(name.cast(), FILENAME_MAX as u32, filename.cast());
+            (&raw mut (*out).filename_len).write(if read > 0 { read as u32 - 1 } else { 0 });
+            let arguments: *mut u8 = (&raw mut (*out).arguments).cast();
+            emit::zero::<A>(arguments);
+            let kept = if all > A as u32 { A as u32 } else { all };
+            // A failed read leaves zeroes, which the sensor tells from arguments by `arguments_len`.
+            let _unreadable = bpf_probe_read_user(arguments.cast(), kept, start as *const _);
+        }
+    })
+}

@@ -1,0 +1,189 @@
+//! Is this file a record, and of which store?
+//!
+//! Identity is the inode. The answer comes from the memory of answers or, if there is none, from walking up the file's
+//! directories to a store's root. A record found by walking is named in the bulk ring.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
+use sensor_ebpf::layout::{
+    access::{Inode, Mark, NO_STORE, Name},
+    config::Control,
+    count::Error,
+    header::kind,
+    limits::{DEPTH_MAX, NAME_MAX, PATH_LARGE, PATH_SMALL},
+};
+
+use crate::{
+    emit,
+    kernel::{
+        file::{Entry, File},
+        read::Reach,
+    },
+    maps::{BULK, CONTROL, GENERATION, MARKS, ROOTS},
+};
+
+/// A record.
+#[derive(Clone, Copy)]
+pub(crate) struct Record {
+    /// Its identity.
+    pub(crate) file: Inode,
+    /// Its store.
+    pub(crate) store: u32,
+}
+
+/// What the sensor tells the programs.
+#[inline(always)]
+pub(crate) fn control() -> Result<&'static Control, Error> {
+    let control = CONTROL.get_ptr(0).ok_or(Error::NoControl)?;
+    // SAFETY: the value of an array map is always there; the sensor writes its words one by one.
+    Ok(unsafe { &*control })
+}
+
+/// Finds out whether a file is a record.
+#[inline(always)]
+pub(crate) fn judge<R: Reach>(file: File<R>) -> Result<Option<Record>, Error> {
+    let inode = file.inode()?;
+    if !inode.is_regular()? {
+        return Ok(None);
+    }
+    let key = inode.key()?;
+    let generation = generation()?;
+    // SAFETY: a mark that is replaced meanwhile reads as the old or the new answer.
+    if let Some(mark) = unsafe { MARKS.get(&key) } && mark.generation == generation {
+        return Ok(known(key, mark.store));
+    }
+    let found = walk(file.entry()?)?;
+    // A file with several names may be outside under one and inside under another: "outside" is not remembered.
+    if found.store != NO_STORE || !inode.is_linked()? {
+        // A memory only: that there was no room costs another walk.
+        let _unremembered = MARKS.insert(&key, &Mark { store: found.store, generation }, 0);
+    }
+    if found.store != NO_STORE {
+        name(file.entry()?, key, &found)?;
+    }
+    Ok(known(key, found.store))
+}
+
+/// Forgets the answer for one file.
+#[inline(always)]
+pub(crate) fn forget(file: &Inode) {
+    // That it was not remembered is fine.
+    let _absent = MARKS.remove(file);
+}
+
+/// Makes every remembered answer void.
+#[inline(always)]
+pub(crate) fn forget_all() -> Result<(), Error> {
+    let generation = GENERATION.get_ptr_mut(0).ok_or(Error::NoControl)?;
+    // SAFETY: the value of an array map is always there. Two renames at once may move the number by one only, which
+    // voids the answers just as well: it only has to differ.
+    unsafe { *generation = (*generation).wrapping_add(1) };
+    Ok(())
+}
+
+#[inline(always)]
+fn generation() -> Result<u32, Error> {
+    let generation = GENERATION.get_ptr(0).ok_or(Error::NoControl)?;
+    // SAFETY: as above; volatile, because another CPU may change it.
+    Ok(unsafe { generation.read_volatile() })
+}
+
+#[inline(always)]
+fn known(file: Inode, store: u32) -> Option<Record> {
+    if store == NO_STORE { None } else { Some(Record { file, store }) }
+}
+
+struct Found {
+    store: u32,
+    /// Names between the store's root and the file, the file's own included.
+    parts: u32,
+    /// Their bytes, NULs included.
+    len: u32,
+}
+
+#[inline(always)]
+fn walk<R: Reach>(file: Entry<R>) -> Result<Found, Error> {
+    let mut entry = file;
+    let mut len = 0_u32;
+    let mut parts = 0_u32;
+    while (parts as usize) < DEPTH_MAX {
+        len = len.wrapping_add(entry.name_len()?).wrapping_add(1);
+        parts += 1;
+        let Some(parent) = entry.parent()? else {
+            return Ok(Found { store: NO_STORE, parts: 0, len: 0 });
+        };
+        // SAFETY: roots are only ever added, and their value is one word.
+        if let Some(store) = unsafe { ROOTS.get(parent.inode()?.key()?) } {
+            return Ok(Found { store: *store, parts, len });
+        }
+        entry = parent;
+    }
+    Err(Error::Depth)
+}
+
+#[inline(always)]
+fn name<R: Reach>(entry: Entry<R>, file: Inode, found: &Found) -> Result<(), Error> {
+    if (found.len as usize) <= PATH_SMALL {
+        name_of_size::<R, PATH_SMALL>(entry, file, found, kind::NAME_SMALL)
+    } else {
+        name_of_size::<R, PATH_LARGE>(entry, file, found, kind::NAME_LARGE)
+    }
+}
+
+/// Writes the name's record. That there was no room for it is counted, but does not stop the access from being seen.
+#[inline(always)]
+fn name_of_size<R: Reach, const P: usize>(
+    entry: Entry<R>,
+    file: Inode,
+    found: &Found,
+    kind: u32,
+) -> Result<(), Error> {
+    let Some(mut record) = BULK.reserve::<Name<P>>(0) else {
+        crate::count::lost(Error::BulkRingFull);
+        return Ok(());
+    };
+    let out = record.as_mut_ptr();
+    // SAFETY: `out` is a Name<P> in the ring; all of it is written: header to path_len here, path and slack zeroed and
+    // then filled up to `path_len`.
+    unsafe {
+        (&raw mut (*out).header).write(emit::header(kind));
+        (&raw mut (*out).file).write(file);
+        (&raw mut (*out).store).write(found.store);
+        (&raw mut (*out).parts_all).write(found.parts);
+        let path: *mut u8 = (&raw mut (*out).path).cast();
+        emit::zero::<P>(path);
+        emit::zero::<NAME_MAX>((&raw mut (*out).slack).cast());
+        let (parts, len) = copy_parts::<R, P>(entry, found.parts, path);
+        (&raw mut (*out).parts).write(parts);
+        (&raw mut (*out).path_len).write(len);
+    }
+    emit::submit(record, &BULK);
+    Ok(())
+}
+
+/// Copies names upwards from `entry` while they fit; gives how many did and their bytes.
+///
+/// # Safety
+/// `P + NAME_MAX` bytes from `path` must be writable.
+#[inline(always)]
+unsafe fn copy_parts<R: Reach, const P: usize>(first: Entry<R>, wanted: u32, path: *mut u8) -> (u32, u32) {
+    let mut entry = first;
+    let mut at = 0_usize;
+    let mut parts = 0_u32;
+    while (parts as usize) < DEPTH_MAX && parts < wanted && at < P {
+        let Ok(name) = entry.name() else { break };
+        // SAFETY: `at` is below P by the mask (which tells the verifier so), and NAME_MAX bytes follow P.
+        let written = unsafe {
+            bpf_probe_read_kernel_str(path.add(at & (P - 1)).cast(), NAME_MAX as u32, name.cast())
+        };
+        if written <= 0 || at + written as usize > P {
+            break;
+        }
+        at += written as usize & (NAME_MAX * 2 - 1);
+        parts += 1;
+        match entry.parent() {
+            Ok(Some(parent)) => entry = parent,
+            _ => break,
+        }
+    }
+    (parts, at as u32)
+}

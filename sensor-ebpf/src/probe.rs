@@ -1,0 +1,17 @@
+//! One file per hook. A file holds the contract with the kernel in its header and thin entries, one per backend; what
+//! they observe is in `observe/`.
+
+mod accept;
+mod copy;
+mod exec;
+mod exit;
+mod flow;
+mod fork;
+mod mmap;
+mod open;
+mod packet;
+mod read;
+mod refresh;
+mod rename;
+mod syscall;
+mod write;

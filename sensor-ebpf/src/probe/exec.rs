@@ -1,0 +1,33 @@
+//! A process becomes another program: takes who it is and its arguments.
+//!
+//! Hook:   tp_btf/sched_process_exec, in all backends
+//! Proto:  5.10..latest  include/trace/events/sched.h  (struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
+//! Kernel: 5.11 (bpf_get_current_task_btf elsewhere in the object)
+//! Emits:  layout::proc::Exec
+//! Reads:  task_struct.{tgid, group_leader, start_boottime, real_parent, mm}, mm_struct.{arg_start, arg_end},
+//!         linux_binprm.filename
+//! Counts: seen, reported, failed, dropped
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use sensor_ebpf::layout::count::Hook;
+
+use crate::{
+    count,
+    kernel::{
+        fields,
+        read::{Reach as _, Typed},
+        task::Task,
+    },
+    observe::proc,
+};
+
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec(ctx: BtfTracePointContext) -> i32 {
+    count::run(Hook::Exec, || {
+        let bprm: *const u8 = ctx.arg(2);
+        // SAFETY: the third argument is a typed linux_binprm.
+        let filename = unsafe { Typed::get(bprm, fields::BPRM_FILENAME.load())? };
+        proc::executed(Task::new(ctx.arg(0)), filename)
+    });
+    0
+}

@@ -1,0 +1,35 @@
+//! A file is mapped into a process's memory.
+//!
+//! Hook:   lsm/mmap_file | fentry/security_mmap_file | tp_btf/sys_exit of mmap (probe/syscall.rs)
+//! Proto:  5.10..latest  include/linux/lsm_hook_defs.h  int mmap_file(struct file *file, unsigned long reqprot,
+//!         unsigned long prot, unsigned long flags); file is NULL for anonymous memory
+//!         5.10..latest  security/security.c  int security_mmap_file(struct file *file, unsigned long prot,
+//!         unsigned long flags)
+//! Kernel: 5.11; lsm needs `bpf` in the LSM list, fentry needs trampolines
+//! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES
+//! Reads:  as probe/open.rs, and inode.i_size
+//! Counts: seen, reported, summed, ignored, failed, dropped
+
+use aya_ebpf::{
+    macros::{fentry, lsm},
+    programs::{FEntryContext, LsmContext},
+};
+use sensor_ebpf::layout::count::Hook;
+
+use crate::{
+    count,
+    kernel::{file::File, read::Typed},
+    observe::access,
+};
+
+#[lsm(hook = "mmap_file")]
+fn lsm_mmap(ctx: LsmContext) -> i32 {
+    count::run(Hook::Mmap, || access::mapped(File::<Typed>::new(ctx.arg(0))));
+    0
+}
+
+#[fentry(function = "security_mmap_file")]
+fn fentry_mmap(ctx: FEntryContext) -> i32 {
+    count::run(Hook::Mmap, || access::mapped(File::<Typed>::new(ctx.arg(0))));
+    0
+}

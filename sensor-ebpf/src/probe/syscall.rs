@@ -1,0 +1,124 @@
+//! The tracepoint backend: everything about files, seen when a system call returns.
+//!
+//! It takes the kernel's own objects (descriptor → file → inode), never a path string from user memory, so the only race
+//! left is that of a thread that closes and re-uses a descriptor while another is inside a call with it.
+//!
+//! Hook:   tp_btf/sys_exit (tracepoint)
+//! Proto:  5.10..latest  include/trace/events/syscalls.h  (struct pt_regs *regs, long ret)
+//! Kernel: 5.11, x86-64
+//! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, rename.rs, accept.rs
+//! Reads:  pt_regs.{orig_ax, di, dx, r8}, task_struct.{files, thread_info.status}, files_struct.fdt,
+//!         fdtable.{max_fds, fd}, and as the files named above, by bpf_probe_read_kernel
+//! Counts: under the hook that the call belongs to: seen, reported, summed, ignored, failed, dropped
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use sensor_ebpf::layout::count::{Error, Hook};
+
+use crate::{
+    count::{self, Outcome, Trouble},
+    kernel::{file::File, read::Probed, regs::Regs, sock::Sock, task::Task},
+    observe::{access, flow, record},
+};
+
+/// Numbers of the system calls, x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
+mod nr {
+    pub(crate) const READ: u64 = 0;
+    pub(crate) const WRITE: u64 = 1;
+    pub(crate) const OPEN: u64 = 2;
+    pub(crate) const MMAP: u64 = 9;
+    pub(crate) const PREAD64: u64 = 17;
+    pub(crate) const PWRITE64: u64 = 18;
+    pub(crate) const READV: u64 = 19;
+    pub(crate) const WRITEV: u64 = 20;
+    pub(crate) const SENDFILE: u64 = 40;
+    pub(crate) const ACCEPT: u64 = 43;
+    pub(crate) const RENAME: u64 = 82;
+    pub(crate) const CREAT: u64 = 85;
+    pub(crate) const OPENAT: u64 = 257;
+    pub(crate) const RENAMEAT: u64 = 264;
+    pub(crate) const SPLICE: u64 = 275;
+    pub(crate) const ACCEPT4: u64 = 288;
+    pub(crate) const PREADV: u64 = 295;
+    pub(crate) const PWRITEV: u64 = 296;
+    pub(crate) const OPEN_BY_HANDLE_AT: u64 = 304;
+    pub(crate) const RENAMEAT2: u64 = 316;
+    pub(crate) const COPY_FILE_RANGE: u64 = 326;
+    pub(crate) const PREADV2: u64 = 327;
+    pub(crate) const PWRITEV2: u64 = 328;
+    pub(crate) const OPENAT2: u64 = 437;
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    let regs = Regs::new(ctx.arg(0));
+    let result: i64 = ctx.arg(1);
+    // A call that failed, or moved nothing, has touched no record.
+    if result < 0 {
+        return 0;
+    }
+    let Ok(number) = regs.number() else { return 0 };
+    match number {
+        nr::READ | nr::PREAD64 | nr::READV | nr::PREADV | nr::PREADV2 => {
+            count::run(Hook::Read, || access::read(file(regs.first()?)?, result));
+        }
+        nr::WRITE | nr::PWRITE64 | nr::WRITEV | nr::PWRITEV | nr::PWRITEV2 => {
+            count::run(Hook::Write, || access::written(file(regs.first()?)?, result));
+        }
+        nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT | nr::OPEN_BY_HANDLE_AT => {
+            count::run(Hook::Open, || access::opened(file(result as u64)?));
+        }
+        nr::MMAP => mmap(regs),
+        nr::SENDFILE | nr::SPLICE | nr::COPY_FILE_RANGE => copy(number, regs, result),
+        nr::RENAME | nr::RENAMEAT | nr::RENAMEAT2 => count::run(Hook::Rename, || {
+            record::forget_all()?;
+            Ok(Outcome::Summed)
+        }),
+        nr::ACCEPT | nr::ACCEPT4 => count::run(Hook::Accept, || accept(result as u64)),
+        _ => {}
+    }
+    0
+}
+
+/// The current process's file behind a descriptor.
+#[inline(always)]
+fn file(fd: u64) -> Result<File<Probed>, Error> {
+    let task = Task::current();
+    // 32-bit calls have other numbers; `number` was none of the table above.
+    if task.in_compat_call()? {
+        return Err(Error::Compat);
+    }
+    task.file(fd as u32).map(File::new)
+}
+
+/// mmap(addr, length, prot, flags, fd, offset): anonymous memory comes with descriptor -1.
+#[inline(always)]
+fn mmap(regs: Regs) {
+    count::run(Hook::Mmap, || {
+        let fd = regs.fifth()?;
+        if fd as i32 == -1 {
+            return Ok(Outcome::Ignored);
+        }
+        access::mapped(file(fd)?)
+    });
+}
+
+/// sendfile(out, in, ..), splice(in, .., out, ..), copy_file_range(in, .., out, ..).
+#[inline(always)]
+fn copy(number: u64, regs: Regs, result: i64) {
+    count::run(Hook::Copy, || {
+        let input = if number == nr::SENDFILE { regs.second()? } else { regs.first()? };
+        access::read(file(input)?, result)
+    });
+    count::run(Hook::Write, || {
+        let output = if number == nr::SENDFILE { regs.first()? } else { regs.third()? };
+        access::written(file(output)?, result)
+    });
+}
+
+#[inline(always)]
+fn accept(fd: u64) -> Result<Outcome, Trouble> {
+    match file(fd)?.socket()? {
+        Some(socket) => flow::accepted(Sock::of(socket)?.cookie()?),
+        None => Ok(Outcome::Ignored),
+    }
+}
