@@ -7,10 +7,13 @@
 
 mod codegen;
 mod hooks;
+mod install;
+mod lint;
 mod records;
 mod setup;
 mod step;
 mod table;
+mod test;
 mod tidy;
 mod vm;
 
@@ -30,8 +33,14 @@ struct Cli {
 enum Command {
     /// Generate the committed protocol code and the catalogue of hooks, or check that they are fresh
     Codegen(codegen::Args),
+    /// Build the release programs and install them with units and configuration
+    Install(install::Args),
+    /// Check formatting, lints, house rules, generated code and dependencies
+    Lint(lint::Args),
     /// Install what this machine lacks to build, test and demonstrate Chartwatch
     Setup(setup::Args),
+    /// Run every test this machine can run
+    Test(test::Args),
     /// Check the house rules that no compiler checks
     Tidy(tidy::Args),
     /// Fill a directory with synthetic patient records in real formats
@@ -43,13 +52,17 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Codegen(args) => codegen::run(&args),
+        Command::Install(args) => install::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Setup(args) => setup::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Records(args) => records::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<test::Reported>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -17,9 +17,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::step::{Step, find_program, say};
 
-pub(crate) use apt::refresh as refresh_package_lists;
-pub(crate) use apt::root as as_root;
-pub(crate) use bpf::{Toolchain, toolchain as bpf_toolchain};
+pub(crate) use bpf::toolchain as bpf_toolchain;
 
 /// Arguments of `cargo xtask setup`.
 #[derive(clap::Args, Debug)]

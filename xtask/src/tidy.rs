@@ -80,6 +80,14 @@ impl std::fmt::Display for Finding {
 }
 
 pub(crate) fn run(_args: &Args) -> Result<()> {
+    check()
+}
+
+/// Runs all checks.
+///
+/// # Errors
+/// When there is a finding; all of them are part of the error.
+pub(crate) fn check() -> Result<()> {
     let sources = read_all(&root())?;
     let mut findings = check_texts(&sources);
     findings.extend(rooms::check(&sources));
@@ -108,10 +116,12 @@ pub(crate) fn run(_args: &Args) -> Result<()> {
         ));
         return Ok(());
     }
-    for finding in &findings {
-        say(finding.to_string());
-    }
-    bail!("tidy has {} findings", findings.len())
+    let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    bail!(
+        "tidy has {} findings:\n    {}",
+        findings.len(),
+        list.join("\n    ")
+    )
 }
 
 fn check_texts(sources: &[Source]) -> Vec<Finding> {

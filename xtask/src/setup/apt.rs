@@ -30,7 +30,7 @@ pub(super) fn refresh_if_missing() -> Result<()> {
 ///
 /// # Errors
 /// When apt-get is not there, may not be run, or fails.
-pub(crate) fn refresh() -> Result<()> {
+fn refresh() -> Result<()> {
     let mut update = root("apt-get")?;
     update.args(["update", "-q"]);
     Step::new("fetching the package lists", update)
@@ -91,7 +91,7 @@ fn install_command(packages: &BTreeSet<&str>) -> Result<Command> {
 ///
 /// # Errors
 /// When we are not root and there is no sudo.
-pub(crate) fn root(program: &str) -> Result<Command> {
+fn root(program: &str) -> Result<Command> {
     let settings = "DEBIAN_FRONTEND=noninteractive";
     if rustix::process::geteuid().is_root() {
         let mut command = Command::new("env");

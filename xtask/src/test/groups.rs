@@ -1,0 +1,250 @@
+//! The groups of tests, in the order they run: quick and telling ones first.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use super::Tally;
+use super::harness;
+use crate::lint::{self, Verdict};
+use crate::step::{Done, Step, capture, cargo, log_path, say, tail_of};
+use crate::{install, vm};
+
+/// No group's single command may hang for ever.
+const LIMIT: Duration = Duration::from_mins(20);
+/// The test target that needs root and a kernel, run by its own groups.
+const KERNEL_TESTS: &str = "kernel";
+/// Kernels and backends of every run.
+const MACHINES: [(&str, &str); 4] = [
+    ("6.1", "lsm"),
+    ("6.1", "fentry"),
+    ("6.12", "lsm"),
+    ("6.12", "fentry"),
+];
+/// Those of a long run as well.
+const MACHINES_LONG: [(&str, &str); 2] = [("6.1", "tracepoint"), ("6.12", "tracepoint")];
+
+/// Some tests under one name.
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) run: Box<dyn Fn() -> Result<Tally>>,
+}
+
+/// All groups.
+pub(super) fn all(long: bool) -> Vec<Group> {
+    let group = |name: &str, run: fn() -> Result<Tally>| Group {
+        name: name.into(),
+        run: Box::new(run),
+    };
+    let mut groups = vec![
+        group("lint", || Ok(gates())),
+        group("unit and integration", workspace),
+        group("install and units", install_and_units),
+        group("kernel native tracepoint", native),
+    ];
+    let more: &[(&str, &str)] = if long { &MACHINES_LONG } else { &[] };
+    groups.extend(MACHINES.iter().chain(more).map(|&(kernel, backend)| Group {
+        name: format!("kernel {kernel} {backend}"),
+        run: Box::new(move || machine(kernel, backend)),
+    }));
+    groups.push(group("end to end", end_to_end));
+    groups
+}
+
+fn gates() -> Tally {
+    let mut tally = Tally::default();
+    for gate in lint::gates() {
+        match gate.verdict {
+            Verdict::Passed => tally.passed += 1,
+            Verdict::Failed(error) => {
+                say(format!("{}: FAILED: {error:#}", gate.name));
+                tally.failed += 1;
+            }
+            Verdict::Skipped(why) => {
+                tally.skipped += 1;
+                tally.why.push(format!("{}: {why}", gate.name));
+            }
+        }
+    }
+    tally
+}
+
+/// All tests of the workspace that need neither privilege nor a kernel of their own.
+fn workspace() -> Result<Tally> {
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--locked",
+        "--workspace",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+    ]);
+    for name in test_targets()?.iter().filter(|name| *name != KERNEL_TESTS) {
+        command.args(["--test", name]);
+    }
+    let done = Step::new("unit and integration tests", command)
+        .limit(LIMIT)
+        .run_any()?;
+    let mut tally = judge(&done)?;
+    let mut command = cargo();
+    command.args(["test", "--locked", "--workspace", "--no-fail-fast", "--doc"]);
+    let documented = judge(
+        &Step::new("examples in the documentation", command)
+            .limit(LIMIT)
+            .run_any()?,
+    )?;
+    tally.passed += documented.passed;
+    tally.failed += documented.failed;
+    tally.skipped += documented.skipped;
+    tally.why.extend(documented.why);
+    Ok(tally)
+}
+
+/// The names of the workspace's integration tests.
+fn test_targets() -> Result<Vec<String>> {
+    let text =
+        capture(cargo().args(["metadata", "--locked", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value =
+        serde_json::from_str(&text).context("failed to read what cargo metadata printed")?;
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut names = Vec::new();
+    for target in list(&metadata["packages"])
+        .iter()
+        .flat_map(|package| list(&package["targets"]))
+    {
+        if list(&target["kind"]).iter().any(|kind| kind == "test") {
+            names.push(
+                target["name"]
+                    .as_str()
+                    .context("a test target has no name")?
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(names)
+}
+
+/// Reads the harnesses' results out of a step's log; a run that failed without naming a failed test failed as a whole.
+fn judge(done: &Done) -> Result<Tally> {
+    let log = done.log.as_deref().context("the output was not kept")?;
+    let bytes = fs::read(log).with_context(|| format!("failed to read {}", log.display()))?;
+    let counts = harness::count(&String::from_utf8_lossy(&bytes));
+    let mut tally = Tally {
+        passed: counts.passed,
+        failed: counts.failed,
+        skipped: counts.skipped,
+        why: counts.why,
+    };
+    if !done.status.success() {
+        tally.failed = tally.failed.max(1);
+        say(format!("it ended with {}{}", done.status, tail_of(log)));
+    }
+    Ok(tally)
+}
+
+/// The kernel tests on this machine's own kernel.
+fn native() -> Result<Tally> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Tally::skipped("loading kernel programs needs root"));
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Ok(Tally::skipped(
+            "this kernel does not describe its types (no /sys/kernel/btf/vmlinux)",
+        ));
+    }
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--locked",
+        "--package",
+        "sensor-user",
+        "--test",
+        KERNEL_TESTS,
+    ]);
+    command.args(["--", "--test-threads=1", "--color=never"]);
+    command.env("CHARTWATCH_BACKEND", "tracepoint");
+    let tally = judge(
+        &Step::new("kernel native tracepoint", command)
+            .limit(LIMIT)
+            .run_any()?,
+    )?;
+    ensure!(tally.passed + tally.failed > 0, "no kernel test ran");
+    Ok(tally)
+}
+
+/// The kernel tests in a virtual machine.
+fn machine(kernel: &str, backend: &str) -> Result<Tally> {
+    let outcome = vm::run_kernel_tests(kernel, backend)?;
+    let mut tally = Tally::default();
+    for test in &outcome.tests {
+        match test.result {
+            "ok" => tally.passed += 1,
+            "skipped" => {
+                tally.skipped += 1;
+                tally.why.push(format!("{}: {}", test.test, test.detail));
+            }
+            _ => tally.failed += 1,
+        }
+    }
+    if let Err(error) = outcome.check() {
+        say(format!("{error:#}"));
+        tally.failed = tally.failed.max(1);
+    }
+    Ok(tally)
+}
+
+/// The demonstration: real programs read and send records, and the alert must come.
+fn end_to_end() -> Result<Tally> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Tally::skipped(
+            "the sensor and the network namespace need root",
+        ));
+    }
+    let own = std::env::current_exe().context("failed to find our own program")?;
+    let mut command = Command::new(own);
+    command.args(["up", "--yes", "--demo-theft", "--once"]);
+    let done = Step::new("end to end", command).limit(LIMIT).run()?;
+    // Everyone who runs the tests sees what an alert looks like.
+    let log = done.log.unwrap_or_else(|| log_path("end to end"));
+    say(fs::read_to_string(&log).with_context(|| format!("failed to read {}", log.display()))?);
+    Ok(Tally::passed())
+}
+
+/// Installs into an empty directory and lets systemd judge the units found there.
+fn install_and_units() -> Result<Tally> {
+    let dir = tempfile::tempdir().context("failed to make a temporary directory")?;
+    install::into(dir.path(), Path::new("/usr"))?;
+    install::check(dir.path())?;
+    let mut tally = Tally::passed();
+    let units = install::units_for_verification(dir.path())?;
+    if units.is_empty() {
+        bail!("no unit was installed");
+    }
+    let mut command = Command::new("systemd-analyze");
+    command.args(["verify", "--man=no"]).args(&units);
+    let done = Step::new("systemd-analyze verify", command)
+        .limit(LIMIT)
+        .run_any()?;
+    let log = done.log.as_deref().context("the output was not kept")?;
+    let said =
+        fs::read_to_string(log).with_context(|| format!("failed to read {}", log.display()))?;
+    let about_us: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("chartwatch"))
+        .collect();
+    if done.status.success() && about_us.is_empty() {
+        tally.passed += 1;
+    } else {
+        say(format!(
+            "systemd-analyze ended with {}:\n{said}",
+            done.status
+        ));
+        tally.failed += 1;
+    }
+    Ok(tally)
+}

@@ -1,0 +1,97 @@
+//! Reads what a Rust test harness (libtest, libtest-mimic) prints: how many ran, failed, were left out, and why.
+//!
+//! **Invariant:** only the harness's own result lines count; a program under test that prints something like them within
+//! a line changes nothing.
+
+/// What the results in some output add up to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+    pub(super) skipped: u64,
+    /// `NAME: reason` of each that was left out.
+    pub(super) why: Vec<String>,
+    /// How many result lines there were: one per test binary that came to its end.
+    pub(super) binaries: u64,
+}
+
+/// Adds up all result lines of the output.
+pub(super) fn count(output: &str) -> Counts {
+    let mut counts = Counts::default();
+    for line in output.lines() {
+        if let Some(summary) = line.strip_prefix("test result: ") {
+            counts.binaries += 1;
+            counts.passed += number_before(summary, "passed");
+            counts.failed += number_before(summary, "failed");
+            counts.skipped += number_before(summary, "ignored");
+        } else if let Some(reason) = left_out(line) {
+            counts.why.push(reason);
+        }
+    }
+    counts
+}
+
+/// `20` in `ok. 20 passed; 0 failed; ...`; 0 when the word is not there.
+fn number_before(summary: &str, word: &str) -> u64 {
+    let mut before = "";
+    for part in summary.split([' ', ';']).filter(|part| !part.is_empty()) {
+        if part == word {
+            return before.parse().unwrap_or(0);
+        }
+        before = part;
+    }
+    0
+}
+
+/// `NAME: reason` of `test NAME ... ignored, reason`.
+fn left_out(line: &str) -> Option<String> {
+    let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let reason = outcome.trim().strip_prefix("ignored")?;
+    let reason = reason.trim_start_matches(", ");
+    Some(format!(
+        "{name}: {}",
+        if reason.is_empty() {
+            "no reason given"
+        } else {
+            reason
+        }
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_binaries_add_up() {
+        let output = "\
+running 3 tests
+test a ... ok
+test b ... ignored, needs a fast machine
+test c ... FAILED
+
+test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
+
+test result: ok. 20 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; finished in 0.37s
+";
+        let counts = count(output);
+        assert_eq!(
+            (
+                counts.passed,
+                counts.failed,
+                counts.skipped,
+                counts.binaries
+            ),
+            (21, 1, 1, 2)
+        );
+        assert_eq!(counts.why, ["b: needs a fast machine"]);
+    }
+
+    #[test]
+    fn other_lines_do_not_count() {
+        let counts = count(
+            "it said: test result: ok. 5 passed; 0 failed\ntest x ... ok\ntest result nothing\n",
+        );
+        assert_eq!(counts, Counts::default());
+    }
+}
