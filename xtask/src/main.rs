@@ -15,6 +15,7 @@ mod step;
 mod table;
 mod test;
 mod tidy;
+mod up;
 mod vm;
 
 use std::process::ExitCode;
@@ -43,6 +44,11 @@ enum Command {
     Test(test::Args),
     /// Check the house rules that no compiler checks
     Tidy(tidy::Args),
+    /// Run Chartwatch on this machine and show what it sees
+    Up(up::Args),
+    /// The listener of the demonstration; started by `up`
+    #[command(hide = true)]
+    DemoSink(up::sink::Args),
     /// Fill a directory with synthetic patient records in real formats
     Records(records::Args),
     /// Run the kernel tests on a Debian kernel in a virtual machine
@@ -57,6 +63,8 @@ fn main() -> ExitCode {
         Command::Setup(args) => setup::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),
+        Command::Up(args) => up::run(&args),
+        Command::DemoSink(args) => up::sink::run(&args),
         Command::Records(args) => records::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

@@ -65,8 +65,6 @@ enum Kind {
 #[derive(Debug)]
 pub(crate) struct Record {
     kind: Kind,
-    /// Path below the directory that was filled.
-    pub(crate) path: PathBuf,
     /// Size in bytes.
     pub(crate) bytes: u64,
 }
@@ -123,7 +121,6 @@ fn write(out: &Path, number: u64, seed: u64) -> Result<Record> {
         .with_context(|| format!("failed to write {}", target.display()))?;
     Ok(Record {
         kind,
-        path,
         bytes: content.len() as u64,
     })
 }
@@ -187,22 +184,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("store");
         let records = generate(&store, 100, 3).unwrap();
-        let mut paths: Vec<_> = records.iter().map(|record| record.path.clone()).collect();
+        let mut paths: Vec<_> = (0..100).map(|number| record(number, 3).1).collect();
+        for (record, path) in records.iter().zip(&paths) {
+            assert_eq!(fs::metadata(store.join(path)).unwrap().len(), record.bytes);
+            assert_eq!(path.components().count(), 3, "{}", path.display());
+        }
         paths.sort();
         paths.dedup();
         assert_eq!(paths.len(), 100);
-        for record in &records {
-            assert_eq!(
-                fs::metadata(store.join(&record.path)).unwrap().len(),
-                record.bytes
-            );
-            assert_eq!(
-                record.path.components().count(),
-                3,
-                "{}",
-                record.path.display()
-            );
-        }
         assert!(
             generate(&store, 1, 3).is_err(),
             "a directory with something in it is refused"

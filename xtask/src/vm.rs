@@ -94,6 +94,11 @@ pub(crate) struct Outcome {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let outcome = boot_and_test(args)?;
     table(std::slice::from_ref(&outcome)).report(args.json.as_deref())?;
+    say(format!(
+        "{} ran for {}",
+        outcome.package,
+        human(outcome.elapsed)
+    ));
     outcome.check()
 }
 

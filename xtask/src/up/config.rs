@@ -1,0 +1,120 @@
+//! The run directory: configurations, keys, data, logs and the demonstration's store of one `up`.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::step::capture;
+
+/// A store to watch: its name and its directory.
+pub(crate) type Store = (String, PathBuf);
+
+/// Makes a directory of its own for this run, readable by its owner only. It is kept: logs and alerts are in it.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn run_directory() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_STATE_HOME") {
+        Some(state) if !state.is_empty() => PathBuf::from(state).join("chartwatch"),
+        _ => std::env::temp_dir(),
+    };
+    fs::create_dir_all(&base).with_context(|| format!("failed to create {}", base.display()))?;
+    let directory = tempfile::Builder::new()
+        .prefix("chartwatch-up-")
+        .tempdir_in(&base);
+    Ok(directory
+        .with_context(|| format!("failed to make a directory in {}", base.display()))?
+        .keep())
+}
+
+/// Writes the collector's configuration; gives the file.
+///
+/// # Errors
+/// The file cannot be written, or no port is free.
+pub(crate) fn collector(directory: &Path) -> Result<(PathBuf, SocketAddr)> {
+    // The port is free now and the collector takes it at once; if another program is faster, the collector says so.
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a free port")?;
+    let address = free.local_addr().context("failed to find a free port")?;
+    let text = format!(
+        "listen = {}\ndata_dir = {}\n\n[sink.file]\npath = {}\n",
+        quoted(&address.to_string()),
+        path(&data(directory))?,
+        path(&directory.join("findings.jsonl"))?,
+    );
+    fs::create_dir_all(data(directory)).context("failed to make the data directory")?;
+    Ok((write(directory, "collector.toml", &text)?, address))
+}
+
+/// Where the collector keeps its log and alerts.
+pub(crate) fn data(directory: &Path) -> PathBuf {
+    directory.join("data")
+}
+
+/// Makes a token key and writes the sensor's configuration; gives the file.
+///
+/// # Errors
+/// The sensor cannot make a key, or the file cannot be written.
+pub(crate) fn sensor(
+    directory: &Path,
+    program: &Path,
+    collector: SocketAddr,
+    backend: &str,
+    stores: &[Store],
+) -> Result<PathBuf> {
+    let key = directory.join("token.key");
+    capture(Command::new(program).arg("keygen").arg("--out").arg(&key))
+        .context("failed to make a token key")?;
+    let mut lines = vec![
+        format!("backend = {}", quoted(backend)),
+        format!(
+            "[collector]
+address = {}",
+            quoted(&format!("http://{collector}"))
+        ),
+        format!(
+            "[privacy]
+key_file = {}",
+            path(&key)?
+        ),
+    ];
+    for (name, root) in stores {
+        lines.push(format!(
+            "[[store]]
+name = {}
+path = {}",
+            quoted(name),
+            path(root)?
+        ));
+    }
+    write(
+        directory,
+        "sensor.toml",
+        &(lines.join(
+            "
+
+",
+        ) + "
+"),
+    )
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let file = directory.join(name);
+    fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))?;
+    Ok(file)
+}
+
+fn path(path: &Path) -> Result<String> {
+    let text = path
+        .to_str()
+        .with_context(|| format!("{} is not UTF-8, which TOML asks for", path.display()))?;
+    Ok(quoted(text))
+}
+
+/// A TOML basic string; what JSON escapes, TOML reads alike.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
