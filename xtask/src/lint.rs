@@ -98,7 +98,7 @@ fn verdict(result: Result<()>) -> Verdict {
 
 fn fmt() -> Result<()> {
     let mut command = cargo();
-    command.args(["fmt", "--all", "--check"]);
+    command.args(["fmt", "--all", "--", "--check", "-l"]);
     Step::new("lint fmt", command).run().map(drop)
 }
 
@@ -109,6 +109,7 @@ fn clippy() -> Result<()> {
         "--locked",
         "--workspace",
         "--all-targets",
+        "--keep-going",
         "--",
         "-D",
         "warnings",

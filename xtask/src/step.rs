@@ -8,6 +8,7 @@
 
 mod tree;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -193,7 +194,16 @@ pub(crate) fn log_path(title: &str) -> PathBuf {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // `cargo run` describes our own package in the environment; its children would take that for theirs.
+    for (name, _) in env::vars_os().filter(|(name, _)| describes_package(name)) {
+        command.env_remove(name);
+    }
     command
+}
+
+fn describes_package(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Whether a program of this name is on the search path, and where.
@@ -273,10 +283,25 @@ pub(crate) fn tail_of(log: &Path) -> String {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => return format!("; its log {} cannot be read: {error}", log.display()),
     };
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !is_progress(line)).collect();
     let from = lines.len().saturating_sub(TAIL_LINES);
     let end = lines.get(from..).unwrap_or_default().join("\n    ");
     format!("; the end of {}:\n    {end}", log.display())
+}
+
+/// Cargo's own progress, and that of the nested build, which a build script passes on as warnings.
+fn is_progress(line: &str) -> bool {
+    let line = line
+        .strip_prefix("warning: sensor-user@")
+        .map_or(line, |rest| {
+            rest.split_once(": ").map_or("", |(_, own)| own)
+        });
+    let word = line.split_whitespace().next().unwrap_or_default();
+    line.starts_with("   ")
+        && matches!(
+            word,
+            "Compiling" | "Checking" | "Downloaded" | "Downloading" | "Fresh" | "Finished"
+        )
 }
 
 /// What a person sees while a step runs.
@@ -360,6 +385,25 @@ mod tests {
             !error.contains("\n    60\n"),
             "only the end is shown: {error}"
         );
+    }
+
+    #[test]
+    fn progress_is_no_part_of_a_failure() {
+        for line in [
+            "   Compiling syn v2.0.119",
+            "    Checking a v1",
+            "warning: sensor-user@0.1.0:    Compiling core v0.0.0",
+        ] {
+            assert!(is_progress(line), "{line}");
+        }
+        for line in [
+            "error: no",
+            "warning: sensor-user@0.1.0: error: no",
+            "   the reason",
+            "Compiling",
+        ] {
+            assert!(!is_progress(line), "{line}");
+        }
     }
 
     #[test]
