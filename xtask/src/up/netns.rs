@@ -1,7 +1,7 @@
 //! A network namespace of our own, joined to the host by a pair of virtual interfaces.
 //!
 //! It gives the demonstration an address that is not this host's, without any traffic leaving the machine. Addresses
-//! are from 192.0.2.0/24, which is set aside for examples and routed nowhere (RFC 5737).
+//! are from the networks that are set aside for examples and routed nowhere (RFC 5737).
 //!
 //! **Invariant:** the namespace, both interfaces and with them the addresses are gone when the value is dropped.
 
@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result};
 
 use crate::step::{capture, find_program, say};
 
-/// Networks of four addresses in 192.0.2.0/24.
-const NETWORKS: u8 = 64;
+/// TEST-NET-1 to 3 of RFC 5737: the first three bytes of each.
+const NETWORKS: [[u8; 3]; 3] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
 
 /// A namespace, with one address on either side.
 #[derive(Debug)]
@@ -31,19 +31,18 @@ impl Namespace {
     /// No network is free, or `ip` failed: no privilege, or a kernel without veth.
     pub(crate) fn make() -> Result<Self> {
         let number = process::id();
-        let first = free_network()?;
+        let [host, address] = free_addresses()?;
         let namespace = Self {
             name: format!("chartwatch-{number}"),
             // Interface names have 15 characters at most.
             interface: format!("cw{number}h"),
-            address: Ipv4Addr::new(192, 0, 2, first + 2),
+            address,
         };
         let (name, outside, inside) = (
             &namespace.name,
             &namespace.interface,
             format!("cw{number}n"),
         );
-        let host = Ipv4Addr::new(192, 0, 2, first + 1);
         ip(&format!("netns add {name}"))?;
         ip(&format!(
             "link add {outside} type veth peer name {inside} netns {name}"
@@ -100,19 +99,15 @@ impl Drop for Namespace {
     }
 }
 
-/// The first address of a network no interface of this host is in.
-fn free_network() -> Result<u8> {
-    let start = process::id() % u32::from(NETWORKS);
-    for step in 0..u32::from(NETWORKS) {
-        let first = ((start + step) % u32::from(NETWORKS)) as u8 * 4;
-        if ip(&format!("-o address show to 192.0.2.{first}/30"))?
-            .trim()
-            .is_empty()
-        {
-            return Ok(first);
-        }
-    }
-    anyhow::bail!("all of 192.0.2.0/24 is in use on this host")
+/// Two neighbours in a network this host has no route to: some machines have such a network for their own.
+fn free_addresses() -> Result<[Ipv4Addr; 2]> {
+    let routes = ip("-4 -o route show table all")?;
+    let free = NETWORKS.iter().find(|network| {
+        let [a, b, c] = network;
+        !routes.contains(&format!("{a}.{b}.{c}."))
+    });
+    let [a, b, c] = free.context("all networks for examples (RFC 5737) are in use on this host")?;
+    Ok([1, 2].map(|last| Ipv4Addr::new(*a, *b, *c, last)))
 }
 
 fn ip(arguments: &str) -> Result<String> {
