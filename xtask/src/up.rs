@@ -257,7 +257,7 @@ impl Running {
     }
 
     fn await_alert(&mut self, moved: &Moved, begin: Instant, stop: &Stop) -> Result<Alert> {
-        let destination = moved.destination.to_string();
+        let destination = moved.destination;
         loop {
             let settled = self.turn()?;
             if let Some(alert) = settled

@@ -1,11 +1,12 @@
 //! Asks the analyst's command line for alerts, as an analyst would.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::step::capture;
 
@@ -24,10 +25,12 @@ pub(crate) struct Alert {
     pub(crate) records: u64,
     /// Bytes that read calls gave.
     pub(crate) bytes_read: u64,
+    /// Bytes of records at the times they were mapped.
+    pub(crate) bytes_mapped: u64,
     /// Bytes sent to the destination.
     pub(crate) bytes_sent: u64,
-    /// `ADDRESS:PORT`.
-    pub(crate) destination: String,
+    /// Where the records went.
+    pub(crate) destination: SocketAddr,
     /// Arguments of the process that sent, of its parent, and so on.
     pub(crate) chain: Vec<Vec<String>>,
 }
@@ -97,14 +100,92 @@ impl Alerts {
     }
 }
 
-/// Reads the alerts that `chartwatch alerts --json` prints.
-fn read(text: &str) -> Result<Vec<Alert>> {
-    serde_json::Deserializer::from_str(text)
-        .into_iter::<Value>()
-        .map(|value| alert(&value.context("chartwatch alerts printed no JSON")?))
-        .collect()
+/// What `chartwatch alerts --json` prints of an alert, as far as it matters here.
+#[derive(Deserialize)]
+struct Printed {
+    id: String,
+    revision: u64,
+    settled: bool,
+    store: String,
+    distinct_records: u64,
+    bytes_read: u64,
+    bytes_mapped: u64,
+    bytes_sent: u64,
+    destination: Destination,
+    chain: Vec<Process>,
 }
 
-fn alert(_value: &Value) -> Result<Alert> {
-    anyhow::bail!("TBD")
+#[derive(Deserialize)]
+struct Destination {
+    address: IpAddr,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    arguments: Vec<String>,
+}
+
+/// Reads alerts printed as one array or one after the other.
+fn read(text: &str) -> Result<Vec<Alert>> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Piece {
+        Array(Vec<Printed>),
+        One(Box<Printed>),
+    }
+    let mut alerts = Vec::new();
+    for piece in serde_json::Deserializer::from_str(text).into_iter::<Piece>() {
+        match piece.context("chartwatch alerts printed something else than alerts")? {
+            Piece::Array(array) => alerts.extend(array.into_iter().map(Alert::from)),
+            Piece::One(one) => alerts.push(Alert::from(*one)),
+        }
+    }
+    Ok(alerts)
+}
+
+impl From<Printed> for Alert {
+    fn from(printed: Printed) -> Self {
+        let Destination { address, port } = printed.destination;
+        Self {
+            id: printed.id,
+            revision: printed.revision,
+            settled: printed.settled,
+            store: printed.store,
+            records: printed.distinct_records,
+            bytes_read: printed.bytes_read,
+            bytes_mapped: printed.bytes_mapped,
+            bytes_sent: printed.bytes_sent,
+            destination: SocketAddr::new(address, port),
+            chain: printed
+                .chain
+                .into_iter()
+                .map(|process| process.arguments)
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = r#"{"id":"a","revision":2,"pattern":"direct","settled":true,"store":"demo",
+        "distinct_records":3,"bytes_read":10,"bytes_mapped":0,"bytes_sent":12,
+        "destination":{"address":"203.0.113.2","port":80,"protocol":6},
+        "chain":[{"pid":2,"arguments":["curl","x"]},{"pid":1,"arguments":[]}]}"#;
+
+    #[test]
+    fn alerts_are_read_in_both_forms() {
+        let expected = read(ONE).unwrap();
+        assert_eq!(expected[0].destination, "203.0.113.2:80".parse().unwrap());
+        assert_eq!(
+            expected[0].chain,
+            [vec!["curl".to_owned(), "x".to_owned()], vec![]]
+        );
+        assert_eq!(read(&format!("[{ONE}]")).unwrap(), expected);
+        assert_eq!(read(&format!("{ONE}\n{ONE}\n")).unwrap().len(), 2);
+        assert!(read("").unwrap().is_empty() && read("[]").unwrap().is_empty());
+        assert!(read("no alerts").is_err());
+    }
 }

