@@ -119,7 +119,7 @@ mod tests {
         check(|alert| alert.bytes_mapped += 1, "bytes mapped");
         check(|alert| alert.bytes_sent -= 1, "bytes sent");
         check(
-            |alert| alert.destination = "192.0.2.2:4001".to_owned(),
+            |alert| alert.destination = "203.0.113.2:4001".parse().unwrap(),
             "destination",
         );
         check(|alert| drop(alert.chain.remove(0)), "chain");
