@@ -1,8 +1,32 @@
 //! The host room: loads the kernel programs, makes events of what they see, and delivers them to the collector.
+//!
+//! The pipeline, which [`run`] puts together; every arrow is a bounded channel or the bounded queue:
+//!
+//! ```text
+//!  source ──► enrich ──► pack ──► spool ──► link ──► collector
+//!  (kernel ring    │ /proc, tokens   │  refused:      │ Persisted:
+//!   or recording)  │ own thread      │  a gap         │ forgotten
+//!                  ◄── resend ───────┴────────────────┘
+//! ```
+//!
+//! It is shut down along the data: the source stops and drops its sender, each stage ends when the one before it has,
+//! the queue drains to the collector for as long as the configuration grants, and what is left then is counted.
+//!
+//! **Invariant:** the source is a parameter; whatever gives ticks of events can stand in its place.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod enrich;
 pub mod event;
 pub mod health;
+pub mod link;
 pub mod metrics;
+mod pipeline;
+pub mod preflight;
 pub mod privacy;
+pub mod report;
+mod service;
+pub mod spool;
+
+pub use pipeline::{End, RunError, Source, TICKS_MAX, run, run_with};

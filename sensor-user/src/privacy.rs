@@ -109,6 +109,9 @@ impl Privacy {
             return self.text(untrusted_argument);
         };
         let token = |below: &[u8]| marked(cipher, below);
+        if text::mentions(&self.roots, untrusted_argument) {
+            return self.text(untrusted_argument);
+        }
         cwd.and_then(|cwd| relative::replace(&self.roots, untrusted_argument, cwd, &token))
             .unwrap_or_else(|| self.text(untrusted_argument))
     }

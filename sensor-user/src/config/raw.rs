@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::spool::BATCH_EVENTS_MAX;
+
 use super::{Backend, Collector, Config, Kernel, Privacy, Queue, stores};
 
 /// Key and reason of a refusal.
@@ -199,7 +201,11 @@ impl PrivacyTable {
 
 impl QueueTable {
     fn check(self) -> Result<Queue, Refusal> {
-        bounded("queue.events_max", self.events_max, 1_000..=100_000_000)?;
+        bounded(
+            "queue.events_max",
+            self.events_max,
+            BATCH_EVENTS_MAX as u64..=100_000_000,
+        )?;
         bounded("queue.bytes_max", self.bytes_max, MIB..=4 * GIB)?;
         bounded("queue.drain_s", self.drain_s, 0..=60)?;
         Ok(Queue {

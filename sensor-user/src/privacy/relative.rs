@@ -26,6 +26,9 @@ pub(super) fn replace(
         .iter()
         .rposition(|b| b"@=".contains(b))
         .map_or(0, |at| at + 1);
+    if argument[head..].starts_with(b"/") {
+        return None;
+    }
     [head, 0].into_iter().find_map(|from| {
         let candidate = &argument[from..];
         let name = resolve(&below, candidate)?;

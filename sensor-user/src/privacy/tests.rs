@@ -132,6 +132,7 @@ fn arguments_relative_to_a_directory_in_a_store() {
         ("ward", "roe.dcm", "<ward/roe.dcm>"),
         ("ward", "../doe.dcm", "<doe.dcm>"),
         ("ward", "../../store/doe.dcm", "../../store/doe.dcm"),
+        ("", "file=@/elsewhere/doe.dcm", "file=@/elsewhere/doe.dcm"),
         ("", ".", "."),
         ("", "-", "-"),
         ("", "-czf", "-czf"),

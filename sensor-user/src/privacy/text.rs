@@ -91,6 +91,11 @@ pub(super) fn replace(roots: &[Root], text: &[u8], token: &dyn Fn(&[u8]) -> Stri
     out + &String::from_utf8_lossy(&text[done..])
 }
 
+/// True when a record is named by absolute path somewhere in the text.
+pub(super) fn mentions(roots: &[Root], text: &[u8]) -> bool {
+    mention(roots, text, 0).is_some()
+}
+
 /// The next mention from `from` on: where it begins and where its name does.
 fn mention(roots: &[Root], text: &[u8], from: usize) -> Option<(usize, usize)> {
     (from..text.len())

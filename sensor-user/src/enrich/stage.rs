@@ -1,0 +1,140 @@
+//! The stage around the enricher: takes ticks from the source, gives reports to the link.
+//!
+//! It runs on a thread of its own, because reading /proc blocks.
+//!
+//! **Invariant:** it ends when the source has ended and everything it gave was passed on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Enricher;
+use crate::clock::{self, Offset};
+use crate::event::Event;
+use crate::health::Pulse;
+use crate::report::{Report, Tick};
+
+/// Longest wait for events before the stage shows that it is alive.
+const TURN: Duration = Duration::from_millis(500);
+/// Boot-clock nanoseconds between two comparisons of the table with /proc.
+const RECONCILE_NS: u64 = 60_000_000_000;
+/// Ticks that may wait for the link to pack them. Packing never blocks, so this is hardly used.
+const TICKS_MAX: usize = 8;
+
+/// Asks that processes be sent again, because what was said of them is lost: numbers the rounds of sending.
+#[derive(Debug, Clone)]
+pub struct Resend(Arc<AtomicU64>);
+
+impl Default for Resend {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(1)))
+    }
+}
+
+impl Resend {
+    /// Begins a new round and answers its number.
+    pub fn ask(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The round in force; the first is 1.
+    #[must_use]
+    pub fn round(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The stage, ready to start.
+#[derive(Debug)]
+pub struct Stage {
+    enricher: Enricher,
+    events: mpsc::Receiver<Vec<Event>>,
+    ticks: mpsc::Sender<Tick>,
+    resend: Resend,
+    pulse: Pulse,
+}
+
+impl Stage {
+    /// The stage, and what comes out of it.
+    #[must_use]
+    pub fn new(
+        enricher: Enricher,
+        events: mpsc::Receiver<Vec<Event>>,
+        resend: Resend,
+        pulse: Pulse,
+    ) -> (Self, mpsc::Receiver<Tick>) {
+        let (ticks, out) = mpsc::channel(TICKS_MAX);
+        (
+            Self {
+                enricher,
+                events,
+                ticks,
+                resend,
+                pulse,
+            },
+            out,
+        )
+    }
+
+    /// Starts it on a thread of its own.
+    pub fn start(self, tasks: &mut JoinSet<()>) {
+        let runtime = Handle::current();
+        tasks.spawn_blocking(move || self.run(&runtime));
+    }
+
+    fn run(mut self, runtime: &Handle) {
+        self.enricher.scan();
+        let mut reconciled = clock::boot_ns();
+        loop {
+            self.pulse.beat();
+            let round = self.resend.round();
+            self.enricher.begin_round(round);
+            let mut reports = match self.receive(runtime) {
+                Received::Events(events) => self.enricher.turn(events),
+                Received::Nothing => Vec::new(),
+                Received::End => return,
+            };
+            let now = clock::boot_ns();
+            if now.saturating_sub(reconciled) >= RECONCILE_NS {
+                reconciled = now;
+                reports.extend(self.enricher.reconcile(now));
+            }
+            if !self.pass(round, reports) {
+                return;
+            }
+        }
+    }
+
+    fn receive(&mut self, runtime: &Handle) -> Received {
+        let events = &mut self.events;
+        match runtime.block_on(async { tokio::time::timeout(TURN, events.recv()).await }) {
+            Ok(Some(events)) => Received::Events(events),
+            Ok(None) => Received::End,
+            Err(_elapsed) => Received::Nothing,
+        }
+    }
+
+    /// False when nobody takes reports any more.
+    fn pass(&self, round: u64, reports: Vec<Report>) -> bool {
+        if reports.is_empty() {
+            return true;
+        }
+        self.ticks
+            .blocking_send(Tick {
+                round,
+                offset: Offset::measure(),
+                reports,
+            })
+            .is_ok()
+    }
+}
+
+enum Received {
+    Events(Vec<Event>),
+    Nothing,
+    End,
+}

@@ -1,0 +1,206 @@
+//! The task that keeps a connection to the collector, and takes it up again when it breaks.
+//!
+//! Between attempts it waits: twice as long after every failure, up to a bound, and each time a random part of that, so
+//! that a hospital's sensors do not all come back in the same moment.
+//!
+//! **Invariant:** it ends only when the queue is drained; a collector that is away, slow or wrong is tried for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::sensor::v1;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::session::{Session, SessionError};
+use crate::enrich::Resend;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::spool::{Batch, Spool};
+
+/// How the link behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `http://HOST:PORT` of the collector.
+    pub address: String,
+    /// The sensor's own name.
+    pub sensor_id: String,
+    /// Names of the stores, for the heartbeat.
+    pub stores: Vec<String>,
+    /// Time between two heartbeats.
+    pub heartbeat: Duration,
+    /// Time without traffic after which the connection is probed.
+    pub keepalive: Duration,
+    /// Longest wait for a connection, a Welcome, an answer to a probe, and the end of a stream.
+    pub answer_within: Duration,
+    /// Wait after the first failure.
+    pub backoff_min: Duration,
+    /// Longest wait.
+    pub backoff_max: Duration,
+}
+
+impl Settings {
+    /// The settings of a real sensor.
+    #[must_use]
+    pub fn new(address: String, sensor_id: String, stores: Vec<String>) -> Self {
+        Self {
+            address,
+            sensor_id,
+            stores,
+            heartbeat: Duration::from_secs(5),
+            keepalive: Duration::from_secs(10),
+            answer_within: Duration::from_secs(10),
+            backoff_min: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The link, ready to start.
+#[derive(Debug)]
+pub struct Client {
+    pub(super) settings: Settings,
+    pub(super) spool: Arc<Spool>,
+    pub(super) health: watch::Receiver<Health>,
+    pub(super) metrics: Arc<Metrics>,
+    resend: Resend,
+    /// Told after the first attempt to connect, whatever its end.
+    tried: Arc<Notify>,
+    /// The collector's log that was last met.
+    log_id: Option<Vec<u8>>,
+    /// Highest sequence number ever handed to a connection.
+    sent_max: u64,
+}
+
+impl Client {
+    /// A link that is not yet connected.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        spool: Arc<Spool>,
+        health: watch::Receiver<Health>,
+        resend: Resend,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let tried = Arc::new(Notify::new());
+        Self {
+            settings,
+            spool,
+            health,
+            metrics,
+            resend,
+            tried,
+            log_id: None,
+            sent_max: 0,
+        }
+    }
+
+    /// Is told once the first attempt to connect has ended, well or not.
+    #[must_use]
+    pub fn first_attempt(&self) -> Arc<Notify> {
+        Arc::clone(&self.tried)
+    }
+
+    /// Starts it; it ends when the queue is drained.
+    pub fn start(self, tasks: &mut JoinSet<()>) {
+        tasks.spawn(self.run());
+    }
+
+    async fn run(mut self) {
+        let mut wait = self.settings.backoff_min;
+        loop {
+            let (welcomed, end) = self.connection().await;
+            let Err(error) = end else { return };
+            self.metrics.link_failures.one();
+            if welcomed {
+                wait = self.settings.backoff_min;
+            }
+            let pause = jittered(wait);
+            let address = &self.settings.address;
+            tracing::warn!(%address, %error, retry_ms = pause.as_millis(), "not connected to the collector, events wait in the queue");
+            wait = (wait * 2).min(self.settings.backoff_max);
+            if self.pause(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// One connection: whether the collector welcomed the sensor, and how it ended.
+    async fn connection(&mut self) -> (bool, Result<(), SessionError>) {
+        let tried = Arc::clone(&self.tried);
+        let session = Session::open(self).await;
+        tried.notify_one();
+        match session {
+            Ok(session) => (true, session.deliver().await),
+            Err(error) => (false, Err(error)),
+        }
+    }
+
+    /// Waits, unless there is nothing left to wait for.
+    async fn pause(&self, pause: Duration) -> Option<()> {
+        let drained = async {
+            while !self.spool.is_drained() {
+                self.spool.changed().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Some(()),
+            () = drained => None,
+        }
+    }
+
+    /// Takes in what the collector's log holds; answers after which sequence number to go on.
+    pub(super) fn welcomed(&mut self, welcome: &v1::Welcome) -> Result<u64, SessionError> {
+        self.metrics.link_welcomes.one();
+        let held_before = self.spool.first_held() - 1;
+        let persisted = welcome.persisted.unwrap_or(0);
+        self.spool.persisted(persisted)?;
+        let another = self
+            .log_id
+            .as_ref()
+            .is_some_and(|log| *log != welcome.log_id);
+        if another || persisted < held_before {
+            // What was said of processes is in the other log, or was lost with the end of this one.
+            self.metrics.resend_rounds.one();
+            self.resend.ask();
+            tracing::warn!(
+                persisted,
+                forgotten = held_before,
+                "the collector's log lacks events it once held, going on with what is left"
+            );
+        }
+        self.log_id = Some(welcome.log_id.clone());
+        tracing::info!(address = %self.settings.address, persisted, "connected to the collector");
+        Ok(self.spool.first_held() - 1)
+    }
+
+    pub(super) fn count_sent(&mut self, batch: &Batch) {
+        self.metrics.batches_sent.one();
+        if batch.last_seq <= self.sent_max {
+            self.metrics.batches_resent.one();
+        }
+        self.sent_max = self.sent_max.max(batch.last_seq);
+    }
+}
+
+/// A random part of `wait`, at least half of it.
+fn jittered(wait: Duration) -> Duration {
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    // The upper half of a random UUID has 60 random bits; its lowest 8 are among them.
+    wait / 2 + wait / 2 * (random & 0xff) as u32 / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_stays_between_half_and_whole() {
+        let wait = Duration::from_secs(1);
+        for _ in 0..1000 {
+            let pause = jittered(wait);
+            assert!(pause >= wait / 2 && pause <= wait, "{pause:?}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Packs each tick's reports into blocks and offers them to the queue.
+//!
+//! A block holds one tick's events, or as many as fit. When the queue refuses one, the rest of the tick and every tick
+//! made in the same round of sending are refused too: processes that were said in what is lost must be said again before
+//! anything refers to them. The new round is asked for at once, and the gap goes in as soon as there is room.
+//!
+//! **Invariant:** a block is at most [`BATCH_BYTES_MAX`] bytes and [`BATCH_EVENTS_MAX`] events; every report either is in the queue or is counted in a gap.
+
+use std::sync::Arc;
+
+use proto::prost::Message;
+use proto::prost::encoding::encoded_len_varint;
+use proto::sensor::v1;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::wire;
+use crate::clock::Offset;
+use crate::enrich::Resend;
+use crate::event::{Gap, GapReason};
+use crate::metrics::Metrics;
+use crate::report::{Body, Report, Tick};
+use crate::spool::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Full, Spool};
+
+/// Whose events they are.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Name of the host, as `uname -n` gives it.
+    pub name: String,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// The stage between enrichment and the queue.
+#[derive(Debug)]
+pub struct Packer {
+    host: Host,
+    ticks: mpsc::Receiver<Tick>,
+    spool: Arc<Spool>,
+    resend: Resend,
+    metrics: Arc<Metrics>,
+    lost: Option<Lost>,
+    /// First round whose reports may enter: those of older ones may refer to processes that are lost.
+    round: u64,
+}
+
+/// What was refused and not yet said.
+#[derive(Debug, Clone, Copy)]
+struct Lost {
+    count: u64,
+    from_boot_ns: u64,
+    to_boot_ns: u64,
+    offset: Offset,
+}
+
+impl Packer {
+    /// The stage, ready to start.
+    #[must_use]
+    pub fn new(
+        host: Host,
+        ticks: mpsc::Receiver<Tick>,
+        spool: Arc<Spool>,
+        resend: Resend,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            host,
+            ticks,
+            spool,
+            resend,
+            metrics,
+            lost: None,
+            round: 0,
+        }
+    }
+
+    /// Starts it; it ends with the ticks, and closes the queue.
+    pub fn start(self, tasks: &mut JoinSet<()>) {
+        tasks.spawn(self.run());
+    }
+
+    async fn run(mut self) {
+        loop {
+            let spool = Arc::clone(&self.spool);
+            tokio::select! {
+                tick = self.ticks.recv() => match tick {
+                    Some(tick) => self.pack(&tick),
+                    None => break,
+                },
+                () = spool.room(), if self.lost.is_some() => self.confess(),
+            }
+        }
+        self.last_words().await;
+        self.spool.close();
+    }
+
+    /// A loss that was not said is no clean end: waits for room, for as long as the shutdown lets it.
+    async fn last_words(&mut self) {
+        let spool = Arc::clone(&self.spool);
+        self.confess();
+        while self.lost.is_some() {
+            spool.room().await;
+            self.confess();
+        }
+    }
+
+    fn pack(&mut self, tick: &Tick) {
+        if tick.round < self.round {
+            self.lose(&tick.reports, tick.offset);
+            // There may be room already, and then nobody tells of any.
+            if self.spool.has_room() {
+                self.confess();
+            }
+            return;
+        }
+        if self.lost.is_some() {
+            // Not before there is an eighth of room: else a gap would go in with every tick.
+            return self.lose_from(tick, 0);
+        }
+        let mut block = Open::new(&self.host);
+        let mut from = 0;
+        for (index, report) in tick.reports.iter().enumerate() {
+            let event = wire::event(report, tick.offset);
+            if !block.fits(&event) {
+                let full = std::mem::replace(&mut block, Open::new(&self.host));
+                if self.offer(full).is_err() {
+                    return self.lose_from(tick, from);
+                }
+                from = index;
+            }
+            block.push(event);
+        }
+        if self.offer(block).is_err() {
+            self.lose_from(tick, from);
+        }
+    }
+
+    fn offer(&self, open: Open) -> Result<(), Full> {
+        let Some(block) = open.close() else {
+            return Ok(());
+        };
+        let events = block.events;
+        self.spool.offer(block)?;
+        self.metrics.queue_accepted.add(events);
+        Ok(())
+    }
+
+    fn lose_from(&mut self, tick: &Tick, from: usize) {
+        self.round = self.resend.ask();
+        if self.lost.is_none() {
+            tracing::error!(
+                "the queue is full: events are lost until the collector has taken some"
+            );
+        }
+        self.lose(&tick.reports[from..], tick.offset);
+    }
+
+    fn lose(&mut self, reports: &[Report], offset: Offset) {
+        let count = reports.len() as u64;
+        self.metrics.queue_refused.add(count);
+        let (Some(first), Some(last)) = (reports.first(), reports.last()) else {
+            return;
+        };
+        let lost = self.lost.get_or_insert(Lost {
+            count: 0,
+            from_boot_ns: first.boot_ns,
+            to_boot_ns: last.boot_ns,
+            offset,
+        });
+        lost.count += count;
+        lost.to_boot_ns = lost.to_boot_ns.max(last.boot_ns);
+        lost.offset = offset;
+    }
+
+    /// Says what was lost, if there is room to say it.
+    fn confess(&mut self) {
+        let Some(lost) = self.lost else { return };
+        let gap = Gap {
+            reason: GapReason::QueueFull,
+            count: lost.count,
+            from_boot_ns: lost.from_boot_ns,
+            to_boot_ns: lost.to_boot_ns,
+            detail: "the sensor's queue was full".to_owned(),
+        };
+        let report = Report {
+            boot_ns: lost.to_boot_ns,
+            body: Body::Gap(gap),
+        };
+        let mut open = Open::new(&self.host);
+        open.push(wire::event(&report, lost.offset));
+        if self.offer(open).is_ok() {
+            self.metrics.queue_gaps.one();
+            self.lost = None;
+        }
+    }
+}
+
+/// A block that is being filled.
+struct Open {
+    block: v1::EventBlock,
+    bytes: usize,
+}
+
+impl Open {
+    fn new(host: &Host) -> Self {
+        let block = v1::EventBlock {
+            host: host.name.clone(),
+            boot_id: host.boot_id.clone(),
+            events: Vec::new(),
+        };
+        let bytes = block.encoded_len();
+        Self { block, bytes }
+    }
+
+    fn fits(&self, event: &v1::Event) -> bool {
+        self.bytes + framed(event) <= BATCH_BYTES_MAX && self.block.events.len() < BATCH_EVENTS_MAX
+    }
+
+    fn push(&mut self, event: v1::Event) {
+        self.bytes += framed(&event);
+        self.block.events.push(event);
+    }
+
+    /// None when there is nothing in it.
+    fn close(self) -> Option<Block> {
+        let events = self.block.events.len() as u64;
+        (events > 0).then(|| Block {
+            events,
+            payload: self.block.encode_to_vec(),
+        })
+    }
+}
+
+/// Bytes an event takes within a block: tag, length, and itself.
+fn framed(event: &v1::Event) -> usize {
+    let length = event.encoded_len();
+    1 + encoded_len_varint(length as u64) + length
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! One connection to the collector, from Hello to its end.
+//!
+//! **Invariant:** batches go out in the order of their numbers, each exactly as the queue holds it; only a Persisted makes
+//! the queue forget.
+
+use proto::sensor::v1;
+use proto::sensor::v1::from_collector::Message as FromCollector;
+use proto::sensor::v1::from_sensor::Message as FromSensor;
+use proto::sensor::v1::link_client::LinkClient;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+
+use super::client::{Client, Settings};
+use super::wire;
+use crate::spool::{Batch, NeverSent, Spool};
+
+/// Messages that may wait for the connection to take them; a batch is up to 256 KiB.
+const OUTBOUND_MAX: usize = 4;
+
+/// Why a connection ended, or never was.
+#[derive(Debug, Error)]
+pub(super) enum SessionError {
+    /// Nobody answers at the address.
+    #[error("no connection: {}", root_cause(.0))]
+    Connect(#[from] tonic::transport::Error),
+    /// The collector ended the conversation with a reason.
+    #[error("the collector refused: {0}")]
+    Refused(#[from] tonic::Status),
+    /// The collector ended the conversation without a reason.
+    #[error("the collector closed the connection")]
+    Closed,
+    /// The collector did not say Welcome in time, or said something else first.
+    #[error("the collector did not say Welcome")]
+    NoWelcome,
+    /// The collector named another epoch than this one.
+    #[error("the collector acknowledged another epoch than this sensor's")]
+    OtherEpoch,
+    /// The collector acknowledged too much.
+    #[error(transparent)]
+    NeverSent(#[from] NeverSent),
+}
+
+/// A connection on which the collector has welcomed the sensor.
+pub(super) struct Session<'a> {
+    client: &'a mut Client,
+    out: mpsc::Sender<v1::FromSensor>,
+    inbound: Streaming<v1::FromCollector>,
+    /// Last sequence number handed to this connection.
+    sent: u64,
+}
+
+impl<'a> Session<'a> {
+    /// Connects, introduces the sensor and takes in where to go on.
+    pub(super) async fn open(client: &'a mut Client) -> Result<Self, SessionError> {
+        let channel = connect(&client.settings).await?;
+        let (out, outbound) = mpsc::channel(OUTBOUND_MAX);
+        let hello = v1::Hello {
+            sensor_id: client.settings.sensor_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch: client.spool.epoch().as_bytes().to_vec(),
+            first_unacknowledged: client.spool.first_held(),
+        };
+        // The channel is new and holds more than one message.
+        out.try_send(message(FromSensor::Hello(hello)))
+            .map_err(|_| SessionError::Closed)?;
+        let limit = client.settings.answer_within;
+        let request = async {
+            let mut inbound = LinkClient::new(channel)
+                .deliver(ReceiverStream::new(outbound))
+                .await?
+                .into_inner();
+            let first = inbound.message().await?;
+            Ok::<_, tonic::Status>((inbound, first))
+        };
+        let (inbound, first) = timeout(limit, request)
+            .await
+            .map_err(|_| SessionError::NoWelcome)??;
+        let Some(FromCollector::Welcome(welcome)) = first.and_then(|m| m.message) else {
+            return Err(SessionError::NoWelcome);
+        };
+        let sent = client.welcomed(&welcome)?;
+        Ok(Self {
+            client,
+            out,
+            inbound,
+            sent,
+        })
+    }
+
+    /// Delivers until the connection ends, or everything is delivered and nothing will come.
+    pub(super) async fn deliver(mut self) -> Result<(), SessionError> {
+        let spool = self.client.spool.clone();
+        let mut beat = interval_at(Instant::now(), self.client.settings.heartbeat);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if spool.is_drained() {
+                return self.leave().await;
+            }
+            let next = spool.after(self.sent);
+            tokio::select! {
+                said = self.inbound.message() => hear(&spool, said?)?,
+                _ = beat.tick() => self.say_heartbeat(),
+                permit = self.out.reserve(), if next.is_some() => {
+                    let Some(batch) = next else { continue };
+                    let permit = permit.map_err(|_| SessionError::Closed)?;
+                    self.sent = batch.last_seq;
+                    self.client.count_sent(&batch);
+                    permit.send(message(FromSensor::Batch(numbered(spool.epoch(), &batch))));
+                }
+                () = spool.changed(), if next.is_none() => {}
+            }
+        }
+    }
+
+    /// A heartbeat that finds no room is left out: the batches in its way show that the sensor is alive.
+    fn say_heartbeat(&self) {
+        let client = &self.client;
+        let lost = client.metrics.lost();
+        let health = client.health.borrow();
+        let beat = wire::heartbeat(
+            &health,
+            &client.settings.stores,
+            client.spool.depth().events,
+            lost,
+        );
+        if self
+            .out
+            .try_send(message(FromSensor::Heartbeat(beat)))
+            .is_err()
+        {
+            tracing::debug!("no room for a heartbeat");
+        }
+    }
+
+    /// Says the last heartbeat, and waits a moment for the collector to have read it.
+    async fn leave(self) -> Result<(), SessionError> {
+        self.say_heartbeat();
+        let Self {
+            client,
+            out,
+            mut inbound,
+            ..
+        } = self;
+        drop(out);
+        let end = async { while let Ok(Some(_)) = inbound.message().await {} };
+        if timeout(client.settings.answer_within, end).await.is_err() {
+            tracing::debug!("the collector kept the connection open after the last message");
+        }
+        Ok(())
+    }
+}
+
+/// What the collector said; none when it said nothing more.
+fn hear(spool: &Spool, said: Option<v1::FromCollector>) -> Result<(), SessionError> {
+    match said.ok_or(SessionError::Closed)?.message {
+        Some(FromCollector::Persisted(persisted)) => {
+            if persisted.epoch != spool.epoch().as_bytes() {
+                return Err(SessionError::OtherEpoch);
+            }
+            Ok(spool.persisted(persisted.seq)?)
+        }
+        // Welcome comes once; a kind that a later version may add is none of ours.
+        Some(FromCollector::Welcome(_)) | None => Ok(()),
+    }
+}
+
+async fn connect(settings: &Settings) -> Result<Channel, SessionError> {
+    let channel = Endpoint::from_shared(settings.address.clone())?
+        .connect_timeout(settings.answer_within)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(settings.keepalive)
+        .keep_alive_timeout(settings.answer_within)
+        .keep_alive_while_idle(true)
+        .connect()
+        .await?;
+    Ok(channel)
+}
+
+/// What the system said: tonic itself says `transport error` and no more.
+fn root_cause(error: &tonic::transport::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+fn numbered(epoch: Uuid, batch: &Batch) -> v1::Batch {
+    v1::Batch {
+        epoch: epoch.as_bytes().to_vec(),
+        first_seq: batch.first_seq,
+        last_seq: batch.last_seq,
+        encoding: v1::Encoding::Plain.into(),
+        payload: batch.payload.to_vec(),
+    }
+}
+
+fn message(message: FromSensor) -> v1::FromSensor {
+    v1::FromSensor {
+        message: Some(message),
+    }
+}
