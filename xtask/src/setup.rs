@@ -149,28 +149,50 @@ impl Missing {
         }
     }
 
-    fn describe(&self) -> String {
+    /// What it is, for people; `None` for a package, of which many share a line.
+    fn describe(&self) -> Option<String> {
         match &self.what {
-            What::Package(name) => format!("Debian package {name}: {}", self.why),
-            What::Crate(tool) => {
-                format!("cargo install {}@{}: {}", tool.name, tool.version, self.why)
-            }
+            What::Package(_) => None,
+            What::Crate(tool) => Some(format!(
+                "cargo install {}@{}: {}",
+                tool.name, tool.version, self.why
+            )),
             What::Linker { llvm } => {
-                format!(
-                    "cargo install bpf-linker@{} with LLVM {llvm}: {}",
-                    bpf::LINKER_VERSION,
+                let version = bpf::LINKER_VERSION;
+                Some(format!(
+                    "cargo install bpf-linker@{version} with LLVM {llvm}: {}",
                     self.why
-                )
+                ))
             }
             What::Link { sysroot } => {
-                format!(
-                    "rustup toolchain link {} {sysroot}: {}",
-                    bpf::LINKED_NAME,
+                let name = bpf::LINKED_NAME;
+                Some(format!(
+                    "rustup toolchain link {name} {sysroot}: {}",
                     self.why
-                )
+                ))
             }
         }
     }
+}
+
+/// One line for each thing, packages with the same reason on one.
+fn describe(missing: &[Missing]) -> Vec<String> {
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for item in missing {
+        let Some(name) = package_name(item) else {
+            continue;
+        };
+        match by_reason.iter_mut().find(|(why, _)| *why == item.why) {
+            Some((_, names)) => names.push(name),
+            None => by_reason.push((item.why, vec![name])),
+        }
+    }
+    let packages = by_reason
+        .into_iter()
+        .map(|(why, names)| format!("Debian: {}: {why}", names.join(" ")));
+    packages
+        .chain(missing.iter().filter_map(Missing::describe))
+        .collect()
 }
 
 /// Sees to it that all of `needs` are met: installs what is missing after consent (`yes`, `CI=true`, or a yes at the
@@ -184,8 +206,8 @@ pub(crate) fn ensure(yes: bool, needs: &[Need]) -> Result<()> {
         return Ok(());
     }
     say("This machine lacks:");
-    for item in &missing {
-        say(format!("  {}", item.describe()));
+    for line in describe(&missing) {
+        say(format!("  {line}"));
     }
     consent(yes)?;
     let packages: BTreeSet<&str> = missing.iter().filter_map(package_name).collect();
@@ -195,8 +217,10 @@ pub(crate) fn ensure(yes: bool, needs: &[Need]) -> Result<()> {
     }
     let left = collect(needs)?;
     if !left.is_empty() {
-        let left: Vec<String> = left.iter().map(Missing::describe).collect();
-        bail!("still missing after the installation: {}", left.join("; "));
+        bail!(
+            "still missing after the installation: {}",
+            describe(&left).join("; ")
+        );
     }
     Ok(())
 }
@@ -270,25 +294,31 @@ mod tests {
 
     #[test]
     fn every_missing_thing_is_described_with_its_reason() {
-        let cases = [
-            (What::Package("curl".into()), "Debian package curl: because"),
-            (What::Crate(tools::DENY), "cargo install cargo-deny@"),
-            (What::Linker { llvm: 22 }, "with LLVM 22: because"),
-            (
+        let missing = |what, why| Missing { what, why };
+        let all = [
+            missing(What::Package("llvm-22-dev".into()), "builds the linker"),
+            missing(What::Crate(tools::DENY), "checks"),
+            missing(What::Package("curl".into()), "steals"),
+            missing(What::Package("g++".into()), "builds the linker"),
+            missing(What::Linker { llvm: 22 }, "links"),
+            missing(
                 What::Link {
                     sysroot: "/usr".into(),
                 },
-                "rustup toolchain link chartwatch-bpf /usr: because",
+                "finds",
             ),
         ];
-        for (what, expect) in cases {
-            let text = Missing {
-                what,
-                why: "because",
-            }
-            .describe();
-            assert!(text.contains(expect), "{text}");
-        }
+        let expect = [
+            "Debian: llvm-22-dev g++: builds the linker".to_owned(),
+            "Debian: curl: steals".to_owned(),
+            format!("cargo install cargo-deny@{}: checks", tools::DENY.version),
+            format!(
+                "cargo install bpf-linker@{} with LLVM 22: links",
+                bpf::LINKER_VERSION
+            ),
+            "rustup toolchain link chartwatch-bpf /usr: finds".to_owned(),
+        ];
+        assert_eq!(describe(&all), expect);
     }
 
     #[test]

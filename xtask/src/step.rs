@@ -1,23 +1,23 @@
 //! Runs child commands as steps: progress while they run, the elapsed time, and a failure that shows what went wrong.
 //!
-//! A step's output goes to a log below `target/xtask/logs`, unless it is streamed; when it fails, the error carries the
-//! end of that log. On a terminal a spinner turns; elsewhere there is one plain line at the beginning, one a minute, and
+//! A step's output goes to a log below `target/xtask/logs`; when it fails, the error carries the end of that log. On a terminal a spinner turns; elsewhere there is one plain line at the beginning, one a minute, and
 //! one at the end. Progress goes to standard error, so standard output stays free for results.
 //!
 //! **Invariant:** only processes that a step itself started are ever ended.
 
+mod progress;
 mod tree;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use anyhow::{Context as _, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+
+use self::progress::Progress;
 
 /// How many lines of a log a failure shows.
 const TAIL_LINES: usize = 40;
@@ -33,7 +33,6 @@ pub(crate) struct Step {
     command: Command,
     log: Option<PathBuf>,
     limit: Option<Duration>,
-    streamed: bool,
 }
 
 /// What a finished step leaves.
@@ -43,8 +42,8 @@ pub(crate) struct Done {
     pub(crate) status: ExitStatus,
     /// From start to end.
     pub(crate) elapsed: Duration,
-    /// Where its output lies; absent when it was streamed.
-    pub(crate) log: Option<PathBuf>,
+    /// Where its output lies.
+    pub(crate) log: PathBuf,
 }
 
 impl Step {
@@ -55,7 +54,6 @@ impl Step {
             command,
             log: None,
             limit: None,
-            streamed: false,
         }
     }
 
@@ -71,12 +69,6 @@ impl Step {
         self
     }
 
-    /// Lets the child write to our own outputs instead of a log.
-    pub(crate) fn streamed(mut self) -> Self {
-        self.streamed = true;
-        self
-    }
-
     /// Runs the command and fails unless it exits with 0; the error shows the command and the end of its output.
     pub(crate) fn run(self) -> Result<Done> {
         let shown = show(&self.command);
@@ -84,7 +76,7 @@ impl Step {
         if done.status.success() {
             return Ok(done);
         }
-        let tail = done.log.as_deref().map(tail_of).unwrap_or_default();
+        let tail = tail_of(&done.log);
         bail!(
             "`{shown}` failed with {} after {}{tail}",
             done.status,
@@ -96,12 +88,8 @@ impl Step {
     /// at its limit.
     pub(crate) fn run_any(mut self) -> Result<Done> {
         let shown = show(&self.command);
-        let log = if self.streamed {
-            None
-        } else {
-            Some(self.open_log()?)
-        };
-        let progress = Progress::start(&self.title, self.streamed);
+        let log = self.open_log()?;
+        let progress = Progress::start(&self.title);
         let begin = Instant::now();
         let mut child = self
             .command
@@ -119,7 +107,7 @@ impl Step {
                 log,
             }),
             Err(error) => {
-                let tail = log.as_deref().map(tail_of).unwrap_or_default();
+                let tail = tail_of(&log);
                 Err(error.context(format!("failed to run `{shown}`{tail}")))
             }
         }
@@ -304,64 +292,6 @@ fn is_progress(line: &str) -> bool {
         )
 }
 
-/// What a person sees while a step runs.
-#[derive(Debug)]
-struct Progress {
-    title: String,
-    bar: Option<ProgressBar>,
-}
-
-impl Progress {
-    fn start(title: &str, streamed: bool) -> Self {
-        let bar = (!streamed && std::io::stderr().is_terminal()).then(|| spinner(title));
-        if bar.is_none() {
-            line(&format!("{title} ..."));
-        }
-        Self {
-            title: title.into(),
-            bar,
-        }
-    }
-
-    fn still(&self, elapsed: Duration) {
-        if self.bar.is_none() {
-            line(&format!(
-                "{} ... still running after {}",
-                self.title,
-                human(elapsed)
-            ));
-        }
-    }
-
-    fn end(&self, success: bool, elapsed: Duration) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-        let word = if success { "done in" } else { "FAILED after" };
-        line(&format!("{}: {word} {}", self.title, human(elapsed)));
-    }
-}
-
-fn spinner(title: &str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-        bar.set_style(style);
-    }
-    bar.set_message(title.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(120));
-    bar
-}
-
-/// One line on standard error, written whole so that lines of parallel writers do not mix.
-fn line(text: &str) {
-    // Progress that nobody can read is no reason to stop the work.
-    drop(
-        std::io::stderr()
-            .lock()
-            .write_all(format!("{text}\n").as_bytes()),
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -420,8 +350,9 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
+        let dir = tempfile::tempdir().unwrap();
         let error = Step::new("missing", Command::new("/nonexistent/program"))
-            .streamed()
+            .log(dir.path().join("log"))
             .run()
             .unwrap_err();
         assert!(

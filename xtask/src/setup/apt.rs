@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::step::{Step, capture, find_program};
 
@@ -87,10 +88,11 @@ fn install_command(packages: &BTreeSet<&str>) -> Result<Command> {
     Ok(command)
 }
 
-/// A command that runs as root: directly, or through sudo (which may ask for a password at the terminal only).
+/// A command that runs as root: directly, or through sudo, which asks for the password here if somebody is there to
+/// give it, and not while the command runs.
 ///
 /// # Errors
-/// When we are not root and there is no sudo.
+/// When we are not root and there is no sudo, or sudo refuses.
 fn root(program: &str) -> Result<Command> {
     let settings = "DEBIAN_FRONTEND=noninteractive";
     if rustix::process::geteuid().is_root() {
@@ -100,6 +102,13 @@ fn root(program: &str) -> Result<Command> {
     }
     if find_program("sudo").is_none() {
         bail!("{program} needs root, and there is no sudo; run this command as root");
+    }
+    if std::io::stdin().is_terminal() {
+        let asked = Command::new("sudo")
+            .arg("-v")
+            .status()
+            .context("failed to start sudo")?;
+        ensure!(asked.success(), "sudo was not given what it asked for");
     }
     let mut command = Command::new("sudo");
     command.args(["-n", "env", settings, program]);
