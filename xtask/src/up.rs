@@ -8,11 +8,13 @@
 mod alerts;
 mod check;
 mod config;
+mod health;
 mod netns;
 mod service;
 pub(crate) mod sink;
 mod theft;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::alerts::{Alert, Alerts};
 use self::config::Store;
+use self::health::Health;
 use self::netns::Namespace;
 use self::service::Service;
 use self::sink::Sink;
@@ -175,6 +178,7 @@ struct Running {
     sensor: Service,
     collector: Service,
     alerts: Alerts,
+    health: Health,
 }
 
 impl Running {
@@ -185,10 +189,11 @@ impl Running {
         stores: &[Store],
         stop: &Stop,
     ) -> Result<Self> {
-        let (file, address) = config::collector(directory)?;
+        let file = config::collector(directory)?;
         let mut collector =
             Service::start("collector", daemon(&programs.collector, &file), directory)?;
         collector.wait_ready(&|| stop.is_asked())?;
+        let address = listening(&collector)?;
         say(format!(
             "collector: listens on {address}, log {}",
             collector.log.display()
@@ -200,11 +205,14 @@ impl Running {
         for (name, root) in stores {
             say(format!("store {name}: {}", root.display()));
         }
-        let alerts = Alerts::of(&programs.analyst, &config::data(directory));
+        let data = config::data(directory);
+        let alerts = Alerts::of(&programs.analyst, &data);
+        let health = Health::of(&programs.analyst, &data);
         Ok(Self {
             sensor,
             collector,
             alerts,
+            health,
         })
     }
 
@@ -288,6 +296,9 @@ impl Running {
         if let Some(status) = self.sensor.check()? {
             say(format!("sensor: {status}"));
         }
+        if let Some(page) = self.health.news()? {
+            say(page);
+        }
         let mut settled = Vec::new();
         for alert in self.alerts.news()? {
             if alert.settled {
@@ -305,12 +316,24 @@ impl Running {
             sensor,
             collector,
             alerts: _,
+            health,
         } = self;
+        // The last word on the books; when it cannot be had, stopping matters more.
+        say(health.page().unwrap_or_else(|error| format!("{error:#}")));
         let sensor = sensor.stop();
         let collector = collector.stop();
         say("sensor and collector have stopped");
         sensor.and(collector)
     }
+}
+
+/// Where the collector says it listens: the port is the kernel's choice.
+fn listening(collector: &Service) -> Result<SocketAddr> {
+    let status = collector.status();
+    let address = status
+        .strip_prefix("listening on ")
+        .and_then(|address| address.parse().ok());
+    address.with_context(|| format!("the collector did not say where it listens, but {status:?}"))
 }
 
 fn daemon(program: &Path, file: &Path) -> Command {

@@ -1,7 +1,7 @@
 //! The run directory: configurations, keys, data, logs and the demonstration's store of one `up`.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,19 +33,18 @@ pub(crate) fn run_directory() -> Result<PathBuf> {
 /// Writes the collector's configuration; gives the file.
 ///
 /// # Errors
-/// The file cannot be written, or no port is free.
-pub(crate) fn collector(directory: &Path) -> Result<(PathBuf, SocketAddr)> {
-    // The port is free now and the collector takes it at once; if another program is faster, the collector says so.
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a free port")?;
-    let address = free.local_addr().context("failed to find a free port")?;
-    let text = format!(
-        "listen = {}\ndata_dir = {}\n\n[sink.file]\npath = {}\n",
-        quoted(&address.to_string()),
-        path(&data(directory))?,
-        path(&directory.join("findings.jsonl"))?,
-    );
+/// The file cannot be written.
+pub(crate) fn collector(directory: &Path) -> Result<PathBuf> {
+    let lines = [
+        format!("listen = {}", quoted("127.0.0.1:0")),
+        format!("data_dir = {}", path(&data(directory))?),
+        format!(
+            "\n[sink.file]\npath = {}\n",
+            path(&directory.join("findings.jsonl"))?
+        ),
+    ];
     fs::create_dir_all(data(directory)).context("failed to make the data directory")?;
-    Ok((write(directory, "collector.toml", &text)?, address))
+    write(directory, "collector.toml", &lines.join("\n"))
 }
 
 /// Where the collector keeps its log and alerts.

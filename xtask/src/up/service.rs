@@ -103,6 +103,11 @@ impl Service {
         Ok(())
     }
 
+    /// What the daemon last said of itself.
+    pub(crate) fn status(&self) -> &str {
+        &self.status
+    }
+
     /// Reads what the daemon has said; gives its status line when it is a new one.
     ///
     /// # Errors
