@@ -55,7 +55,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     setup::ensure(args.yes, &[Need::Compiler, Need::Bpf])?;
     let below = args.destdir.clone().unwrap_or_else(|| PathBuf::from("/"));
-    let placed = into(&below, &args.prefix)?;
+    let placed = into(
+        &below,
+        &args.prefix,
+        if args.destdir.is_none() {
+            Key::Make
+        } else {
+            Key::Leave
+        },
+    )?;
     for (path, how) in &placed {
         say(format!("{how} {}", path.display()));
     }
@@ -66,8 +74,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// What to do about the hospital's key where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// Make one, as this is the machine that will use it.
+    Make,
+    /// Leave it to the machine: a key in a package would be everybody's.
+    Leave,
+}
+
 /// Builds and installs everything below a directory.
-pub(crate) fn into(below: &Path, prefix: &Path) -> Result<Vec<(PathBuf, Placed)>> {
+pub(crate) fn into(below: &Path, prefix: &Path, key: Key) -> Result<Vec<(PathBuf, Placed)>> {
     let release = build()?;
     let mut tree = Tree::new(below);
     let own = prefix.strip_prefix("/").unwrap_or(prefix).to_path_buf();
@@ -82,7 +99,9 @@ pub(crate) fn into(below: &Path, prefix: &Path) -> Result<Vec<(PathBuf, Placed)>
     for (room, name) in ROOMS {
         package_files(&mut tree, &root().join(room).join("pkg"), &own, name)?;
     }
-    key(&mut tree, &release.join("chartwatch-sensor"))?;
+    if key == Key::Make {
+        make_key(&mut tree, &release.join("chartwatch-sensor"))?;
+    }
     Ok(tree.into_placed())
 }
 
@@ -130,7 +149,7 @@ fn package_files(tree: &mut Tree, dir: &Path, own: &Path, name: &str) -> Result<
                 )?;
             }
             Kind::Config => {
-                tree.write_config(&Path::new("etc/chartwatch").join(file_name), &text, 0o640)?;
+                tree.write_config(&Path::new("etc/chartwatch").join(file_name), &text, 0o644)?;
             }
             Kind::Users => tree.write(
                 &own.join(format!("lib/sysusers.d/{name}.conf")),
@@ -195,7 +214,7 @@ fn completions(tree: &mut Tree, program: &Path, own: &Path, name: &str) -> Resul
 }
 
 /// Makes the key, unless there is one.
-fn key(tree: &mut Tree, sensor: &Path) -> Result<()> {
+fn make_key(tree: &mut Tree, sensor: &Path) -> Result<()> {
     let path = tree.path(Path::new(KEY));
     if path.exists() {
         tree.note(path, Placed::Kept);
@@ -235,24 +254,33 @@ fn create_user_and_directories(prefix: &Path) -> Result<()> {
 }
 
 fn next_steps(staged: bool, prefix: &Path) -> String {
-    let intro = if staged {
-        "Once these files are in place on a machine:"
-    } else {
-        "Next steps:"
-    };
-    let hands = if staged {
-        "  systemd-sysusers && systemd-tmpfiles --create\n"
-    } else {
-        ""
-    };
-    let bin = prefix.join("bin");
-    format!(
-        "{intro}\n{hands}  edit /etc/chartwatch/sensor.toml (stores) and /etc/chartwatch/collector.toml (sinks, approved ways)\n  \
-         {0}/chartwatch-sensor check --config /etc/chartwatch/sensor.toml\n  \
-         {0}/chartwatch-collector check --config /etc/chartwatch/collector.toml\n  \
-         systemctl daemon-reload\n  systemctl enable --now chartwatch-collector.service chartwatch-sensor.service",
-        bin.display()
-    )
+    let sensor = prefix.join("bin/chartwatch-sensor").display().to_string();
+    let collector = prefix
+        .join("bin/chartwatch-collector")
+        .display()
+        .to_string();
+    let mut lines = vec![
+        if staged {
+            "Once these files are on a machine:"
+        } else {
+            "Next steps:"
+        }
+        .to_owned(),
+    ];
+    if staged {
+        lines.push("  systemd-sysusers && systemd-tmpfiles --create".into());
+        lines.push(format!(
+            "  {sensor} keygen --out /{KEY}   (or copy the hospital's key there)"
+        ));
+    }
+    lines.extend([
+        "  edit /etc/chartwatch/sensor.toml (stores) and /etc/chartwatch/collector.toml (sinks, approved ways)".into(),
+        format!("  {sensor} check --config /etc/chartwatch/sensor.toml"),
+        format!("  {collector} check --config /etc/chartwatch/collector.toml"),
+        "  systemctl daemon-reload".into(),
+        "  systemctl enable --now chartwatch-collector.service chartwatch-sensor.service".into(),
+    ]);
+    lines.join("\n")
 }
 
 /// Proves on an installed tree what this file promises; leaves the tree with a changed configuration.
@@ -264,11 +292,17 @@ pub(crate) fn check(below: &Path) -> Result<()> {
     }
     let config = below.join("etc/chartwatch/sensor.toml");
     let key = below.join(KEY);
+    ensure!(
+        !key.exists(),
+        "an installation for a package made {}",
+        key.display()
+    );
+    into(below, prefix, Key::Make)?;
     let old_key = fs::read(&key).with_context(|| format!("failed to read {}", key.display()))?;
     let own_text = "# the administrator's own\n";
     fs::write(&config, own_text)
         .with_context(|| format!("failed to write {}", config.display()))?;
-    into(below, prefix)?;
+    into(below, prefix, Key::Make)?;
     let kept = fs::read_to_string(&config)
         .with_context(|| format!("failed to read {}", config.display()))?;
     ensure!(

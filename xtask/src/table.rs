@@ -11,6 +11,9 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::Value;
 
+/// Characters to a line; longer texts wrap within their cell.
+const WIDTH: u16 = 120;
+
 /// Rows under named columns; the names are the keys of the JSON objects.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
@@ -53,7 +56,8 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table
             .load_style(UTF8_FULL_CONDENSED)
-            .set_content_arrangement(ContentArrangement::Disabled);
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(WIDTH);
         table.set_header(&self.columns);
         for row in &self.rows {
             table.add_row(row.iter().map(cell).collect::<Vec<_>>());

@@ -84,14 +84,7 @@ impl Tally {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(args.yes, Need::ALL)?;
-    let mut table = Table::new(&[
-        "group",
-        "ran",
-        "failed",
-        "skipped",
-        "seconds",
-        "why skipped",
-    ]);
+    let mut table = Table::new(&["group", "ran", "failed", "skipped", "seconds", "why"]);
     let mut sum = Tally::default();
     for group in groups::all(args.long) {
         if args
