@@ -1,0 +1,32 @@
+//! The receiving room: events come in over gRPC, are made durable, looked at, and leave as alerts.
+//!
+//! ```text
+//!  sensors ─gRPC─► ingest ──► log ──────► detect ─────► alerts ──► sinks: file, syslog
+//!                    ▲   256   │  LOGGED     │  RAISED     │ watch     (each with its own cursor)
+//!                    └─────────┘             └─► fleet     └─► chartwatch (reads the databases)
+//!                  durable: acknowledge
+//! ```
+//!
+//! Every arrow is a bounded channel; when the right side is slow the left side waits, back to the sensors, which keep
+//! what is not acknowledged. Shutdown follows the data: streams end, then each stage ends when its input does.
+//!
+//! **Invariant:** what is acknowledged is in the log, and what is in the log is looked at, if not now then at the next
+//! start. This crate never heard of BPF.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+pub mod alerts;
+pub mod config;
+pub mod console;
+pub mod detect;
+pub mod event;
+pub mod fleet;
+pub mod ingest;
+pub mod log;
+mod pipeline;
+pub mod replay;
+pub mod sink;
+pub mod text;
+
+pub use pipeline::{Collector, StartError, decode};

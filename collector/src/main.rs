@@ -1,1 +1,187 @@
-fn main(){}
+//! `chartwatch-collector`: the daemon.
+//!
+//! Exit status: 0 stopped as asked, 1 failure, 2 wrong usage, 64 configuration that cannot be used.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use collector::Collector;
+use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+const EXAMPLES: &str = "\
+Examples:
+  chartwatch-collector check --config ./collector.toml
+  chartwatch-collector run
+
+Exit status:
+  0   stopped as asked, or the configuration is good
+  1   failure; the last line on standard error says why
+  2   wrong usage
+  64  configuration that cannot be used; the message names file, key and reason";
+
+/// Receives what sensors see, makes it durable, and raises an alert when patient records leave.
+#[derive(Debug, Parser)]
+#[command(name = "chartwatch-collector", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run until SIGTERM or SIGINT, then finish what is in hand.
+    Run {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+        config: PathBuf,
+    },
+    /// Read the configuration, say what it means, and exit.
+    Check {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+        config: PathBuf,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run { config } => with_config(&config, run),
+        Command::Check { config } => with_config(&config, |config| check(&config)),
+        Command::Completions { shell } => completions(shell),
+    };
+    result.unwrap_or_else(|error| {
+        say(&format!("chartwatch-collector: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Reads the configuration; one that cannot be used has an exit status of its own.
+fn with_config(
+    path: &std::path::Path,
+    then: impl FnOnce(Config) -> Result<(), anyhow::Error>,
+) -> Result<ExitCode, anyhow::Error> {
+    match Config::load(path) {
+        Ok(config) => then(config).map(|()| ExitCode::SUCCESS),
+        Err(error) => {
+            say(&format!("chartwatch-collector: {error}"));
+            Ok(ExitCode::from(EXIT_BAD_CONFIG))
+        }
+    }
+}
+
+fn run(config: Config) -> Result<(), anyhow::Error> {
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start tokio")?;
+    runtime.block_on(serve(config))
+}
+
+/// Starts, tells the service manager, waits for a signal, stops.
+async fn serve(config: Config) -> Result<(), anyhow::Error> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to wait for SIGINT")?;
+    let mut last_said = Instant::now();
+    let collector = Collector::start(config, |progress| {
+        if last_said.elapsed() > Duration::from_secs(1) {
+            last_said = Instant::now();
+            let status = format!(
+                "reading the log back: batch {} of {}",
+                progress.pos, progress.last_pos
+            );
+            notify(&[
+                NotifyState::Status(&status),
+                NotifyState::ExtendTimeoutUsec(30_000_000),
+            ]);
+        }
+    })
+    .await
+    .context("failed to start")?;
+    tracing::info!(address = %collector.address(), "listening");
+    notify(&[
+        NotifyState::Ready,
+        NotifyState::Status(&format!("listening on {}", collector.address())),
+    ]);
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        () = watchdog(&collector) => {}
+    }
+    notify(&[
+        NotifyState::Stopping,
+        NotifyState::Status("finishing what is in hand"),
+    ]);
+    collector.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Tells the service manager that the pipeline moves: only when a probe has come out at its end.
+async fn watchdog(collector: &Collector) {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    let mut tick = tokio::time::interval(limit / 3);
+    loop {
+        tick.tick().await;
+        match collector.probe().await {
+            Ok(()) => notify(&[NotifyState::Watchdog]),
+            Err(error) => {
+                tracing::error!(%error, "the pipeline does not answer; the watchdog is not told");
+            }
+        }
+    }
+}
+
+/// Tells the service manager, if there is one.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// Says what the configuration means.
+fn check(config: &Config) -> Result<(), anyhow::Error> {
+    let mut out = std::io::stdout().lock();
+    collector::console::config(&mut out, config).context("failed to write")
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode, anyhow::Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut Cli::command(),
+        "chartwatch-collector",
+        &mut script,
+    );
+    std::io::stdout()
+        .write_all(&script)
+        .context("failed to write")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// To standard error; when even that is closed there is nobody to tell.
+fn say(line: &str) {
+    if writeln!(std::io::stderr(), "{line}").is_err() {
+        tracing::debug!("standard error is closed");
+    }
+}

@@ -1,1 +1,294 @@
-fn main(){}
+//! `chartwatch`: the analyst's command line. Reads the collector's data, beside a collector that runs or without one.
+//!
+//! Exit status: 0 done, 1 failure (an unknown id too), 2 wrong usage, 64 configuration that cannot be used.
+
+use std::io::{BufWriter, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use collector::alerts::AlertReader;
+use collector::alerts::form::AlertForm;
+use collector::config::{Config, DEFAULT_DATA_DIR, DEFAULT_FILE, DetectConfig, EXIT_BAD_CONFIG};
+use collector::replay::{self, Span};
+use collector::{console, fleet, text};
+
+const EXAMPLES: &str = "\
+Examples:
+  chartwatch alerts                       what has been raised, the latest first
+  chartwatch show 3fa1c2d4                everything about one alert
+  chartwatch show 3fa1c2d4 --json         the same as an OCSF finding
+  chartwatch replay --from 2026-03-01T00:00:00Z --to 2026-03-31T23:59:59Z
+  chartwatch sensors                      who is alive, and what it cannot see
+
+Exit status:
+  0   done
+  1   failure; the last line on standard error says why (an id that is not known, too)
+  2   wrong usage
+  64  configuration that cannot be used; the message names file, key and reason";
+
+/// Looks at what the Chartwatch collector has found.
+#[derive(Debug, Parser)]
+#[command(name = "chartwatch", version, after_help = EXAMPLES)]
+struct Cli {
+    /// The collector's data directory.
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
+    data: PathBuf,
+    /// The collector's configuration, for the thresholds of `replay` [default: /etc/chartwatch/collector.toml if it is
+    /// there].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the alerts, the latest first.
+    Alerts {
+        /// As one JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one alert in full depth.
+    Show {
+        /// Its id, or a beginning of it that no other alert has.
+        id: String,
+        /// As an OCSF Data Security Finding, one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a span of the event log through detection again.
+    #[command(
+        after_help = "Times are RFC 3339, for example 2026-03-16T03:00:00Z or 2026-03-16T04:00:00+01:00.\n\
+                            The log is only read. Equal settings give equal alerts with equal ids."
+    )]
+    Replay(ReplayArgs),
+    /// Show the sensors: who is alive, on which backend and why, the books of the hooks, and the gaps.
+    Sensors {
+        /// As one JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// Tell alerts from this time on; without it from the beginning of the log.
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+    from: Option<u64>,
+    /// Look at events up to this time; without it to the end of the log.
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+    to: Option<u64>,
+    /// Every revision of every alert as a line of JSON, instead of a table of the newest revisions.
+    #[arg(long)]
+    json: bool,
+}
+
+fn rfc3339(text: &str) -> Result<u64, String> {
+    text::parse_rfc3339(text)
+        .ok_or_else(|| "not a time of RFC 3339 such as 2026-03-16T03:00:00Z".into())
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let detect = match detect_config(cli.config.as_deref(), &cli.command) {
+        Ok(detect) => detect,
+        Err(error) => {
+            say(&format!("chartwatch: {error}"));
+            return ExitCode::from(EXIT_BAD_CONFIG);
+        }
+    };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let done = run(cli, detect, &mut out).and_then(|()| out.flush().context("failed to write"));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough, as `head` has.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("chartwatch: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Thresholds for a replay: of the file named, else of the usual file if there is one, else the defaults.
+fn detect_config(
+    named: Option<&Path>,
+    command: &Command,
+) -> Result<DetectConfig, collector::config::ConfigError> {
+    let usual = Some(Path::new(DEFAULT_FILE))
+        .filter(|path| path.exists() && matches!(command, Command::Replay(_)));
+    match named.or(usual) {
+        Some(path) => Config::load(path).map(|config| config.detect),
+        None => Ok(DetectConfig::default()),
+    }
+}
+
+fn run(cli: Cli, detect: DetectConfig, out: &mut impl Write) -> Result<(), anyhow::Error> {
+    match cli.command {
+        Command::Alerts { json } => {
+            console::alerts(out, &AlertReader::open(&cli.data)?.newest()?, json)?;
+        }
+        Command::Show { id, json } => show(&cli.data, &id, json, out)?,
+        Command::Replay(args) => replay(&cli.data, detect, &args, out)?,
+        Command::Sensors { json } => {
+            let sensors = fleet::read(&cli.data)?;
+            if json {
+                console::sensors_json(out, &sensors, now_ns())?;
+            } else {
+                console::sensors(out, &sensors, now_ns())?;
+            }
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "chartwatch", &mut script);
+            out.write_all(&script).context("failed to write")?;
+        }
+    }
+    Ok(())
+}
+
+fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), anyhow::Error> {
+    let prefix = id.to_ascii_lowercase();
+    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
+        bail!(
+            "{id:?} is no alert id: ids are hexadecimal digits and dashes; `chartwatch alerts` lists them"
+        );
+    }
+    let reader = AlertReader::open(data)?;
+    let mut matching = reader.matching(&prefix)?;
+    let alert = match matching.len() {
+        0 => bail!("no alert has an id that begins with {prefix}; `chartwatch alerts` lists them"),
+        1 => matching.remove(0),
+        _ => {
+            let ids: Vec<String> = matching.into_iter().map(|alert| alert.id).collect();
+            bail!(
+                "{prefix} is the beginning of {} ids: {}",
+                ids.len(),
+                ids.join(", ")
+            );
+        }
+    };
+    if json {
+        let finding = reader
+            .finding(&alert.id)?
+            .context("the alert has no finding")?;
+        writeln!(out, "{finding}").context("failed to write")?;
+        return Ok(());
+    }
+    // The list of sensors is decoration: an alert is shown without it too.
+    let sensors = fleet::read(data).unwrap_or_default();
+    console::show(
+        out,
+        &alert,
+        sensors.iter().find(|sensor| sensor.id == alert.sensor),
+    )?;
+    Ok(())
+}
+
+fn replay(
+    data: &Path,
+    detect: DetectConfig,
+    args: &ReplayArgs,
+    out: &mut impl Write,
+) -> Result<(), anyhow::Error> {
+    let span = Span {
+        from_ns: args.from.unwrap_or(0),
+        to_ns: args.to.unwrap_or(u64::MAX),
+    };
+    let began = Instant::now();
+    let mut said = began;
+    let mut found: Vec<AlertForm> = Vec::new();
+    let done = replay::run(
+        data,
+        detect,
+        span,
+        collector::decode,
+        |alert| found.push(AlertForm::from(&alert)),
+        |progress| {
+            if said.elapsed() > Duration::from_secs(1) {
+                said = Instant::now();
+                let line = format!(
+                    "batch {} of {}, {} events",
+                    progress.pos,
+                    progress.last_pos,
+                    text::number(progress.events)
+                );
+                if std::io::stderr().is_terminal() {
+                    rewrite(&line);
+                } else {
+                    say(&line);
+                }
+            }
+        },
+    )?;
+    if said > began && std::io::stderr().is_terminal() {
+        say("");
+    }
+    if args.json {
+        for alert in &found {
+            console::json(out, alert)?;
+        }
+        return Ok(());
+    }
+    console::alerts(out, &newest(found), false)?;
+    say(&format!(
+        "{} in {} looked at in {}",
+        text::count(done.events, "event"),
+        if done.batches == 1 {
+            "1 batch".into()
+        } else {
+            format!("{} batches", text::number(done.batches))
+        },
+        text::duration(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    ));
+    Ok(())
+}
+
+/// The newest revision of each alert, the latest first.
+fn newest(found: Vec<AlertForm>) -> Vec<AlertForm> {
+    let mut newest: std::collections::BTreeMap<String, AlertForm> =
+        std::collections::BTreeMap::new();
+    for alert in found {
+        newest.insert(alert.id.clone(), alert);
+    }
+    let mut alerts: Vec<AlertForm> = newest.into_values().collect();
+    alerts.sort_by(|a, b| {
+        b.revised_ns
+            .cmp(&a.revised_ns)
+            .then_with(|| a.id.cmp(&b.id))
+    });
+    alerts
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// To standard error; when even that is closed there is nobody to tell.
+fn say(line: &str) {
+    let _closed = writeln!(std::io::stderr(), "{line}").is_err();
+}
+
+/// Writes over the last line of a terminal.
+fn rewrite(line: &str) {
+    let _closed = write!(std::io::stderr(), "\r\x1b[K{line}").is_err();
+}

@@ -1,0 +1,119 @@
+//! The alerts: every revision of every alert, in the order they were raised, and how far each sink has come.
+//!
+//! A SQLite database of its own. Sinks read from it at their own pace, so a sink that is down holds nobody up and
+//! nothing is lost by a restart.
+//!
+//! **Invariant:** a revision is stored once. Detection runs over the log again at every start; what it finds again is
+//! recognised by id and revision and is not told a second time.
+
+pub mod form;
+mod store;
+
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use store::{AlertReader, AlertStore, Cursor, Entry, Stored};
+
+use crate::detect::Alert;
+
+/// Why alerts cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum AlertError {
+    /// SQLite said no.
+    #[error("alerts {path}: {source}", path = path.display())]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The database was written by another version.
+    #[error("alerts {path} has format {found}; this version reads format {known}", path = path.display())]
+    Format {
+        /// The database file.
+        path: PathBuf,
+        /// Format found.
+        found: i64,
+        /// Format this version knows.
+        known: i64,
+    },
+    /// A row does not hold what it should.
+    #[error("alerts {path}: alert {id}: {reason}", path = path.display())]
+    Row {
+        /// The database file.
+        path: PathBuf,
+        /// The alert.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An alert could not be written as JSON.
+    #[error("an alert could not be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Writes an alert as the finding that sinks deliver. Given by whoever wires the rooms, so that this one need not know
+/// the format.
+pub type ToFinding = fn(&Alert) -> Result<String, serde_json::Error>;
+
+/// What detection hands on.
+#[derive(Debug)]
+pub enum Raised {
+    /// Alerts of one block.
+    Alerts(Vec<Alert>),
+    /// A probe at the end of its way.
+    Probe(oneshot::Sender<()>),
+}
+
+/// Starts the thread that stores what is raised and tells sinks up to where they can read. Ends with its input.
+pub fn spawn(
+    mut store: AlertStore,
+    mut raised: mpsc::Receiver<Raised>,
+    newest: watch::Sender<i64>,
+    to_finding: ToFinding,
+) -> Result<JoinHandle<()>, std::io::Error> {
+    std::thread::Builder::new()
+        .name("alerts".into())
+        .spawn(move || {
+            while let Some(next) = raised.blocking_recv() {
+                match next {
+                    Raised::Alerts(alerts) => keep(&mut store, &alerts, &newest, to_finding),
+                    Raised::Probe(reply) => {
+                        if reply.send(()).is_err() {
+                            tracing::debug!("nobody waited for the probe");
+                        }
+                    }
+                }
+            }
+        })
+}
+
+/// Stores alerts and lets sinks know. A failure is not the end: the log has the events, the next start finds them again.
+pub fn keep(
+    store: &mut AlertStore,
+    alerts: &[Alert],
+    newest: &watch::Sender<i64>,
+    to_finding: ToFinding,
+) {
+    match store.add(alerts, to_finding) {
+        Ok(added) => {
+            for entry in &added {
+                tracing::warn!(
+                    alert = %entry.id,
+                    revision = entry.revision,
+                    settled = entry.settled,
+                    "alert; see: chartwatch show {}",
+                    entry.id
+                );
+            }
+            if let Some(last) = added.last() {
+                newest.send_replace(last.offset);
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, alerts = alerts.len(), "alerts could not be stored; they are found again at the next start");
+        }
+    }
+}

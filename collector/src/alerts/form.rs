@@ -1,0 +1,285 @@
+//! An alert as JSON of our own: what is stored, what `--json` prints, and what the console shows.
+//!
+//! Field names are the contract; what they mean is documented at [`Alert`], whose fields these are. Times are
+//! nanoseconds since the Unix epoch, sizes are bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::{Alert, AtLeast, Destination, Link};
+use crate::event::{Direction, Gap, GapReason, NameForm, RecordName};
+
+/// An alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the alert, documented there"
+)]
+pub struct AlertForm {
+    pub id: String,
+    pub revision: u32,
+    pub pattern: String,
+    pub pattern_version: u32,
+    pub settled: bool,
+    pub raised_ns: u64,
+    pub revised_ns: u64,
+    pub first_ns: u64,
+    pub last_ns: u64,
+    pub host: String,
+    pub sensor: String,
+    pub boot_id: String,
+    pub severity: SeverityForm,
+    pub store: String,
+    pub distinct_records: u64,
+    pub bytes_read: u64,
+    pub bytes_mapped: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    pub flows: u64,
+    /// Why figures are lower bounds, in sentences; empty: they are exact as far as the sensor could see.
+    pub at_least: Vec<String>,
+    pub names: Vec<NameOf>,
+    /// The process that read and sent, then its parent and so on.
+    pub chain: Vec<ProcessForm>,
+    pub destination: DestinationForm,
+    pub techniques: Vec<TechniqueForm>,
+    pub gaps: Vec<GapForm>,
+    pub measured_by: String,
+    pub story: String,
+    pub next_steps: Vec<String>,
+}
+
+/// How bad and how sure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the alert, documented there"
+)]
+pub struct SeverityForm {
+    pub level: String,
+    pub confidence: String,
+    pub reasons: Vec<String>,
+}
+
+/// The name of a record; `form` is `token` or `plain`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the alert, documented there"
+)]
+pub struct NameOf {
+    pub text: String,
+    pub form: String,
+}
+
+/// A process. `known` is false when only pid and start are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the alert, documented there"
+)]
+pub struct ProcessForm {
+    pub known: bool,
+    pub pid: u32,
+    pub start_cs: u64,
+    pub executable: String,
+    pub arguments: Vec<String>,
+    pub arguments_truncated: bool,
+    pub uid: Option<u32>,
+    pub user: String,
+    pub login_uid: Option<u32>,
+    pub login_user: String,
+    pub session: Option<u32>,
+    pub unit: String,
+    pub container: String,
+    pub started_ns: u64,
+    pub exited_ns: Option<u64>,
+    pub earlier_executables: Vec<String>,
+}
+
+/// Where records went; `direction` is `connected` or `accepted`, `protocol` the IANA number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the alert, documented there"
+)]
+pub struct DestinationForm {
+    pub address: String,
+    pub port: u16,
+    pub protocol: u8,
+    pub protocol_name: String,
+    pub direction: String,
+}
+
+/// A technique of MITRE ATT&CK.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the alert, documented there"
+)]
+pub struct TechniqueForm {
+    pub id: String,
+    pub name: String,
+    pub tactic: String,
+}
+
+/// A known loss; `reason` is a stable short name, `meaning` is for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the gap, documented there"
+)]
+pub struct GapForm {
+    pub reason: String,
+    pub meaning: String,
+    pub count: u64,
+    pub from_ns: u64,
+    pub to_ns: u64,
+    pub detail: String,
+}
+
+impl From<&Alert> for AlertForm {
+    fn from(alert: &Alert) -> Self {
+        Self {
+            id: alert.id.to_string(),
+            revision: alert.revision,
+            pattern: alert.pattern.into(),
+            pattern_version: alert.pattern_version,
+            settled: alert.settled,
+            raised_ns: alert.raised_ns,
+            revised_ns: alert.revised_ns,
+            first_ns: alert.first_ns,
+            last_ns: alert.last_ns,
+            host: alert.origin.host.to_string(),
+            sensor: alert.origin.sensor.to_string(),
+            boot_id: alert.origin.boot_id.to_string(),
+            severity: SeverityForm {
+                level: alert.severity.level.name().into(),
+                confidence: alert.severity.confidence.name().into(),
+                reasons: alert.severity.reasons.clone(),
+            },
+            store: alert.store.clone(),
+            distinct_records: alert.figures.records,
+            bytes_read: alert.figures.bytes_read,
+            bytes_mapped: alert.figures.bytes_mapped,
+            bytes_sent: alert.figures.bytes_sent,
+            bytes_received: alert.bytes_received,
+            flows: alert.flows,
+            at_least: alert
+                .at_least
+                .iter()
+                .map(|reason| at_least(reason, &alert.gaps))
+                .collect(),
+            names: alert.names.iter().map(NameOf::from).collect(),
+            chain: alert.chain.iter().map(ProcessForm::from).collect(),
+            destination: DestinationForm::from(&alert.destination),
+            techniques: alert
+                .techniques
+                .iter()
+                .map(|technique| TechniqueForm {
+                    id: technique.id.into(),
+                    name: technique.name.into(),
+                    tactic: technique.tactic.into(),
+                })
+                .collect(),
+            gaps: alert.gaps.iter().map(GapForm::from).collect(),
+            measured_by: alert.measured_by.clone(),
+            story: alert.story.clone(),
+            next_steps: alert.next_steps.clone(),
+        }
+    }
+}
+
+fn at_least(reason: &AtLeast, gaps: &[Gap]) -> String {
+    match reason {
+        AtLeast::Gaps if gaps.iter().all(|gap| gap.reason == GapReason::LogHole) => {
+            "Events of this host never reached the log in this time.".into()
+        }
+        AtLeast::Gaps => "The sensor reported losses in this time.".into(),
+        AtLeast::Records(count) => {
+            format!(
+                "More records were read than are told apart; {count} further accesses were to unknown ones."
+            )
+        }
+        AtLeast::Processes(count) => {
+            format!("{count} processes of this host were forgotten to bound memory.")
+        }
+        AtLeast::Destinations(count) => {
+            format!("{count} destinations of this process were forgotten to bound memory.")
+        }
+        AtLeast::GapsForgotten(count) => {
+            format!("{count} older gaps of this host are no longer listed.")
+        }
+    }
+}
+
+impl From<&RecordName> for NameOf {
+    fn from(name: &RecordName) -> Self {
+        let form = match name.form {
+            NameForm::Token => "token",
+            NameForm::Plain => "plain",
+        };
+        Self {
+            text: name.text.clone(),
+            form: form.into(),
+        }
+    }
+}
+
+impl From<&Link> for ProcessForm {
+    fn from(link: &Link) -> Self {
+        let named = Self {
+            pid: link.key.pid,
+            start_cs: link.key.start_cs,
+            earlier_executables: link.earlier.clone(),
+            ..Self::default()
+        };
+        let Some(process) = &link.process else {
+            return named;
+        };
+        Self {
+            known: true,
+            executable: process.executable.clone(),
+            arguments: process.arguments.clone(),
+            arguments_truncated: process.arguments_truncated,
+            uid: Some(process.uid),
+            user: process.user.clone(),
+            login_uid: process.login_uid,
+            login_user: process.login_user.clone(),
+            session: process.session,
+            unit: process.unit.clone(),
+            container: process.container.clone(),
+            started_ns: process.started_ns,
+            exited_ns: process.exited_ns,
+            ..named
+        }
+    }
+}
+
+impl From<&Destination> for DestinationForm {
+    fn from(to: &Destination) -> Self {
+        let direction = match to.direction {
+            Direction::Accepted => "accepted",
+            Direction::Connected | Direction::Unknown => "connected",
+        };
+        Self {
+            address: to.address.to_string(),
+            port: to.port,
+            protocol: to.protocol,
+            protocol_name: to.protocol_name(),
+            direction: direction.into(),
+        }
+    }
+}
+
+impl From<&Gap> for GapForm {
+    fn from(gap: &Gap) -> Self {
+        Self {
+            reason: gap.reason.name().into(),
+            meaning: gap.reason.meaning().into(),
+            count: gap.count,
+            from_ns: gap.from_ns,
+            to_ns: gap.to_ns,
+            detail: gap.detail.clone(),
+        }
+    }
+}

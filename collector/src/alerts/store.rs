@@ -1,0 +1,368 @@
+//! The database of alerts: tables, adding, cursors, and reading beside a collector that writes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
+
+use super::form::AlertForm;
+use super::{AlertError, ToFinding};
+use crate::detect::Alert;
+
+/// Version of the tables, kept in `user_version`.
+const FORMAT: i64 = 1;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+const SCHEMA: &str = "
+CREATE TABLE alert (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL,
+  revision INTEGER NOT NULL,
+  settled INTEGER NOT NULL,
+  revised_ns INTEGER NOT NULL,
+  finding TEXT NOT NULL,
+  body TEXT NOT NULL,
+  UNIQUE (id, revision)
+) STRICT;
+CREATE TABLE cursor (
+  sink TEXT PRIMARY KEY,
+  position INTEGER NOT NULL,
+  file_id TEXT NOT NULL DEFAULT '',
+  file_length INTEGER NOT NULL DEFAULT 0
+) STRICT;
+";
+
+/// How far a sink has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last entry that is delivered; 0 before the first.
+    pub position: i64,
+    /// For a sink that writes a file: which file, empty for others.
+    pub file_id: String,
+    /// For a sink that writes a file: its length after that entry, bytes.
+    pub file_length: u64,
+}
+
+/// One revision as sinks deliver it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the order of entries; grows, with holes.
+    pub position: i64,
+    /// The alert.
+    pub id: String,
+    /// Its revision.
+    pub revision: u32,
+    /// Event time, nanoseconds since the Unix epoch.
+    pub revised_ns: u64,
+    /// Severity by name.
+    pub severity: String,
+    /// The finding, one line of JSON.
+    pub finding: String,
+}
+
+/// What was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Place in the order of entries.
+    pub offset: i64,
+    /// The alert.
+    pub id: String,
+    /// Its revision.
+    pub revision: u32,
+    /// Nothing more is to be expected.
+    pub settled: bool,
+}
+
+/// The alerts, open for writing.
+#[derive(Debug)]
+pub struct AlertStore {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl AlertStore {
+    /// Opens the alerts of a data directory; makes them when there are none.
+    pub fn open(data_dir: &Path) -> Result<Self, AlertError> {
+        let path = file(data_dir);
+        let inner = || -> Result<(Connection, i64), rusqlite::Error> {
+            let mut connection = Connection::open(&path)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            let transaction =
+                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            if format(&transaction)? == 0 {
+                transaction.execute_batch(SCHEMA)?;
+                transaction.pragma_update(None, "user_version", FORMAT)?;
+            }
+            let found = format(&transaction)?;
+            transaction.commit()?;
+            Ok((connection, found))
+        };
+        let (connection, found) = inner().map_err(|source| AlertError::Database {
+            path: path.clone(),
+            source,
+        })?;
+        check_format(&path, found)?;
+        Ok(Self { connection, path })
+    }
+
+    /// Adds the revisions that are not there yet, all or none of them.
+    pub fn add(
+        &mut self,
+        alerts: &[Alert],
+        to_finding: ToFinding,
+    ) -> Result<Vec<Stored>, AlertError> {
+        let path = self.path.clone();
+        let database = |source| AlertError::Database {
+            path: path.clone(),
+            source,
+        };
+        let transaction = self.connection.transaction().map_err(database)?;
+        let mut added = Vec::new();
+        for alert in alerts {
+            let newest = newest_of(&transaction, alert).map_err(database)?;
+            let Some(revision) = next_revision(newest.as_ref(), alert, to_finding)? else {
+                continue;
+            };
+            let alert = Alert {
+                revision,
+                ..alert.clone()
+            };
+            let finding = to_finding(&alert)?;
+            let body = serde_json::to_string(&AlertForm::from(&alert))?;
+            added.push(insert(&transaction, &alert, &finding, &body).map_err(database)?);
+        }
+        transaction.commit().map_err(database)?;
+        Ok(added)
+    }
+
+    /// The last entry there is; 0 when there is none.
+    pub fn newest(&self) -> Result<i64, AlertError> {
+        self.connection
+            .query_row("SELECT coalesce(max(position), 0) FROM alert", [], |row| {
+                row.get(0)
+            })
+            .map_err(|source| self.error(source))
+    }
+
+    /// How far a sink has come; the beginning when it is new.
+    pub fn cursor(&self, sink: &str) -> Result<Cursor, AlertError> {
+        self.connection
+            .prepare_cached("SELECT position, file_id, file_length FROM cursor WHERE sink = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([sink], |row| {
+                        let file_length = row.get::<_, i64>(2)? as u64;
+                        Ok(Cursor {
+                            position: row.get(0)?,
+                            file_id: row.get(1)?,
+                            file_length,
+                        })
+                    })
+                    .optional()
+            })
+            .map(Option::unwrap_or_default)
+            .map_err(|source| self.error(source))
+    }
+
+    /// Remembers how far a sink has come.
+    pub fn set_cursor(&self, sink: &str, cursor: &Cursor) -> Result<(), AlertError> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO cursor (sink, position, file_id, file_length) VALUES (?1, ?2, ?3, ?4)",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![sink, cursor.position, cursor.file_id, cursor.file_length as i64])
+            })
+            .map(|_| ())
+            .map_err(|source| self.error(source))
+    }
+
+    /// Entries after a position, in order.
+    pub fn entries_after(&self, position: i64, max: u32) -> Result<Vec<Entry>, AlertError> {
+        self.connection
+            .prepare_cached(
+                "SELECT position, id, revision, revised_ns, json_extract(body, '$.severity.level'), finding
+                 FROM alert WHERE position > ?1 ORDER BY position LIMIT ?2",
+            )
+            .and_then(|mut statement| statement.query_map(params![position, max], entry)?.collect())
+            .map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: rusqlite::Error) -> AlertError {
+        AlertError::Database {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// The revision an alert is to be stored under; `None` when it is there already.
+///
+/// After a change of thresholds, or when the log is not read from its beginning, detection may count revisions anew.
+/// Then what is newer than everything stored of the alert gets the next number, and what is older is old news.
+fn next_revision(
+    newest: Option<&Newest>,
+    alert: &Alert,
+    to_finding: ToFinding,
+) -> Result<Option<u32>, serde_json::Error> {
+    let Some(newest) = newest.filter(|newest| alert.revision <= newest.revision) else {
+        return Ok(Some(alert.revision));
+    };
+    let renumbered = Alert {
+        revision: newest.revision,
+        ..alert.clone()
+    };
+    let news = alert.revised_ns > newest.revised_ns && to_finding(&renumbered)? != newest.finding;
+    Ok(news.then_some(newest.revision + 1))
+}
+
+/// The newest revision stored of an alert.
+struct Newest {
+    revision: u32,
+    revised_ns: u64,
+    finding: String,
+}
+
+fn newest_of(
+    transaction: &Transaction<'_>,
+    alert: &Alert,
+) -> Result<Option<Newest>, rusqlite::Error> {
+    transaction
+        .prepare_cached("SELECT revision, revised_ns, finding FROM alert WHERE id = ?1 ORDER BY revision DESC LIMIT 1")?
+        .query_row([alert.id.to_string()], |row| {
+            let revised_ns = row.get::<_, i64>(1)? as u64;
+            Ok(Newest { revision: row.get(0)?, revised_ns, finding: row.get(2)? })
+        })
+        .optional()
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    alert: &Alert,
+    finding: &str,
+    body: &str,
+) -> Result<Stored, rusqlite::Error> {
+    let id = alert.id.to_string();
+    transaction
+        .prepare_cached(
+            "INSERT INTO alert (id, revision, settled, revised_ns, finding, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![id, alert.revision, alert.settled, alert.revised_ns as i64, finding, body])?;
+    Ok(Stored {
+        offset: transaction.last_insert_rowid(),
+        id,
+        revision: alert.revision,
+        settled: alert.settled,
+    })
+}
+
+/// The alerts, open for reading only.
+#[derive(Debug)]
+pub struct AlertReader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl AlertReader {
+    /// Opens the alerts of a data directory.
+    pub fn open(data_dir: &Path) -> Result<Self, AlertError> {
+        let path = file(data_dir);
+        let inner = || -> Result<(Connection, i64), rusqlite::Error> {
+            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            let found = format(&connection)?;
+            Ok((connection, found))
+        };
+        let (connection, found) = inner().map_err(|source| AlertError::Database {
+            path: path.clone(),
+            source,
+        })?;
+        check_format(&path, found)?;
+        Ok(Self { connection, path })
+    }
+
+    /// The newest revision of every alert, the latest first.
+    pub fn newest(&self) -> Result<Vec<AlertForm>, AlertError> {
+        self.forms(
+            "SELECT id, body, max(revision) FROM alert WHERE id LIKE ?1 || '%' GROUP BY id ORDER BY revised_ns DESC, id",
+            "",
+        )
+    }
+
+    /// The newest revision of the alerts whose id begins like this. `prefix` must hold hex digits and dashes only.
+    pub fn matching(&self, prefix: &str) -> Result<Vec<AlertForm>, AlertError> {
+        self.forms("SELECT id, body, max(revision) FROM alert WHERE id LIKE ?1 || '%' GROUP BY id ORDER BY id", prefix)
+    }
+
+    /// The finding of the newest revision of an alert.
+    pub fn finding(&self, id: &str) -> Result<Option<String>, AlertError> {
+        self.connection
+            .query_row(
+                "SELECT finding FROM alert WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
+                [id],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|source| AlertError::Database {
+                path: self.path.clone(),
+                source,
+            })
+    }
+
+    fn forms(&self, sql: &str, prefix: &str) -> Result<Vec<AlertForm>, AlertError> {
+        let rows: Vec<(String, String)> = self
+            .connection
+            .prepare(sql)
+            .and_then(|mut statement| {
+                statement
+                    .query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .map_err(|source| AlertError::Database {
+                path: self.path.clone(),
+                source,
+            })?;
+        let parse = |(id, body): (String, String)| {
+            serde_json::from_str(&body).map_err(|error| AlertError::Row {
+                path: self.path.clone(),
+                id,
+                reason: error.to_string(),
+            })
+        };
+        rows.into_iter().map(parse).collect()
+    }
+}
+
+fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
+    Ok(Entry {
+        position: row.get(0)?,
+        id: row.get(1)?,
+        revision: row.get(2)?,
+        revised_ns: row.get::<_, i64>(3)? as u64,
+        severity: row.get(4)?,
+        finding: row.get(5)?,
+    })
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("alerts.db")
+}
+
+fn format(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.query_row("SELECT user_version FROM pragma_user_version", [], |row| {
+        row.get(0)
+    })
+}
+
+fn check_format(path: &Path, found: i64) -> Result<(), AlertError> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    Err(AlertError::Format {
+        path: path.to_owned(),
+        found,
+        known: FORMAT,
+    })
+}

@@ -1,0 +1,147 @@
+//! The collector's configuration: TOML on disk, types in memory, parsed once.
+//!
+//! **Invariant:** a [`Config`] that exists is valid. Nothing later checks a value again or meets a bad one.
+
+mod approved;
+mod raw;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use approved::{ApprovedWay, Network, WayError};
+
+/// Where the configuration lies unless the command line says otherwise.
+pub const DEFAULT_FILE: &str = "/etc/chartwatch/collector.toml";
+/// Where the collector keeps its data unless told otherwise.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/chartwatch";
+/// Exit status for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
+pub const EXIT_BAD_CONFIG: u8 = 64;
+
+/// A configuration that was read and found good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Address the gRPC service listens on; port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+    /// Directory of the event log, the alerts and the list of sensors.
+    pub data_dir: PathBuf,
+    /// How far back the log is read at start, seconds of event time.
+    pub horizon: Duration,
+    /// What detection works with.
+    pub detect: DetectConfig,
+    /// OCSF findings as lines of a file; `None`: not written.
+    pub file_sink: Option<FileSinkConfig>,
+    /// OCSF findings over syslog; `None`: not sent.
+    pub syslog_sink: Option<SyslogSinkConfig>,
+}
+
+/// What detection works with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetectConfig {
+    /// Thresholds of the *direct* pattern.
+    pub direct: DirectConfig,
+    /// The hospital's normal work.
+    pub approved: Vec<ApprovedWay>,
+}
+
+/// Thresholds of the *direct* pattern: one process reads records and sends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DirectConfig {
+    /// Record bytes one process must have read from one store within the window.
+    pub read_bytes_min: u64,
+    /// Bytes it must have sent to one destination within the window, whatever it read.
+    pub sent_bytes_min: u64,
+    /// Share of the bytes read that it must have sent as well, 0 to 1.
+    pub sent_share_min: f64,
+    /// Length of the window.
+    pub window: Duration,
+}
+
+impl Default for DirectConfig {
+    fn default() -> Self {
+        Self {
+            read_bytes_min: 65_536,
+            sent_bytes_min: 16_384,
+            sent_share_min: 0.05,
+            window: Duration::from_hours(24),
+        }
+    }
+}
+
+/// The file sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSinkConfig {
+    /// File that lines are appended to.
+    pub path: PathBuf,
+}
+
+/// The syslog sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyslogSinkConfig {
+    /// Receiver, `host:port`; names are looked up at each connection.
+    pub address: String,
+    /// Facility number, 0 to 23 (RFC 5424, table 1).
+    pub facility: u8,
+    /// Private enterprise number in the id of the structured data (RFC 5424, 7.2.2).
+    pub enterprise: u32,
+    /// How long a message must have stayed on a healthy connection before it counts as delivered.
+    pub settle: Duration,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("{path}: cannot be read: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or holds a key or type that is not known; the message has line, column and key.
+    #[error("{path}: {message}", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// A value is out of its bounds.
+    #[error("{path}: {key}: {reason}", path = path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Key, with the tables it lies in.
+        key: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks the text of a file; `path` is for messages only.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let raw: raw::Raw = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        raw.check().map_err(|(key, reason)| ConfigError::Value {
+            path: path.to_owned(),
+            key,
+            reason,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

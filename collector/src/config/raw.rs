@@ -1,0 +1,286 @@
+//! The configuration as it stands in the file, and the checks that turn it into a [`Config`].
+//!
+//! Defaults and bounds are documented here and, for the person who edits the file, in `pkg/collector.toml`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{
+    ApprovedWay, Config, DEFAULT_DATA_DIR, DetectConfig, DirectConfig, FileSinkConfig, Network,
+    SyslogSinkConfig,
+};
+
+/// Key and reason of a refused value.
+type Refused = (String, String);
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    /// `IP:port` to listen on; default 127.0.0.1:7443.
+    #[serde(default = "default_listen")]
+    listen: SocketAddr,
+    /// Absolute path; default /var/lib/chartwatch.
+    #[serde(default = "default_data_dir")]
+    data_dir: PathBuf,
+    #[serde(default)]
+    detect: Detect,
+    #[serde(default)]
+    approved: Vec<Approved>,
+    #[serde(default)]
+    sink: Sinks,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Detect {
+    /// Event time read back at start, 1 to 365 days; default 7.
+    horizon_days: Option<u64>,
+    #[serde(default)]
+    direct: Direct,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Direct {
+    /// 1 to 2^40; default 65536.
+    read_bytes_min: Option<u64>,
+    /// 1 to 2^40; default 16384.
+    sent_bytes_min: Option<u64>,
+    /// 0.0 to 1.0; default 0.05.
+    sent_share_min: Option<f64>,
+    /// 1 to 604800; default 86400.
+    window_seconds: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approved {
+    name: String,
+    store: String,
+    executable: String,
+    user: String,
+    destination: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sinks {
+    file: Option<FileSink>,
+    syslog: Option<SyslogSink>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSink {
+    path: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SyslogSink {
+    address: String,
+    /// Name of RFC 5424's table 1; default authpriv.
+    facility: Option<String>,
+    /// Default 32473, the number set aside for examples (RFC 5612).
+    enterprise_number: Option<u32>,
+    /// 100 to 60000; default 2000.
+    settle_ms: Option<u64>,
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7443))
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from(DEFAULT_DATA_DIR)
+}
+
+impl Raw {
+    /// Checks every value; the error names the key.
+    pub(super) fn check(self) -> Result<Config, Refused> {
+        absolute("data_dir", &self.data_dir)?;
+        let horizon_days = bounded("detect.horizon_days", self.detect.horizon_days, 7, 1, 365)?;
+        Ok(Config {
+            listen: self.listen,
+            data_dir: self.data_dir,
+            horizon: Duration::from_hours(24 * horizon_days),
+            detect: DetectConfig {
+                direct: self.detect.direct.check()?,
+                approved: approved(self.approved)?,
+            },
+            file_sink: self.sink.file.map(FileSink::check).transpose()?,
+            syslog_sink: self.sink.syslog.map(SyslogSink::check).transpose()?,
+        })
+    }
+}
+
+impl Direct {
+    fn check(self) -> Result<DirectConfig, Refused> {
+        let default = DirectConfig::default();
+        let bytes = |key: &str, value, default| bounded(key, value, default, 1, 1 << 40);
+        let share = self.sent_share_min.unwrap_or(default.sent_share_min);
+        if !(0.0..=1.0).contains(&share) {
+            return Err(refused(
+                "detect.direct.sent_share_min",
+                format!("{share} is not between 0.0 and 1.0"),
+            ));
+        }
+        Ok(DirectConfig {
+            read_bytes_min: bytes(
+                "detect.direct.read_bytes_min",
+                self.read_bytes_min,
+                default.read_bytes_min,
+            )?,
+            sent_bytes_min: bytes(
+                "detect.direct.sent_bytes_min",
+                self.sent_bytes_min,
+                default.sent_bytes_min,
+            )?,
+            sent_share_min: share,
+            window: Duration::from_secs(bounded(
+                "detect.direct.window_seconds",
+                self.window_seconds,
+                default.window.as_secs(),
+                1,
+                604_800,
+            )?),
+        })
+    }
+}
+
+fn approved(list: Vec<Approved>) -> Result<Vec<ApprovedWay>, Refused> {
+    let mut ways: Vec<ApprovedWay> = Vec::with_capacity(list.len());
+    for (index, raw) in list.into_iter().enumerate() {
+        let way = raw.check(index)?;
+        if ways.iter().any(|other| other.name == way.name) {
+            return Err(refused(
+                &format!("approved[{index}].name"),
+                format!("{:?} is used twice", way.name),
+            ));
+        }
+        ways.push(way);
+    }
+    Ok(ways)
+}
+
+impl Approved {
+    fn check(self, index: usize) -> Result<ApprovedWay, Refused> {
+        let key = |field: &str| format!("approved[{index}].{field}");
+        for (field, value) in [
+            ("name", &self.name),
+            ("store", &self.store),
+            ("user", &self.user),
+        ] {
+            if value.is_empty() {
+                return Err(refused(
+                    &key(field),
+                    "is empty; an approved way needs every field".into(),
+                ));
+            }
+        }
+        absolute(&key("executable"), &PathBuf::from(&self.executable))?;
+        let destination: Network = self.destination.parse().map_err(|error| {
+            (
+                key("destination"),
+                format!("{:?}: {error}", self.destination),
+            )
+        })?;
+        Ok(ApprovedWay {
+            name: self.name,
+            store: self.store,
+            executable: self.executable,
+            user: self.user,
+            destination,
+        })
+    }
+}
+
+impl FileSink {
+    fn check(self) -> Result<FileSinkConfig, Refused> {
+        absolute("sink.file.path", &self.path)?;
+        Ok(FileSinkConfig { path: self.path })
+    }
+}
+
+impl SyslogSink {
+    fn check(self) -> Result<SyslogSinkConfig, Refused> {
+        let port = self
+            .address
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty())
+            .map(|(_, port)| port);
+        if port
+            .and_then(|port| port.parse::<u16>().ok())
+            .is_none_or(|port| port == 0)
+        {
+            return Err(refused(
+                "sink.syslog.address",
+                format!("{:?} is not host:port", self.address),
+            ));
+        }
+        let facility = self.facility.unwrap_or_else(|| "authpriv".into());
+        let number = FACILITIES
+            .iter()
+            .position(|name| *name == facility)
+            .ok_or_else(|| {
+                refused(
+                    "sink.syslog.facility",
+                    format!("{facility:?} is none of: {}", FACILITIES.join(", ")),
+                )
+            })?;
+        Ok(SyslogSinkConfig {
+            address: self.address,
+            facility: number as u8,
+            enterprise: self.enterprise_number.unwrap_or(32_473),
+            settle: Duration::from_millis(bounded(
+                "sink.syslog.settle_ms",
+                self.settle_ms,
+                2_000,
+                100,
+                60_000,
+            )?),
+        })
+    }
+}
+
+/// The facilities of RFC 5424, table 1, by number.
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
+];
+
+fn bounded(
+    key: &str,
+    value: Option<u64>,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> Result<u64, Refused> {
+    let value = value.unwrap_or(default);
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    Err(refused(
+        key,
+        format!("{value} is not between {min} and {max}"),
+    ))
+}
+
+fn absolute(key: &str, path: &std::path::Path) -> Result<(), Refused> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(refused(
+        key,
+        format!("{:?} is not an absolute path", path.display().to_string()),
+    ))
+}
+
+fn refused(key: &str, reason: String) -> Refused {
+    (key.to_owned(), reason)
+}

@@ -1,0 +1,167 @@
+//! What a configuration may say, and what it is told when it may not.
+
+use std::path::Path;
+
+use super::{Config, Network};
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("collector.toml")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_shipped_sample_is_valid_with_and_without_its_comments() {
+    let sample = include_str!("../../pkg/collector.toml");
+    parse(sample).unwrap();
+    let uncommented: Vec<&str> = sample
+        .lines()
+        .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+        .collect();
+    let config = parse(&uncommented.join("\n")).unwrap();
+    assert!(config.file_sink.is_some() && config.syslog_sink.is_some());
+    assert_eq!(config.detect.approved.len(), 2);
+    let empty = parse("").unwrap();
+    assert_eq!(
+        (config.listen, config.data_dir, config.horizon),
+        (empty.listen, empty.data_dir, empty.horizon)
+    );
+    assert_eq!(
+        config.detect.direct, empty.detect.direct,
+        "the sample shows the defaults"
+    );
+}
+
+#[test]
+fn a_bad_value_names_file_key_and_reason() {
+    let way = |field: &str, value: &str| {
+        let fields = [
+            ("name", "a"),
+            ("store", "pacs"),
+            ("executable", "/bin/a"),
+            ("user", "root"),
+            ("destination", "10.0.0.0/8:22"),
+        ];
+        let line = |(name, good): (&str, &str)| {
+            format!(
+                "{name} = \"{}\"\n",
+                if name == field { value } else { good }
+            )
+        };
+        format!("[[approved]]\n{}", fields.map(line).concat())
+    };
+    parse(&way("", "")).unwrap();
+    let cases: &[(String, &[&str])] = &[
+        ("listen = \"here\"".into(), &["line 1", "listen"]),
+        (
+            "[detect.direct]\nread_byte_min = 3".into(),
+            &["line 2", "read_byte_min"],
+        ),
+        ("data_dir = \"data\"".into(), &["data_dir", "absolute"]),
+        (
+            "[detect.direct]\nread_bytes_min = 0".into(),
+            &["detect.direct.read_bytes_min", "0 is not between 1 and"],
+        ),
+        (
+            "[detect.direct]\nsent_share_min = 1.5".into(),
+            &["detect.direct.sent_share_min", "1.5"],
+        ),
+        (
+            "[detect.direct]\nsent_share_min = nan".into(),
+            &["detect.direct.sent_share_min", "NaN"],
+        ),
+        (
+            "[detect.direct]\nwindow_seconds = 604801".into(),
+            &["detect.direct.window_seconds"],
+        ),
+        (
+            "[detect]\nhorizon_days = 0".into(),
+            &["detect.horizon_days"],
+        ),
+        (
+            "[sink.file]\npath = \"x\"".into(),
+            &["sink.file.path", "absolute"],
+        ),
+        (
+            "[sink.syslog]\naddress = \"siem\"".into(),
+            &["sink.syslog.address", "host:port"],
+        ),
+        (
+            "[sink.syslog]\naddress = \"siem:0\"".into(),
+            &["sink.syslog.address"],
+        ),
+        (
+            "[sink.syslog]\naddress = \"siem:1\"\nfacility = \"x\"".into(),
+            &["sink.syslog.facility", "authpriv"],
+        ),
+        (
+            "[sink.syslog]\naddress = \"siem:1\"\nsettle_ms = 1".into(),
+            &["sink.syslog.settle_ms"],
+        ),
+        (way("store", ""), &["approved[0].store", "empty"]),
+        (
+            way("executable", "curl"),
+            &["approved[0].executable", "absolute"],
+        ),
+        (
+            way("destination", "10.0.0.1/8"),
+            &["approved[0].destination", "10.0.0.0/8"],
+        ),
+        (way("", "") + &way("", ""), &["approved[1].name", "twice"]),
+        (
+            "[[approved]]\nname = \"a\"".into(),
+            &["line 1", "missing field"],
+        ),
+        ("[[approved]".into(), &["line 1"]),
+    ];
+    for (text, expected) in cases {
+        let error = parse(text).expect_err(text);
+        assert!(error.starts_with("collector.toml: "), "{error}");
+        for part in *expected {
+            assert!(
+                error.contains(part),
+                "{text:?}: {part:?} is not in {error:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn networks_hold_what_they_say() {
+    let cases = [
+        ("10.1.0.0/16", "10.1.255.255", 9, true),
+        ("10.1.0.0/16", "10.2.0.0", 9, false),
+        ("10.1.0.0/16:22", "10.1.0.1", 22, true),
+        ("10.1.0.0/16:22", "10.1.0.1", 23, false),
+        ("10.1.2.3", "10.1.2.3", 1, true),
+        ("10.1.2.3", "10.1.2.4", 1, false),
+        ("0.0.0.0/0", "203.0.113.9", 1, true),
+        ("0.0.0.0/0", "2001:db8::1", 1, false),
+        ("::/0", "203.0.113.9", 1, false),
+        ("2001:db8::/32", "2001:db8:1::9", 443, true),
+        ("[2001:db8::/32]:443", "2001:db8:1::9", 443, true),
+        ("[2001:db8::/32]:443", "2001:db8:1::9", 80, false),
+        ("[2001:db8::1]", "2001:db8::1", 80, true),
+    ];
+    for (network, address, port, expect) in cases {
+        let parsed: Network = network
+            .parse()
+            .unwrap_or_else(|error| panic!("{network}: {error}"));
+        assert_eq!(
+            parsed.contains(address.parse().unwrap(), port),
+            expect,
+            "{network} and {address}:{port}"
+        );
+    }
+    for bad in [
+        "",
+        "host",
+        "10.0.0.0/33",
+        "10.0.0.0/x",
+        "10.0.0.0:0",
+        "10.0.0.0:65536",
+        "[::1",
+        "[::1]x",
+        "::/129",
+    ] {
+        assert!(bad.parse::<Network>().is_err(), "{bad:?} was taken");
+    }
+}

@@ -1,0 +1,69 @@
+//! What the analyst sees: the commands behind `chartwatch`, written to a passed-in writer.
+//!
+//! **Invariant:** every string that came from a host goes through [`text::clean`] before it is written as text. JSON
+//! output is escaped by its format.
+
+mod list;
+mod page;
+mod sensors;
+mod settings;
+
+use std::io::Write;
+
+pub use list::alerts;
+pub use page::show;
+pub use sensors::{sensors, sensors_json};
+pub use settings::config;
+
+use crate::alerts::form::AlertForm;
+use crate::text;
+
+/// What can go wrong while something is shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// The reader of the output is gone or its disk is full.
+    #[error("failed to write: {0}")]
+    Write(#[from] std::io::Error),
+    /// Something could not be written as JSON.
+    #[error("failed to write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// One JSON value and a line end.
+pub fn json(out: &mut impl Write, value: &impl serde::Serialize) -> Result<(), ConsoleError> {
+    let line = serde_json::to_string(value)?;
+    writeln!(out, "{line}")?;
+    Ok(())
+}
+
+/// `at least ` when the figures of an alert are lower bounds.
+fn at_least(alert: &AlertForm) -> &'static str {
+    if alert.at_least.is_empty() {
+        ""
+    } else {
+        "at least "
+    }
+}
+
+/// The end of a conversation, with brackets around IPv6.
+fn endpoint(address: &str, port: u16) -> String {
+    let address = text::clean(address);
+    if address.contains(':') {
+        format!("[{address}]:{port}")
+    } else {
+        format!("{address}:{port}")
+    }
+}
+
+/// A user's name, or number where there is no name.
+fn user(name: &str, uid: Option<u32>) -> String {
+    match (name, uid) {
+        ("", Some(uid)) => format!("uid {uid}"),
+        ("", None) => "unknown".into(),
+        (name, Some(uid)) => format!("{} (uid {uid})", text::clean(name)),
+        (name, None) => text::clean(name),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! `chartwatch show`: one alert in full depth, for somebody who was just woken up.
+//!
+//! What happened comes first, then what to do, then the evidence.
+
+use std::io::Write;
+
+use super::{ConsoleError, at_least, endpoint, user};
+use crate::alerts::form::{AlertForm, ProcessForm};
+use crate::fleet::Sensor;
+use crate::text;
+
+/// Width of running text.
+const WIDTH: usize = 96;
+/// Width of the labels.
+const LABEL: usize = 14;
+
+/// The page. `sensor` is what its sensor last said about itself, if anything.
+pub fn show(
+    out: &mut impl Write,
+    alert: &AlertForm,
+    sensor: Option<&Sensor>,
+) -> Result<(), ConsoleError> {
+    writeln!(
+        out,
+        "{} — patient records are leaving {}",
+        alert.severity.level.to_uppercase(),
+        text::clean(&alert.host)
+    )?;
+    writeln!(
+        out,
+        "alert {}  revision {}  pattern {}\n",
+        alert.id,
+        alert.revision,
+        text::clean(&alert.pattern)
+    )?;
+    paragraph(out, &alert.story, "", "")?;
+    section(out, "What to do next")?;
+    for (index, step) in alert.next_steps.iter().enumerate() {
+        paragraph(out, step, &format!("  {}. ", index + 1), "     ")?;
+    }
+    figures(out, alert)?;
+    destination(out, alert)?;
+    chain(out, alert)?;
+    severity(out, alert)?;
+    when(out, alert)?;
+    missing(out, alert)?;
+    watched_by(out, alert, sensor)?;
+    Ok(())
+}
+
+fn figures(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    let least = at_least(alert);
+    section(out, "Records")?;
+    field(out, "store", &text::clean(&alert.store))?;
+    field(
+        out,
+        "records",
+        &format!("{least}{} distinct", text::number(alert.distinct_records)),
+    )?;
+    field(out, "read", &format!("{least}{}", exact(alert.bytes_read)))?;
+    if alert.bytes_mapped > 0 {
+        field(
+            out,
+            "mapped",
+            &format!(
+                "{} (how much of it was looked at cannot be seen)",
+                exact(alert.bytes_mapped)
+            ),
+        )?;
+    }
+    for (index, name) in alert.names.iter().enumerate() {
+        let label = if index == 0 { "for example" } else { "" };
+        field(
+            out,
+            label,
+            &format!("{} ({})", text::clean(&name.text), text::clean(&name.form)),
+        )?;
+    }
+    Ok(())
+}
+
+fn destination(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    let to = &alert.destination;
+    section(out, "Destination")?;
+    let how = if to.direction == "accepted" {
+        format!(
+            "{} connected to this host's port {}",
+            text::clean(&to.address),
+            to.port
+        )
+    } else {
+        endpoint(&to.address, to.port)
+    };
+    field(
+        out,
+        "where",
+        &format!("{how} over {}", text::clean(&to.protocol_name)),
+    )?;
+    field(
+        out,
+        "sent",
+        &format!("{}{}", at_least(alert), exact(alert.bytes_sent)),
+    )?;
+    field(out, "received", &exact(alert.bytes_received))?;
+    field(out, "connections", &text::number(alert.flows))?;
+    field(
+        out,
+        "approved",
+        "no: it matches no approved way for this store",
+    )
+}
+
+/// The oldest ancestor first, each child one step to the right, the sender last.
+fn chain(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    section(
+        out,
+        "Processes, from the first ancestor to the one that sent",
+    )?;
+    let last = alert.chain.len().saturating_sub(1);
+    for (depth, link) in alert.chain.iter().rev().enumerate() {
+        let indent = "   ".repeat(depth.min(16));
+        let branch = if depth == 0 { "  " } else { "└─ " };
+        let mark = if depth == last {
+            "  ◄ read the records and sent"
+        } else {
+            ""
+        };
+        let program = match (link.known, link.executable.as_str()) {
+            (false, _) => "(details not known)".into(),
+            (true, "") => "(executable not known)".into(),
+            (true, path) => text::clean(path),
+        };
+        writeln!(out, "  {indent}{branch}{program}  pid {}{mark}", link.pid)?;
+        for line in details(link) {
+            writeln!(out, "  {indent}     {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn details(link: &ProcessForm) -> Vec<String> {
+    if !link.known {
+        return Vec::new();
+    }
+    let cut = if link.arguments_truncated {
+        " … (cut)"
+    } else {
+        ""
+    };
+    let mut lines = vec![format!("$ {}{cut}", text::command_line(&link.arguments))];
+    let mut who = vec![format!("user {}", user(&link.user, link.uid))];
+    if link.login_uid.is_some() {
+        who.push(format!(
+            "logged in as {}",
+            user(&link.login_user, link.login_uid)
+        ));
+    }
+    who.extend(link.session.map(|session| format!("session {session}")));
+    lines.push(who.join(", "));
+    let places = [("unit", &link.unit), ("container", &link.container)];
+    let place: Vec<String> = places
+        .iter()
+        .filter(|(_, name)| !name.is_empty())
+        .map(|(what, name)| format!("{what} {}", text::clean(name)))
+        .collect();
+    if !place.is_empty() {
+        lines.push(place.join(", "));
+    }
+    let ended = link
+        .exited_ns
+        .map_or(String::new(), |at| format!(", ended {}", text::time(at)));
+    lines.push(format!("started {}{ended}", text::time(link.started_ns)));
+    if !link.earlier_executables.is_empty() {
+        let earlier: Vec<String> = link
+            .earlier_executables
+            .iter()
+            .map(|path| text::clean(path))
+            .collect();
+        lines.push(format!(
+            "had records while it was {}",
+            earlier.join(", then ")
+        ));
+    }
+    lines
+}
+
+fn severity(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    section(out, "Why this severity")?;
+    field(out, "severity", &alert.severity.level)?;
+    field(out, "confidence", &alert.severity.confidence)?;
+    for reason in &alert.severity.reasons {
+        paragraph(out, reason, "  - ", "    ")?;
+    }
+    paragraph(
+        out,
+        &format!("Measured by: {}.", alert.measured_by),
+        "  - ",
+        "    ",
+    )?;
+    for technique in &alert.techniques {
+        field(
+            out,
+            "ATT&CK",
+            &format!("{} {} ({})", technique.id, technique.name, technique.tactic),
+        )?;
+    }
+    Ok(())
+}
+
+fn when(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    section(out, "When")?;
+    field(out, "first", &text::time(alert.first_ns))?;
+    field(out, "last", &text::time(alert.last_ns))?;
+    field(out, "raised", &text::time(alert.raised_ns))?;
+    field(out, "revised", &text::time(alert.revised_ns))?;
+    field(
+        out,
+        "state",
+        if alert.settled {
+            "settled: nothing more is expected"
+        } else {
+            "going on, as far as is known"
+        },
+    )
+}
+
+fn missing(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    section(out, "What could not be seen")?;
+    if alert.at_least.is_empty() {
+        return writeln!(
+            out,
+            "  No losses are known for this time; the figures are exact as far as the sensor can see."
+        );
+    }
+    for reason in &alert.at_least {
+        paragraph(out, reason, "  - ", "    ")?;
+    }
+    for gap in &alert.gaps {
+        let count = if gap.count == 0 {
+            "an unknown number of".into()
+        } else {
+            text::number(gap.count)
+        };
+        let line = format!(
+            "{count} events between {} and {}: {} ({})",
+            text::time(gap.from_ns),
+            text::time(gap.to_ns),
+            text::clean(&gap.meaning),
+            text::clean(&gap.detail)
+        );
+        paragraph(out, &line, "  - ", "    ")?;
+    }
+    Ok(())
+}
+
+fn watched_by(
+    out: &mut impl Write,
+    alert: &AlertForm,
+    sensor: Option<&Sensor>,
+) -> Result<(), std::io::Error> {
+    section(out, "Seen by")?;
+    field(out, "sensor", &text::clean(&alert.sensor))?;
+    field(out, "boot", &text::clean(&alert.boot_id))?;
+    let Some(beat) = sensor.and_then(|sensor| sensor.heartbeat.as_ref()) else {
+        return field(
+            out,
+            "backend",
+            "not known: no heartbeat of this sensor has been heard",
+        );
+    };
+    let backend = format!(
+        "{} as last heard ({})",
+        text::clean(&beat.backend),
+        text::clean(&beat.backend_reason)
+    );
+    field(out, "backend", &backend)?;
+    field(out, "kernel", &text::clean(&beat.kernel))
+}
+
+fn section(out: &mut impl Write, title: &str) -> Result<(), std::io::Error> {
+    writeln!(out, "\n{title}\n{}", "─".repeat(title.chars().count()))
+}
+
+fn field(out: &mut impl Write, label: &str, value: &str) -> Result<(), std::io::Error> {
+    writeln!(out, "  {label:<LABEL$}{value}")
+}
+
+fn exact(bytes: u64) -> String {
+    if bytes < 1000 {
+        text::count(bytes, "byte")
+    } else {
+        format!("{} ({} bytes)", text::bytes(bytes), text::number(bytes))
+    }
+}
+
+/// Running text, broken at blanks.
+fn paragraph(
+    out: &mut impl Write,
+    words: &str,
+    first: &str,
+    others: &str,
+) -> Result<(), std::io::Error> {
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text::clean(words).split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(out, "{line}")?;
+            others.clone_into(&mut line);
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    writeln!(out, "{line}")
+}

@@ -1,0 +1,50 @@
+//! `chartwatch-collector check`: what a configuration means.
+
+use std::io::Write;
+
+use crate::config::Config;
+use crate::text;
+
+/// Says in plain words what the collector would do.
+pub fn config(out: &mut impl Write, config: &Config) -> Result<(), std::io::Error> {
+    writeln!(out, "The configuration is good. The collector would:")?;
+    writeln!(out, "- listen on {}", config.listen)?;
+    writeln!(out, "- keep its data in {}", config.data_dir.display())?;
+    writeln!(
+        out,
+        "- read back {} of the log at start",
+        text::duration(nanos(config.horizon))
+    )?;
+    let direct = &config.detect.direct;
+    writeln!(
+        out,
+        "- raise an alert when one process, within {}, reads at least {} from a store and sends at least {} and {} % of \
+         that to one destination that is not approved",
+        text::duration(nanos(direct.window)),
+        text::bytes(direct.read_bytes_min),
+        text::bytes(direct.sent_bytes_min),
+        direct.sent_share_min * 100.0
+    )?;
+    if config.detect.approved.is_empty() {
+        writeln!(out, "- approve no way off the hosts")?;
+    }
+    for way in &config.detect.approved {
+        writeln!(
+            out,
+            "- approve \"{}\": {} run by {} sending store {} to {}",
+            way.name, way.executable, way.user, way.store, way.destination
+        )?;
+    }
+    match &config.file_sink {
+        Some(file) => writeln!(out, "- append findings to {}", file.path.display())?,
+        None => writeln!(out, "- write findings to no file")?,
+    }
+    match &config.syslog_sink {
+        Some(syslog) => writeln!(out, "- send findings over syslog to {}", syslog.address),
+        None => writeln!(out, "- send findings over no syslog"),
+    }
+}
+
+fn nanos(length: std::time::Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,97 @@
+//! Detection: events in log order in, alerts out.
+//!
+//! State is kept per boot of a host. Events of a block are taken in one by one; what they mean is judged once, at the
+//! end of the block, so an alert grows by at most one revision per block. Blocks are never cut anew, so the same log
+//! gives the same alerts with the same ids, revisions and contents, live or replayed.
+//!
+//! **Invariant:** no clock, no input or output, no randomness, no order of a hash map. Time is the time in the events.
+//! Memory is bounded by [`limits`]; what is forgotten is counted and makes the counts of an alert "at least".
+
+mod alert;
+mod evidence;
+mod host;
+mod ledger;
+mod limits;
+mod pattern;
+mod severity;
+mod story;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use alert::{
+    Alert, AtLeast, Confidence, Destination, Figures, Level, Link, Severity, Technique,
+};
+use host::Host;
+
+use crate::config::DetectConfig;
+use crate::event::{Block, Gap, GapReason, What};
+
+/// Takes the log in and gives alerts out.
+#[derive(Debug)]
+pub struct Detector {
+    config: Arc<DetectConfig>,
+    /// Boots of each sensor's host, the one last heard of at the end.
+    hosts: BTreeMap<Arc<str>, Vec<Host>>,
+}
+
+impl Detector {
+    /// A detector that has seen nothing.
+    pub fn new(config: DetectConfig) -> Self {
+        Self {
+            config: Arc::new(config),
+            hosts: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next block of the log. Returns the alerts that are new or have grown enough to be told again.
+    pub fn block(&mut self, block: &Block) -> Vec<Alert> {
+        let config = self.config.clone();
+        let host = self.host(block);
+        if block.missing_before > 0 {
+            host.gap(hole(block, host.newest_ns()));
+        }
+        for event in &block.events {
+            host.saw(event.at_ns);
+            match &event.what {
+                What::Process(process) => host.process(process),
+                What::Access(access) => host.access(access),
+                What::Flow(flow) => host.flow(flow),
+                What::Gap(gap) => host.gap(gap.clone()),
+            }
+        }
+        host.judge(&config)
+    }
+
+    /// The state of the block's boot, put last among the boots of its sensor.
+    fn host(&mut self, block: &Block) -> &mut Host {
+        let boots = self.hosts.entry(block.origin.sensor.clone()).or_default();
+        let known = boots
+            .iter()
+            .position(|host| host.origin().boot_id == block.origin.boot_id);
+        let host = match known {
+            Some(index) => boots.remove(index),
+            None => Host::new(block.origin.clone()),
+        };
+        if boots.len() >= limits::BOOTS_PER_SENSOR {
+            boots.remove(0);
+        }
+        boots.push(host);
+        let last = boots.len() - 1;
+        &mut boots[last]
+    }
+}
+
+/// Numbers the log never got are a loss like any other.
+fn hole(block: &Block, after_ns: u64) -> Gap {
+    Gap {
+        reason: GapReason::LogHole,
+        count: block.missing_before,
+        from_ns: after_ns,
+        to_ns: block.span().map_or(after_ns, |(first, _)| first),
+        detail: "sequence numbers missing from the log".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! Alerts: findings with their evidence, in full depth.
+//!
+//! The id is a UUID of version 5 (RFC 9562) over pattern, sensor, boot, process (pid and start), store and destination
+//! (protocol, direction, address, port): one alert per process, store and destination, which grows. Thresholds and
+//! counts are no part of it, so live, replay and a restarted collector agree on it.
+
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+use crate::event::{Direction, Gap, Origin, Process, ProcessKey, RecordName};
+
+/// Names the space of alert ids; made once at random, never to be changed.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6d1c_29a4_7f3b_4e0a_9c55_2f8e_d041_b7a6);
+
+/// A finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alert {
+    /// The same for every revision, live or replayed.
+    pub id: Uuid,
+    /// From 1; a higher one replaces a lower one.
+    pub revision: u32,
+    /// Short name of the pattern.
+    pub pattern: &'static str,
+    /// Version of the pattern: moves when its meaning changes.
+    pub pattern_version: u32,
+    /// True when nothing more is to be expected: every flow to the destination is closed, or the process has exited.
+    pub settled: bool,
+    /// Event time of the first revision, nanoseconds since the Unix epoch, as all times here.
+    pub raised_ns: u64,
+    /// Event time of this revision.
+    pub revised_ns: u64,
+    /// First touch of a record, or opening of the flow if that was after it.
+    pub first_ns: u64,
+    /// Last access or last byte sent.
+    pub last_ns: u64,
+    /// Where it happened and who saw it.
+    pub origin: Origin,
+    /// How bad, and why.
+    pub severity: Severity,
+    /// The store.
+    pub store: String,
+    /// How much.
+    pub figures: Figures,
+    /// Bytes received over the same flows.
+    pub bytes_received: u64,
+    /// Flows to the destination.
+    pub flows: u64,
+    /// Reasons why the figures are lower bounds; none: they are exact as far as the sensor could see.
+    pub at_least: Vec<AtLeast>,
+    /// Names of a few of the records.
+    pub names: Vec<RecordName>,
+    /// The process that read and sent, then its parent and so on as far as known.
+    pub chain: Vec<Link>,
+    /// Where the records went.
+    pub destination: Destination,
+    /// Techniques of MITRE ATT&CK.
+    pub techniques: Vec<Technique>,
+    /// Known losses in the time of the alert, on this host.
+    pub gaps: Vec<Gap>,
+    /// The thresholds it was measured by, for a person.
+    pub measured_by: String,
+    /// What happened, for somebody who runs a ward.
+    pub story: String,
+    /// What to do next, in this order.
+    pub next_steps: Vec<String>,
+}
+
+/// How much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Distinct records read.
+    pub records: u64,
+    /// Bytes of records that read calls gave.
+    pub bytes_read: u64,
+    /// Bytes of records at the times they were mapped.
+    pub bytes_mapped: u64,
+    /// Bytes sent to the destination since the first record was read.
+    pub bytes_sent: u64,
+}
+
+impl Figures {
+    /// Bytes read and mapped together.
+    pub fn bytes_taken(&self) -> u64 {
+        self.bytes_read.saturating_add(self.bytes_mapped)
+    }
+
+    /// True when one of them is at least twice what it was.
+    pub(super) fn doubled(&self, before: &Self) -> bool {
+        let twice = |now: u64, then: u64| now > then && now >= then.saturating_mul(2);
+        twice(self.records, before.records)
+            || twice(self.bytes_taken(), before.bytes_taken())
+            || twice(self.bytes_sent, before.bytes_sent)
+    }
+}
+
+/// A reason why figures are lower bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AtLeast {
+    /// Events of the host were lost in this time.
+    Gaps,
+    /// More records were read than detection tells apart; so many further accesses were not told apart.
+    Records(u64),
+    /// So many processes of the host were forgotten to bound memory.
+    Processes(u64),
+    /// So many destinations of the process were forgotten.
+    Destinations(u64),
+    /// The host had more gaps than are kept; so many were let go.
+    GapsForgotten(u64),
+}
+
+/// How bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Worth knowing.
+    Low,
+    /// Look at it today.
+    Medium,
+    /// Look at it now.
+    High,
+    /// Look at it now and wake somebody.
+    Critical,
+}
+
+impl Level {
+    /// Its name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How sure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// Something in the evidence is missing or weak.
+    Medium,
+    /// The evidence is complete.
+    High,
+}
+
+impl Confidence {
+    /// Its name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// How bad and how sure, each with its reasons spelled out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Severity {
+    /// How bad.
+    pub level: Level,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Why, in sentences.
+    pub reasons: Vec<String>,
+}
+
+/// One process of the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The process.
+    pub key: ProcessKey,
+    /// Who it is; `None` when the sensor's account of it was lost or forgotten.
+    pub process: Option<Process>,
+    /// Executables it ran before the present one, since it read its first record; for the first of the chain only.
+    pub earlier: Vec<String>,
+}
+
+/// Where records went. For connections the host accepted, the port is the host's own: the far one means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Destination {
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Who began the conversation.
+    pub direction: Direction,
+    /// Address of the other end.
+    pub address: IpAddr,
+    /// Port that names the service.
+    pub port: u16,
+}
+
+impl Destination {
+    /// Name of the protocol, as people say it.
+    pub fn protocol_name(&self) -> String {
+        match self.protocol {
+            6 => "TCP".into(),
+            17 => "UDP".into(),
+            1 => "ICMP".into(),
+            58 => "ICMPv6".into(),
+            other => format!("IP protocol {other}"),
+        }
+    }
+}
+
+/// A technique of MITRE ATT&CK (Enterprise).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Technique {
+    /// Its id, for example `T1005`.
+    pub id: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Tactic id.
+    pub tactic_id: &'static str,
+    /// Tactic name.
+    pub tactic: &'static str,
+}
+
+/// The id of an alert. Strings are given with their length, so no two alerts can be spelled alike.
+pub(super) fn id(
+    pattern: &str,
+    origin: &Origin,
+    process: ProcessKey,
+    store: &str,
+    to: &Destination,
+) -> Uuid {
+    let direction = match to.direction {
+        Direction::Accepted => "accepted",
+        Direction::Connected | Direction::Unknown => "connected",
+    };
+    let parts = [
+        pattern.to_owned(),
+        origin.sensor.to_string(),
+        origin.boot_id.to_string(),
+        format!("{}.{}", process.pid, process.start_cs),
+        store.to_owned(),
+        format!("{} {direction} {} {}", to.protocol, to.address, to.port),
+    ];
+    let spelled = parts.map(|part| format!("{}:{part};", part.len())).concat();
+    Uuid::new_v5(&NAMESPACE, spelled.as_bytes())
+}

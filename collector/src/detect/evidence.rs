@@ -1,0 +1,132 @@
+//! Puts an alert together from what is known of the host at this moment.
+
+use super::alert::{self, Alert, AtLeast, Destination, Figures, Link, Technique};
+use super::host::{Actor, Case, Host, Reading, Sending};
+use super::{limits, severity, story};
+use crate::event::{Gap, ProcessKey};
+
+/// What an alert is made from.
+pub(super) struct Evidence<'a> {
+    pub(super) host: &'a Host,
+    pub(super) key: ProcessKey,
+    /// The process, which is not among the host's while it is judged.
+    pub(super) actor: &'a Actor,
+    pub(super) store: &'a str,
+    pub(super) reading: &'a Reading,
+    pub(super) destination: &'a Destination,
+    pub(super) sending: &'a Sending,
+    pub(super) case: &'a Case,
+    /// First touch of a record.
+    pub(super) first_ns: u64,
+}
+
+/// The alert as it stands now.
+pub(super) fn alert(
+    (pattern, pattern_version): (&'static str, u32),
+    evidence: &Evidence<'_>,
+    techniques: Vec<Technique>,
+    measured_by: String,
+) -> Alert {
+    let Evidence {
+        host,
+        case,
+        reading,
+        sending,
+        ..
+    } = evidence;
+    let last_ns = reading.last_ns.max(sending.last_ns);
+    let gaps: Vec<Gap> = host
+        .gaps_within(evidence.first_ns, last_ns)
+        .cloned()
+        .collect();
+    let at_least = at_least(evidence, &gaps);
+    let chain = chain(evidence);
+    let figures: Figures = case.told;
+    let severity = severity::judge(&figures, evidence.destination, &at_least, &chain);
+    let mut alert = Alert {
+        id: alert::id(
+            pattern,
+            host.origin(),
+            evidence.key,
+            evidence.store,
+            evidence.destination,
+        ),
+        revision: case.revision,
+        pattern,
+        pattern_version,
+        settled: case.settled,
+        raised_ns: case.raised_ns,
+        revised_ns: host.newest_ns(),
+        first_ns: evidence.first_ns,
+        last_ns,
+        origin: host.origin().clone(),
+        severity,
+        store: evidence.store.to_owned(),
+        figures,
+        bytes_received: sending.received(),
+        flows: sending.flows_seen,
+        at_least,
+        names: reading.names.clone(),
+        chain,
+        destination: evidence.destination.clone(),
+        techniques,
+        gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
+        measured_by,
+        story: String::new(),
+        next_steps: Vec::new(),
+    };
+    alert.story = story::paragraph(&alert);
+    alert.next_steps = story::next_steps(&alert);
+    alert
+}
+
+fn at_least(evidence: &Evidence<'_>, gaps: &[Gap]) -> Vec<AtLeast> {
+    let forgotten = evidence.host.forgotten();
+    let mut reasons = Vec::new();
+    if !gaps.is_empty() {
+        reasons.push(AtLeast::Gaps);
+    }
+    let counted = [
+        (
+            evidence.reading.not_told_apart,
+            AtLeast::Records as fn(u64) -> AtLeast,
+        ),
+        (forgotten.processes, AtLeast::Processes),
+        (evidence.actor.destinations_forgotten, AtLeast::Destinations),
+        (forgotten.gaps, AtLeast::GapsForgotten),
+    ];
+    reasons.extend(
+        counted
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, reason)| reason(count)),
+    );
+    reasons
+}
+
+/// The process and its ancestors, as far as the sensor told of them. A parent that cannot be followed further is still
+/// named.
+fn chain(evidence: &Evidence<'_>) -> Vec<Link> {
+    let actor = evidence.actor;
+    let mut links = vec![Link {
+        key: evidence.key,
+        process: actor.process.clone(),
+        earlier: actor.earlier.clone(),
+    }];
+    let mut next = actor.process.as_ref().and_then(|process| process.parent);
+    while let Some(key) =
+        next.filter(|key| links.len() < limits::CHAIN && links.iter().all(|link| link.key != *key))
+    {
+        let process = evidence
+            .host
+            .actor(key)
+            .and_then(|actor| actor.process.clone());
+        next = process.as_ref().and_then(|process| process.parent);
+        links.push(Link {
+            key,
+            process,
+            earlier: Vec::new(),
+        });
+    }
+    links
+}

@@ -1,0 +1,166 @@
+//! What one process did: records it read from a store, bytes it sent to a destination, and the alerts it is in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use super::super::alert::Figures;
+use super::super::ledger::Ledger;
+use super::super::limits;
+use crate::event::{Access, Flow, RecordId, RecordName};
+
+/// What a process read from one store.
+#[derive(Debug, Default)]
+pub(in crate::detect) struct Reading {
+    taken: Ledger,
+    records: BTreeSet<RecordId>,
+    /// Accesses whose record could not be told apart, because too many are known.
+    pub(in crate::detect) not_told_apart: u64,
+    pub(in crate::detect) bytes_read: u64,
+    pub(in crate::detect) bytes_mapped: u64,
+    /// First touch of a record that was read, nanoseconds since the Unix epoch; `None` before there is one.
+    pub(in crate::detect) first_ns: Option<u64>,
+    /// Last touch.
+    pub(in crate::detect) last_ns: u64,
+    /// Names of the first few records.
+    pub(in crate::detect) names: Vec<RecordName>,
+}
+
+impl Reading {
+    /// Adds an access; true when it is to a record not seen here before. What only opened or wrote took nothing.
+    pub(super) fn add(&mut self, access: &Access, room: bool) -> bool {
+        let taken = access.bytes_read.saturating_add(access.bytes_mapped);
+        if taken == 0 {
+            return false;
+        }
+        self.taken.add(access.last_ns, taken);
+        self.bytes_read = self.bytes_read.saturating_add(access.bytes_read);
+        self.bytes_mapped = self.bytes_mapped.saturating_add(access.bytes_mapped);
+        self.first_ns = Some(
+            self.first_ns
+                .map_or(access.first_ns, |first| first.min(access.first_ns)),
+        );
+        self.last_ns = self.last_ns.max(access.last_ns);
+        if self.records.contains(&access.record) {
+            return false;
+        }
+        if !room {
+            self.not_told_apart += 1;
+            return false;
+        }
+        if let Some(name) = access
+            .name
+            .as_ref()
+            .filter(|_| self.names.len() < limits::NAMES_SHOWN)
+        {
+            self.names.push(name.clone());
+        }
+        self.records.insert(access.record)
+    }
+
+    /// Distinct records that are told apart.
+    pub(in crate::detect) fn records_known(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Bytes taken at or after a moment.
+    pub(in crate::detect) fn taken_since(&self, at_ns: u64) -> u64 {
+        self.taken.since(at_ns)
+    }
+}
+
+/// What a process sent to one destination.
+#[derive(Debug, Default)]
+pub(in crate::detect) struct Sending {
+    sent: Ledger,
+    flows: BTreeMap<u64, Conversation>,
+    /// Flows there were, those let go included.
+    pub(in crate::detect) flows_seen: u64,
+    received_before: u64,
+    /// When the first flow was opened, nanoseconds since the Unix epoch.
+    pub(in crate::detect) opened_ns: u64,
+    /// Last time anything was seen of a flow.
+    pub(in crate::detect) last_ns: u64,
+    /// The host's own end of the latest flow.
+    local: Option<SocketAddr>,
+}
+
+/// One flow, as last heard.
+#[derive(Debug, Default)]
+struct Conversation {
+    bytes_out: u64,
+    bytes_in: u64,
+    last_ns: u64,
+    closed: bool,
+}
+
+impl Sending {
+    /// Takes an event of a flow: totals, so what is new is the difference. An older event than the last is no news.
+    pub(super) fn add(&mut self, flow: &Flow) {
+        if !self.flows.contains_key(&flow.id) {
+            self.flows_seen += 1;
+            self.opened_ns = if self.opened_ns == 0 {
+                flow.opened_ns
+            } else {
+                self.opened_ns.min(flow.opened_ns)
+            };
+            if self.flows.len() >= limits::FLOWS_PER_DESTINATION {
+                self.forget_oldest();
+            }
+        }
+        let known = self.flows.entry(flow.id).or_default();
+        self.sent
+            .add(flow.last_ns, flow.bytes_out.saturating_sub(known.bytes_out));
+        known.bytes_out = known.bytes_out.max(flow.bytes_out);
+        known.bytes_in = known.bytes_in.max(flow.bytes_in);
+        known.last_ns = known.last_ns.max(flow.last_ns);
+        known.closed |= flow.closed;
+        self.last_ns = self.last_ns.max(flow.last_ns);
+        self.local = flow.local.or(self.local);
+    }
+
+    /// Bytes sent at or after a moment.
+    pub(in crate::detect) fn sent_since(&self, at_ns: u64) -> u64 {
+        self.sent.since(at_ns)
+    }
+
+    /// Bytes received, all flows together.
+    pub(in crate::detect) fn received(&self) -> u64 {
+        self.flows.values().fold(self.received_before, |sum, flow| {
+            sum.saturating_add(flow.bytes_in)
+        })
+    }
+
+    /// True when no flow is open.
+    pub(in crate::detect) fn all_closed(&self) -> bool {
+        self.flows.values().all(|flow| flow.closed)
+    }
+
+    /// True when the bytes do not leave the host: to loopback, or to an address the host itself has.
+    pub(in crate::detect) fn stays_on_host(&self, remote: IpAddr) -> bool {
+        remote.is_loopback() || self.local.is_some_and(|local| local.ip() == remote)
+    }
+
+    /// Lets go one flow, a closed one if there is any; its bytes stay in the sums.
+    fn forget_oldest(&mut self) {
+        let oldest = self
+            .flows
+            .iter()
+            .min_by_key(|(_, flow)| (!flow.closed, flow.last_ns))
+            .map(|(id, _)| *id);
+        if let Some(flow) = oldest.and_then(|id| self.flows.remove(&id)) {
+            self.received_before = self.received_before.saturating_add(flow.bytes_in);
+        }
+    }
+}
+
+/// An alert that was raised, as it was last told.
+#[derive(Debug)]
+pub(in crate::detect) struct Case {
+    pub(in crate::detect) revision: u32,
+    pub(in crate::detect) raised_ns: u64,
+    pub(in crate::detect) told: Figures,
+    /// It was told as settled.
+    pub(in crate::detect) settled: bool,
+    /// It was told after the process had exited.
+    pub(in crate::detect) exited: bool,
+}

@@ -1,0 +1,33 @@
+//! How much detection remembers of one host. What goes over is forgotten, the least telling first, and counted.
+
+/// Boots of one sensor's host: the current one, and the one before for events that come late.
+pub(super) const BOOTS_PER_SENSOR: usize = 2;
+/// Processes of one boot. The longest untouched ones go first, those that have exited before those that run.
+pub(super) const PROCESSES: usize = 16_384;
+/// Processes forgotten at a time, so that the search for them is rare.
+pub(super) const PROCESSES_FORGOTTEN_AT_ONCE: usize = PROCESSES / 8;
+/// Records told apart in one boot, all processes together; further ones are counted as "at least".
+pub(super) const RECORDS: usize = 1_000_000;
+/// Destinations of one process. The one with the fewest bytes goes first.
+pub(super) const DESTINATIONS_PER_PROCESS: usize = 1_024;
+/// Flows of one process to one destination. The oldest closed one goes first; its bytes stay counted.
+pub(super) const FLOWS_PER_DESTINATION: usize = 4_096;
+/// Moments a sum of bytes is kept for; above that, neighbours are merged.
+pub(super) const MOMENTS_PER_LEDGER: usize = 256;
+/// Gaps of one boot.
+pub(super) const GAPS: usize = 256;
+/// Names shown of the records of an alert.
+pub(super) const NAMES_SHOWN: usize = 5;
+/// Programs a process ran before its present one that are kept.
+pub(super) const EARLIER_PROGRAMS: usize = 8;
+/// Length of a chain of processes.
+pub(super) const CHAIN: usize = 64;
+/// Gaps shown in an alert.
+pub(super) const GAPS_SHOWN: usize = 16;
+/// Events between two rounds of letting go what exited processes did.
+pub(super) const SWEEP_EVERY: u64 = 65_536;
+/// How long after a process exited its sums are kept for late events, nanoseconds.
+pub(super) const LATE_NS: u64 = 600 * 1_000_000_000;
+
+const _: () = assert!(PROCESSES_FORGOTTEN_AT_ONCE > 0 && PROCESSES_FORGOTTEN_AT_ONCE < PROCESSES);
+const _: () = assert!(MOMENTS_PER_LEDGER >= 2 && CHAIN >= 2);

@@ -1,0 +1,3 @@
+//! The patterns, one file each. A pattern looks at what one host's processes did and raises or grows alerts.
+
+pub(super) mod direct;

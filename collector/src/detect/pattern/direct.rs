@@ -1,0 +1,221 @@
+//! *Direct*: one process reads records of a store and sends to a destination that is no approved way.
+//!
+//! It fires when, within one window that ends with the latest of the two, the process took at least `read_bytes_min`
+//! bytes of a store's records and sent at least `max(sent_bytes_min, sent_share_min × those bytes)` to one destination.
+//! Sensors report sums, so which of the two is heard of first means nothing; but what was sent before the first record
+//! was read cannot have been a record and does not count. Loopback and the host's own addresses are not "leaving".
+//!
+//! An alert is told again when records, bytes read or bytes sent have doubled, when its last flow is closed, and when
+//! the process has exited; after that, whenever late events still change it.
+//!
+//! ATT&CK: T1005 (Data from Local System), and T1041 (Exfiltration Over C2 Channel) when the flow is older than the
+//! first access, else T1048 (Exfiltration Over Alternative Protocol).
+
+use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
+use crate::detect::alert::{Alert, Destination, Figures, Technique};
+use crate::detect::evidence::{self, Evidence};
+use crate::detect::host::{Actor, Case, Host, Reading, Sending};
+use crate::event::ProcessKey;
+use crate::text;
+
+/// Short name of the pattern.
+pub(in crate::detect) const NAME: &str = "direct";
+/// Moves when the meaning of the pattern changes.
+pub(in crate::detect) const VERSION: u32 = 1;
+
+const LOCAL_DATA: Technique = Technique {
+    id: "T1005",
+    name: "Data from Local System",
+    tactic_id: "TA0009",
+    tactic: "Collection",
+};
+const OVER_C2: Technique = Technique {
+    id: "T1041",
+    name: "Exfiltration Over C2 Channel",
+    tactic_id: "TA0010",
+    tactic: "Exfiltration",
+};
+const OVER_OTHER: Technique = Technique {
+    id: "T1048",
+    name: "Exfiltration Over Alternative Protocol",
+    tactic_id: "TA0010",
+    tactic: "Exfiltration",
+};
+
+/// Looks at each store the process read and each destination it sent to.
+pub(in crate::detect) fn judge(
+    config: &DetectConfig,
+    host: &Host,
+    key: ProcessKey,
+    actor: &mut Actor,
+    alerts: &mut Vec<Alert>,
+) {
+    let mut cases = std::mem::take(&mut actor.cases);
+    for (store, reading) in &actor.readings {
+        let Some(first_ns) = reading.first_ns else {
+            continue;
+        };
+        for (destination, sending) in &actor.sendings {
+            let pair = Pair {
+                store,
+                reading,
+                destination,
+                sending,
+                first_ns,
+            };
+            let case_key = (store.clone(), destination.clone());
+            let Some(case) = pair.next(config, host, actor, cases.get(&case_key)) else {
+                continue;
+            };
+            alerts.push(pair.alert(config, host, key, actor, &case));
+            cases.insert(case_key, case);
+        }
+    }
+    actor.cases = cases;
+}
+
+/// A store a process read and a destination it sent to.
+struct Pair<'a> {
+    store: &'a str,
+    reading: &'a Reading,
+    destination: &'a Destination,
+    sending: &'a Sending,
+    /// First touch of a record.
+    first_ns: u64,
+}
+
+impl Pair<'_> {
+    /// What is to be told now, if anything.
+    fn next(
+        &self,
+        config: &DetectConfig,
+        host: &Host,
+        actor: &Actor,
+        told: Option<&Case>,
+    ) -> Option<Case> {
+        let figures = self.figures();
+        let exited = actor.exited_ns().is_some();
+        let settled = exited || self.sending.all_closed();
+        if let Some(case) = told {
+            let again = tell_again(case, &figures, settled, exited);
+            let revision = case.revision + 1;
+            return again.then_some(Case {
+                revision,
+                raised_ns: case.raised_ns,
+                told: figures,
+                settled,
+                exited,
+            });
+        }
+        let fires = !self.sending.stays_on_host(self.destination.address)
+            && self.over_thresholds(&config.direct)
+            && !approved(&config.approved, actor, self.store, self.destination);
+        fires.then_some(Case {
+            revision: 1,
+            raised_ns: host.newest_ns(),
+            told: figures,
+            settled,
+            exited,
+        })
+    }
+
+    /// Everything since the first record was read.
+    fn figures(&self) -> Figures {
+        Figures {
+            records: self.reading.records_known() as u64,
+            bytes_read: self.reading.bytes_read,
+            bytes_mapped: self.reading.bytes_mapped,
+            bytes_sent: self.sending.sent_since(self.first_ns),
+        }
+    }
+
+    /// True when enough was read and enough was sent in the window that ends now.
+    fn over_thresholds(&self, config: &DirectConfig) -> bool {
+        let now = self.reading.last_ns.max(self.sending.last_ns);
+        let window_ns = u64::try_from(config.window.as_nanos()).unwrap_or(u64::MAX);
+        let begin = now.saturating_sub(window_ns);
+        let taken = self.reading.taken_since(begin);
+        let sent = self.sending.sent_since(begin.max(self.first_ns));
+        taken >= config.read_bytes_min
+            && sent >= config.sent_bytes_min
+            && sent as f64 >= config.sent_share_min * taken as f64
+    }
+
+    fn alert(
+        &self,
+        config: &DetectConfig,
+        host: &Host,
+        key: ProcessKey,
+        actor: &Actor,
+        case: &Case,
+    ) -> Alert {
+        let Self {
+            store,
+            reading,
+            destination,
+            sending,
+            first_ns,
+        } = *self;
+        let evidence = Evidence {
+            host,
+            key,
+            actor,
+            store,
+            reading,
+            destination,
+            sending,
+            case,
+            first_ns,
+        };
+        let techniques = techniques(sending, first_ns);
+        evidence::alert(
+            (NAME, VERSION),
+            &evidence,
+            techniques,
+            measured_by(&config.direct),
+        )
+    }
+}
+
+/// True when the whole tuple is approved, and the process was nothing else while it had records.
+fn approved(ways: &[ApprovedWay], actor: &Actor, store: &str, to: &Destination) -> bool {
+    let Some(process) = actor.process.as_ref().filter(|_| actor.earlier.is_empty()) else {
+        return false;
+    };
+    let number = process.uid.to_string();
+    let user = if process.user.is_empty() {
+        &number
+    } else {
+        &process.user
+    };
+    ways.iter().any(|way| {
+        way.store == store
+            && way.executable == process.executable
+            && way.user == *user
+            && way.destination.contains(to.address, to.port)
+    })
+}
+
+/// True when there is enough news for another revision.
+fn tell_again(case: &Case, figures: &Figures, settled: bool, exited: bool) -> bool {
+    let first_settled = settled && !case.settled;
+    let first_exited = exited && !case.exited;
+    let late_news = exited && *figures != case.told;
+    first_settled || first_exited || late_news || figures.doubled(&case.told)
+}
+
+fn techniques(sending: &Sending, first_ns: u64) -> Vec<Technique> {
+    let older = sending.opened_ns < first_ns;
+    vec![LOCAL_DATA, if older { OVER_C2 } else { OVER_OTHER }]
+}
+
+fn measured_by(config: &DirectConfig) -> String {
+    format!(
+        "within {}: at least {} of one store read, and at least {} and {} % of what was read sent to one destination \
+         that is no approved way",
+        text::duration(u64::try_from(config.window.as_nanos()).unwrap_or(u64::MAX)),
+        text::bytes(config.read_bytes_min),
+        text::bytes(config.sent_bytes_min),
+        config.sent_share_min * 100.0,
+    )
+}

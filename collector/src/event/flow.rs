@@ -1,0 +1,43 @@
+//! Conversations over the network.
+
+use std::net::SocketAddr;
+
+use super::ProcessKey;
+
+/// Who began a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// Not known.
+    Unknown,
+    /// The host connected, or sent the first datagram.
+    Connected,
+    /// The host accepted.
+    Accepted,
+}
+
+/// One socket's conversation with one remote end. Amounts are totals since it began: the newest event stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flow {
+    /// Names the flow within one boot.
+    pub id: u64,
+    /// The process it belongs to.
+    pub process: ProcessKey,
+    /// IANA protocol number: 6 TCP, 17 UDP.
+    pub protocol: u8,
+    /// Who began it.
+    pub direction: Direction,
+    /// The host's own end; `None` when the sensor did not see it.
+    pub local: Option<SocketAddr>,
+    /// The other end. An IPv4-mapped IPv6 address is kept as IPv4.
+    pub remote: SocketAddr,
+    /// Payload bytes sent.
+    pub bytes_out: u64,
+    /// Payload bytes received.
+    pub bytes_in: u64,
+    /// When it began, nanoseconds since the Unix epoch.
+    pub opened_ns: u64,
+    /// Last time anything was seen of it, nanoseconds since the Unix epoch.
+    pub last_ns: u64,
+    /// True in the last event of a flow.
+    pub closed: bool,
+}

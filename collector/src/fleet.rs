@@ -1,0 +1,275 @@
+//! Who is alive: the latest each sensor said about itself, in memory and, for `chartwatch sensors`, in a small database.
+//!
+//! **Invariant:** news of a sensor never waits and never holds up its events. What does not fit the queue is dropped
+//! and counted; the next heartbeat says the same again.
+
+mod table;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+pub use table::{FleetError, read};
+
+use crate::event::{Block, What};
+
+/// News that may wait to be written.
+const QUEUE_MAX: usize = 4096;
+
+/// What a sensor says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Heartbeat {
+    /// When it was said, by the host's clock, nanoseconds since the Unix epoch.
+    pub said_ns: u64,
+    /// Hook backend in use.
+    pub backend: String,
+    /// Why this one.
+    pub backend_reason: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// The books of each hook since the sensor started.
+    pub hooks: Vec<HookBooks>,
+    /// Events that wait in the sensor's queue.
+    pub queued_events: u64,
+    /// Events the sensor lost since it started.
+    pub lost_events: u64,
+    /// Stores it watches.
+    pub stores: Vec<String>,
+}
+
+/// The books of one hook: seen = reported + summed + ignored + failed + dropped. Kept as JSON in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookBooks {
+    /// Name of the hook.
+    pub hook: String,
+    /// Times it ran.
+    pub seen: u64,
+    /// Ended in an event of its own.
+    pub reported: u64,
+    /// Added to a sum.
+    pub summed: u64,
+    /// Had nothing to do with a record.
+    pub ignored: u64,
+    /// Could not read what it needed.
+    pub failed: u64,
+    /// Had something to say and no room to say it.
+    pub dropped: u64,
+}
+
+impl HookBooks {
+    /// True when everything seen is accounted for.
+    pub fn balance(&self) -> bool {
+        let parts = [
+            self.reported,
+            self.summed,
+            self.ignored,
+            self.failed,
+            self.dropped,
+        ];
+        parts.into_iter().try_fold(0u64, u64::checked_add) == Some(self.seen)
+    }
+}
+
+/// One sensor, as the collector knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sensor {
+    /// Its own name.
+    pub id: String,
+    /// Version of its programs.
+    pub version: String,
+    /// Host its events come from; empty before the first event.
+    pub host: String,
+    /// Streams open now.
+    pub streams: u32,
+    /// Last time anything came from it, by the collector's clock, nanoseconds since the Unix epoch.
+    pub heard_ns: u64,
+    /// Time of its latest event, by the host's clock; 0 before the first.
+    pub last_event_ns: u64,
+    /// Gaps it reported, and holes in its numbers.
+    pub gaps: u64,
+    /// Events known to be missing through them.
+    pub missing: u64,
+    /// The latest of them, for a person; empty when there was none.
+    pub last_gap: String,
+    /// What it last said about itself; `None` before the first heartbeat.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// News of one sensor.
+#[derive(Debug)]
+enum News {
+    Connected {
+        version: String,
+    },
+    Disconnected,
+    Heartbeat(Heartbeat),
+    Block {
+        host: Arc<str>,
+        last_event_ns: u64,
+        gaps: u64,
+        missing: u64,
+        last_gap: Option<String>,
+    },
+}
+
+/// The way to the list of sensors.
+#[derive(Debug, Clone)]
+pub struct FleetHandle {
+    news: mpsc::Sender<(Arc<str>, u64, News)>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// A stream of a sensor; when it is dropped the stream has ended.
+#[derive(Debug)]
+pub struct Stream {
+    fleet: FleetHandle,
+    sensor: Arc<str>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.fleet.tell(&self.sensor, News::Disconnected);
+    }
+}
+
+impl FleetHandle {
+    /// A sensor has connected.
+    pub fn connected(&self, sensor: &Arc<str>, version: &str) -> Stream {
+        self.tell(
+            sensor,
+            News::Connected {
+                version: version.to_owned(),
+            },
+        );
+        Stream {
+            fleet: self.clone(),
+            sensor: sensor.clone(),
+        }
+    }
+
+    /// A sensor has said how it is.
+    pub fn heartbeat(&self, sensor: &Arc<str>, heartbeat: Heartbeat) {
+        self.tell(sensor, News::Heartbeat(heartbeat));
+    }
+
+    /// A block of a sensor is new in the log.
+    pub fn block(&self, block: &Block) {
+        let mut gaps = u64::from(block.missing_before > 0);
+        let mut missing = block.missing_before;
+        let mut last_gap = (missing > 0).then(|| format!("{missing} events never reached the log"));
+        for event in &block.events {
+            if let What::Gap(gap) = &event.what {
+                gaps += 1;
+                missing = missing.saturating_add(gap.count);
+                last_gap = Some(format!("{} ({})", gap.reason.meaning(), gap.detail));
+            }
+        }
+        let last_event_ns = block.span().map_or(0, |(_, last)| last);
+        let host = block.origin.host.clone();
+        self.tell(
+            &block.origin.sensor,
+            News::Block {
+                host,
+                last_event_ns,
+                gaps,
+                missing,
+                last_gap,
+            },
+        );
+    }
+
+    fn tell(&self, sensor: &Arc<str>, news: News) {
+        if self
+            .news
+            .try_send((sensor.clone(), now_ns(), news))
+            .is_err()
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Starts the thread that keeps the list. It ends when every handle is dropped.
+pub fn spawn(data_dir: &Path) -> Result<(FleetHandle, JoinHandle<()>), FleetError> {
+    let table = table::Table::open(data_dir)?;
+    let (news, receiver) = mpsc::channel(QUEUE_MAX);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let handle = FleetHandle {
+        news,
+        dropped: dropped.clone(),
+    };
+    let thread = std::thread::Builder::new()
+        .name("fleet".into())
+        .spawn(move || run(table, receiver, &dropped))
+        .map_err(FleetError::Thread)?;
+    Ok((handle, thread))
+}
+
+fn run(
+    mut table: table::Table,
+    mut news: mpsc::Receiver<(Arc<str>, u64, News)>,
+    dropped: &AtomicU64,
+) {
+    let mut told = 0;
+    while let Some(first) = news.blocking_recv() {
+        let mut changed = std::collections::BTreeSet::new();
+        let mut next = Some(first);
+        while let Some((sensor, heard_ns, news_of)) = next {
+            apply(table.sensor(&sensor), heard_ns, news_of);
+            changed.insert(sensor);
+            next = if changed.len() < QUEUE_MAX {
+                news.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        if let Err(error) = table.write(&changed) {
+            tracing::warn!(%error, "the list of sensors could not be written; it is kept in memory");
+        }
+        let now = dropped.load(Ordering::Relaxed);
+        if now > told {
+            tracing::warn!(
+                dropped = now,
+                "news of sensors came faster than it could be written"
+            );
+            told = now;
+        }
+    }
+}
+
+fn apply(sensor: &mut Sensor, heard_ns: u64, news: News) {
+    sensor.heard_ns = heard_ns;
+    match news {
+        News::Connected { version } => {
+            sensor.version = version;
+            sensor.streams += 1;
+        }
+        News::Disconnected => sensor.streams = sensor.streams.saturating_sub(1),
+        News::Heartbeat(heartbeat) => sensor.heartbeat = Some(heartbeat),
+        News::Block {
+            host,
+            last_event_ns,
+            gaps,
+            missing,
+            last_gap,
+        } => {
+            host.as_ref().clone_into(&mut sensor.host);
+            sensor.last_event_ns = sensor.last_event_ns.max(last_event_ns);
+            sensor.gaps += gaps;
+            sensor.missing = sensor.missing.saturating_add(missing);
+            sensor.last_gap = last_gap.unwrap_or_else(|| std::mem::take(&mut sensor.last_gap));
+        }
+    }
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,398 @@
+//! From the wire to what the collector works with: checked as a whole, or refused with the field that is wrong.
+//!
+//! **Invariant:** what comes out is complete and within bounds; nothing here panics, whatever the bytes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use proto::prost::Message as _;
+use proto::sensor::v1 as wire;
+
+use crate::event::{
+    Access, Block, Direction, Event, Flow, Gap, GapReason, NameForm, Origin, Process, ProcessKey,
+    RecordId, RecordName, What,
+};
+use crate::fleet::{Heartbeat, HookBooks};
+use crate::log::{Batch, Epoch};
+
+/// Largest payload of a batch.
+pub(super) const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Longest name: sensor, host, boot, store, user, unit, container, backend, version.
+const NAME_BYTES_MAX: usize = 255;
+/// Longest path, argument or token. The kernel ends paths at 4096; a token is 4/3 of that and more.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Most arguments of one process.
+const ARGUMENTS_MAX: usize = 4096;
+/// Most hooks or stores in a heartbeat.
+const LIST_MAX: usize = 1024;
+
+/// A message that breaks the rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A field that must be there is not.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A field is longer than it may be.
+    #[error("{field} has {length}, at most {max} are allowed")]
+    TooLong {
+        /// The field.
+        field: &'static str,
+        /// Its bytes or entries.
+        length: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// An epoch is not 16 bytes.
+    #[error("epoch has {0} bytes instead of 16")]
+    Epoch(usize),
+    /// A batch of another epoch than Hello said.
+    #[error("the batch is of another epoch than Hello")]
+    OtherEpoch,
+    /// First and last sequence number do not make a batch.
+    #[error("sequence numbers {first} to {last} do not make a batch")]
+    Sequence {
+        /// First number.
+        first: u64,
+        /// Last number.
+        last: u64,
+    },
+    /// The payload is empty or too large.
+    #[error("payload has {bytes} bytes; 1 to 262144 are allowed")]
+    PayloadSize {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The encoding is not one this version knows.
+    #[error("encoding {0} is not known")]
+    Encoding(i32),
+    /// The payload is no `EventBlock`.
+    #[error("payload is no EventBlock: {0}")]
+    Decode(String),
+    /// The payload holds another number of events than the sequence numbers say.
+    #[error("payload holds {found} events, the sequence numbers say {expected}")]
+    Count {
+        /// Events in the payload.
+        found: u64,
+        /// What the numbers say.
+        expected: u64,
+    },
+    /// A value is out of its bounds.
+    #[error("{field} is {value}, which is out of bounds")]
+    Bounds {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// One event of a block is wrong.
+    #[error("event {index} of the block: {error}")]
+    Event {
+        /// Its place, from 0.
+        index: usize,
+        /// What is wrong.
+        error: Box<WireError>,
+    },
+}
+
+/// A sensor that has introduced itself.
+#[derive(Debug, Clone)]
+pub(super) struct Hello {
+    pub(super) sensor: Arc<str>,
+    pub(super) version: String,
+    pub(super) epoch: Epoch,
+    first_unacknowledged: u64,
+}
+
+pub(super) fn hello(hello: wire::Hello) -> Result<Hello, WireError> {
+    Ok(Hello {
+        sensor: required("hello.sensor_id", &hello.sensor_id)?.into(),
+        version: short("hello.version", hello.version)?,
+        epoch: epoch(&hello.epoch)?,
+        first_unacknowledged: bounded("hello.first_unacknowledged", hello.first_unacknowledged)?,
+    })
+}
+
+/// Checks a batch and everything in it.
+pub(super) fn batch(batch: wire::Batch, hello: &Hello) -> Result<(Batch, Block), WireError> {
+    if epoch(&batch.epoch)? != hello.epoch {
+        return Err(WireError::OtherEpoch);
+    }
+    let (first, last) = (batch.first_seq, bounded("batch.last_seq", batch.last_seq)?);
+    if first == 0 || last < first {
+        return Err(WireError::Sequence { first, last });
+    }
+    if batch.encoding != wire::Encoding::Plain as i32 {
+        return Err(WireError::Encoding(batch.encoding));
+    }
+    if batch.payload.is_empty() || batch.payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(WireError::PayloadSize {
+            bytes: batch.payload.len(),
+        });
+    }
+    let decoded = block(&hello.sensor, &batch.payload)?;
+    let (found, expected) = (
+        decoded.events.len() as u64 + decoded.unknown,
+        (last - first).saturating_add(1),
+    );
+    if found != expected {
+        return Err(WireError::Count { found, expected });
+    }
+    let batch = Batch {
+        sensor: hello.sensor.clone(),
+        epoch: hello.epoch,
+        first_seq: first,
+        last_seq: last,
+        offered_from: hello.first_unacknowledged,
+        payload: batch.payload,
+    };
+    Ok((batch, decoded))
+}
+
+/// Decodes the payload of a batch, as it came or as the log kept it.
+pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
+    let block =
+        wire::EventBlock::decode(payload).map_err(|error| WireError::Decode(error.to_string()))?;
+    let origin = Origin {
+        sensor: sensor.clone(),
+        boot_id: required("block.boot_id", &block.boot_id)?.into(),
+        host: required("block.host", &block.host)?.into(),
+    };
+    let mut events = Vec::with_capacity(block.events.len());
+    let mut unknown = 0;
+    for (index, raw) in block.events.into_iter().enumerate() {
+        match event(raw).map_err(|error| WireError::Event {
+            index,
+            error: Box::new(error),
+        })? {
+            Some(event) => events.push(event),
+            None => unknown += 1,
+        }
+    }
+    Ok(Block {
+        origin,
+        events,
+        unknown,
+        missing_before: 0,
+    })
+}
+
+fn event(raw: wire::Event) -> Result<Option<Event>, WireError> {
+    let at_ns = bounded("time_unix_ns", raw.time_unix_ns)?;
+    let boot_ns = bounded("time_boot_ns", raw.time_boot_ns)?;
+    let Some(body) = raw.body else {
+        return Ok(None);
+    };
+    let what = match body {
+        wire::event::Body::Process(raw) => What::Process(process(raw)?),
+        wire::event::Body::Access(raw) => What::Access(access(raw)?),
+        wire::event::Body::Flow(raw) => What::Flow(flow(raw)?),
+        wire::event::Body::Gap(raw) => What::Gap(gap(raw)?),
+    };
+    Ok(Some(Event {
+        at_ns,
+        boot_ns,
+        what,
+    }))
+}
+
+fn process(raw: wire::Process) -> Result<Process, WireError> {
+    at_most("process.arguments", raw.arguments.len(), ARGUMENTS_MAX)?;
+    let exited = bounded("process.exited_unix_ns", raw.exited_unix_ns)?;
+    Ok(Process {
+        key: key("process.id", raw.id)?,
+        parent: raw
+            .parent
+            .map(|id| key("process.parent", Some(id)))
+            .transpose()?,
+        executable: long("process.executable", raw.executable)?,
+        arguments: raw
+            .arguments
+            .into_iter()
+            .map(|argument| long("process.arguments", argument))
+            .collect::<Result<_, _>>()?,
+        arguments_truncated: raw.arguments_truncated,
+        uid: raw.uid,
+        user: short("process.user", raw.user)?,
+        login_uid: raw.login_uid,
+        login_user: short("process.login_user", raw.login_user)?,
+        session: raw.session,
+        unit: short("process.unit", raw.unit)?,
+        container: short("process.container", raw.container)?,
+        started_ns: bounded("process.started_unix_ns", raw.started_unix_ns)?,
+        exited_ns: (exited != 0).then_some(exited),
+    })
+}
+
+fn access(raw: wire::Access) -> Result<Access, WireError> {
+    let record = raw.record.ok_or(WireError::Missing("access.record"))?;
+    let form = match wire::NameForm::try_from(raw.name_form) {
+        Ok(wire::NameForm::Token) => Some(NameForm::Token),
+        Ok(wire::NameForm::Plain) => Some(NameForm::Plain),
+        Ok(wire::NameForm::Unspecified) | Err(_) => None,
+    };
+    let text = long("access.name", raw.name)?;
+    Ok(Access {
+        process: key("access.process", raw.process)?,
+        store: required("access.store", &raw.store)?.to_owned(),
+        record: RecordId {
+            device: record.device,
+            inode: record.inode,
+            generation: record.generation,
+        },
+        name: form
+            .filter(|_| !text.is_empty())
+            .map(|form| RecordName { text, form }),
+        opens: raw.opens,
+        bytes_read: bounded("access.bytes_read", raw.bytes_read)?,
+        bytes_mapped: bounded("access.bytes_mapped", raw.bytes_mapped)?,
+        bytes_written: bounded("access.bytes_written", raw.bytes_written)?,
+        first_ns: bounded("access.first_unix_ns", raw.first_unix_ns)?,
+        last_ns: bounded("access.last_unix_ns", raw.last_unix_ns)?,
+    })
+}
+
+fn flow(raw: wire::Flow) -> Result<Flow, WireError> {
+    let remote = raw.remote.ok_or(WireError::Missing("flow.remote"))?;
+    let protocol = u8::try_from(raw.protocol).map_err(|_| WireError::Bounds {
+        field: "flow.protocol",
+        value: raw.protocol.into(),
+    })?;
+    Ok(Flow {
+        id: raw.id,
+        process: key("flow.process", raw.process)?,
+        protocol,
+        direction: match wire::Direction::try_from(raw.direction) {
+            Ok(wire::Direction::Connected) => Direction::Connected,
+            Ok(wire::Direction::Accepted) => Direction::Accepted,
+            Ok(wire::Direction::Unspecified) | Err(_) => Direction::Unknown,
+        },
+        local: raw
+            .local
+            .filter(|end| !end.address.is_empty())
+            .map(|end| endpoint("flow.local", &end))
+            .transpose()?,
+        remote: endpoint("flow.remote", &remote)?,
+        bytes_out: bounded("flow.bytes_out", raw.bytes_out)?,
+        bytes_in: bounded("flow.bytes_in", raw.bytes_in)?,
+        opened_ns: bounded("flow.opened_unix_ns", raw.opened_unix_ns)?,
+        last_ns: bounded("flow.last_unix_ns", raw.last_unix_ns)?,
+        closed: raw.closed,
+    })
+}
+
+fn gap(raw: wire::Gap) -> Result<Gap, WireError> {
+    Ok(Gap {
+        reason: match wire::GapReason::try_from(raw.reason) {
+            Ok(wire::GapReason::RingFull) => GapReason::RingFull,
+            Ok(wire::GapReason::MapFull) => GapReason::MapFull,
+            Ok(wire::GapReason::HookFailed) => GapReason::HookFailed,
+            Ok(wire::GapReason::Decode) => GapReason::Decode,
+            Ok(wire::GapReason::QueueFull) => GapReason::QueueFull,
+            Ok(wire::GapReason::Restart) => GapReason::Restart,
+            Ok(wire::GapReason::Unspecified) | Err(_) => GapReason::Unknown,
+        },
+        count: raw.count,
+        from_ns: bounded("gap.from_unix_ns", raw.from_unix_ns)?,
+        to_ns: bounded("gap.to_unix_ns", raw.to_unix_ns)?,
+        detail: long("gap.detail", raw.detail)?,
+    })
+}
+
+pub(super) fn heartbeat(raw: wire::Heartbeat) -> Result<Heartbeat, WireError> {
+    at_most("heartbeat.hooks", raw.hooks.len(), LIST_MAX)?;
+    at_most("heartbeat.stores", raw.stores.len(), LIST_MAX)?;
+    let hooks = raw.hooks.into_iter().map(|hook| {
+        Ok(HookBooks {
+            hook: short("heartbeat.hooks.hook", hook.hook)?,
+            seen: hook.seen,
+            reported: hook.reported,
+            summed: hook.summed,
+            ignored: hook.ignored,
+            failed: hook.failed,
+            dropped: hook.dropped,
+        })
+    });
+    Ok(Heartbeat {
+        said_ns: bounded("heartbeat.time_unix_ns", raw.time_unix_ns)?,
+        backend: short("heartbeat.backend", raw.backend)?,
+        backend_reason: long("heartbeat.backend_reason", raw.backend_reason)?,
+        kernel: short("heartbeat.kernel", raw.kernel)?,
+        hooks: hooks.collect::<Result<_, WireError>>()?,
+        queued_events: raw.queued_events,
+        lost_events: raw.lost_events,
+        stores: raw
+            .stores
+            .into_iter()
+            .map(|store| short("heartbeat.stores", store))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn endpoint(field: &'static str, raw: &wire::Endpoint) -> Result<SocketAddr, WireError> {
+    let address = if let Ok(v4) = <[u8; 4]>::try_from(raw.address.as_slice()) {
+        IpAddr::from(v4)
+    } else if let Ok(v6) = <[u8; 16]>::try_from(raw.address.as_slice()) {
+        IpAddr::from(v6).to_canonical()
+    } else {
+        return Err(WireError::Bounds {
+            field,
+            value: raw.address.len() as u64,
+        });
+    };
+    let port = u16::try_from(raw.port).map_err(|_| WireError::Bounds {
+        field,
+        value: raw.port.into(),
+    })?;
+    Ok(SocketAddr::new(address, port))
+}
+
+fn key(field: &'static str, id: Option<wire::ProcessId>) -> Result<ProcessKey, WireError> {
+    let id = id.ok_or(WireError::Missing(field))?;
+    Ok(ProcessKey {
+        pid: id.pid,
+        start_cs: id.start_cs,
+    })
+}
+
+fn epoch(bytes: &[u8]) -> Result<Epoch, WireError> {
+    bytes.try_into().map_err(|_| WireError::Epoch(bytes.len()))
+}
+
+/// Numbers are kept in signed columns, so the upper half is not allowed; no honest count or time reaches it.
+fn bounded(field: &'static str, value: u64) -> Result<u64, WireError> {
+    if i64::try_from(value).is_ok() {
+        Ok(value)
+    } else {
+        Err(WireError::Bounds { field, value })
+    }
+}
+
+fn required<'a>(field: &'static str, text: &'a str) -> Result<&'a str, WireError> {
+    at_most(field, text.len(), NAME_BYTES_MAX)?;
+    if text.is_empty() {
+        Err(WireError::Missing(field))
+    } else {
+        Ok(text)
+    }
+}
+
+fn short(field: &'static str, text: String) -> Result<String, WireError> {
+    at_most(field, text.len(), NAME_BYTES_MAX)?;
+    Ok(text)
+}
+
+fn long(field: &'static str, text: String) -> Result<String, WireError> {
+    at_most(field, text.len(), TEXT_BYTES_MAX)?;
+    Ok(text)
+}
+
+fn at_most(field: &'static str, length: usize, max: usize) -> Result<(), WireError> {
+    if length > max {
+        Err(WireError::TooLong { field, length, max })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

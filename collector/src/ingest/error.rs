@@ -1,0 +1,88 @@
+//! Why a stream is ended, and the gRPC code the sensor is told.
+
+use tonic::{Code, Status};
+
+use super::WireError;
+use crate::log::{AppendError, LogError};
+
+/// A stream that ends. Nothing of the message that caused it has been kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The first message was not Hello, or none came in time.
+    #[error("the stream must begin with Hello")]
+    NoHello,
+    /// Hello came twice.
+    #[error("Hello came a second time")]
+    SecondHello,
+    /// A message breaks the rules of the protocol.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The batch does not fit what the log holds.
+    #[error(transparent)]
+    Append(AppendError),
+    /// The log cannot be used at the moment.
+    #[error(transparent)]
+    Log(LogError),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Stream(Status),
+    /// The collector is being stopped.
+    #[error("the collector is stopping")]
+    Stopped,
+}
+
+impl Refusal {
+    /// What the sensor is told. `Unavailable` means: try again; the others need somebody to look.
+    pub fn status(&self) -> Status {
+        let code = match self {
+            Self::NoHello | Self::SecondHello => Code::FailedPrecondition,
+            Self::Wire(_) => Code::InvalidArgument,
+            Self::Append(AppendError::Overlap { .. }) => Code::AlreadyExists,
+            Self::Append(AppendError::Hole { .. }) => Code::OutOfRange,
+            Self::Append(AppendError::Log(_)) | Self::Log(_) | Self::Stopped => Code::Unavailable,
+            Self::Stream(status) => status.code(),
+        };
+        Status::new(code, self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_tried_again_is_unavailable() {
+        let cases = [
+            (Refusal::NoHello, Code::FailedPrecondition),
+            (Refusal::SecondHello, Code::FailedPrecondition),
+            (
+                Refusal::Wire(WireError::PayloadSize { bytes: 9 }),
+                Code::InvalidArgument,
+            ),
+            (
+                Refusal::Append(AppendError::Overlap {
+                    first: 1,
+                    last: 2,
+                    mark: 2,
+                }),
+                Code::AlreadyExists,
+            ),
+            (
+                Refusal::Append(AppendError::Hole {
+                    first: 9,
+                    expected: 3,
+                }),
+                Code::OutOfRange,
+            ),
+            (Refusal::Log(LogError::Ended), Code::Unavailable),
+            (Refusal::Stopped, Code::Unavailable),
+        ];
+        for (refusal, code) in cases {
+            let status = refusal.status();
+            assert_eq!(status.code(), code);
+            assert_eq!(status.message(), refusal.to_string());
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The log's database: its tables, what is written in a transaction, and reading it back.
+//!
+//! Format 1. `batch.pos` is the order of the log and is never used twice. Sequence numbers and times fit signed 64 bit
+//! columns because ingest refuses larger ones.
+//!
+//! **Invariant:** a row of `batch` is never changed, and `mark` moves in the transaction that adds the row.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use uuid::Uuid;
+
+use super::{AppendError, Batch, Epoch, LogError};
+
+/// Version of the tables, kept in `user_version`.
+const FORMAT: i64 = 1;
+/// How long to wait for another process that holds the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Batches read at a time.
+const PAGE: i64 = 64;
+
+const SCHEMA: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE batch (
+  pos INTEGER PRIMARY KEY AUTOINCREMENT,
+  sensor TEXT NOT NULL,
+  epoch BLOB NOT NULL,
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  missing_before INTEGER NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  received_ns INTEGER NOT NULL,
+  payload BLOB NOT NULL,
+  UNIQUE (sensor, epoch, first_seq)
+) STRICT;
+CREATE INDEX batch_last_ns ON batch (last_ns);
+CREATE TABLE mark (
+  sensor TEXT NOT NULL,
+  epoch BLOB NOT NULL,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY (sensor, epoch)
+) STRICT, WITHOUT ROWID;
+";
+
+/// The log, open for writing; there is one per data directory.
+#[derive(Debug)]
+pub struct LogStore {
+    connection: Connection,
+    path: PathBuf,
+    log_id: Uuid,
+}
+
+/// What became of a batch in a transaction.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Appended {
+    /// It was added; so many numbers before it are missing.
+    New { missing_before: u64 },
+    /// It was there already, byte for byte.
+    Duplicate,
+}
+
+/// A batch read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Its place in the log.
+    pub pos: i64,
+    /// The sensor it came from.
+    pub sensor: Arc<str>,
+    /// Sequence numbers missing directly before it.
+    pub missing_before: u64,
+    /// The events, as they came.
+    pub payload: Vec<u8>,
+}
+
+impl LogStore {
+    /// Opens the log in a data directory; makes it when there is none.
+    pub fn open(data_dir: &Path) -> Result<Self, LogError> {
+        let path = file(data_dir);
+        let inner = || -> Result<(Connection, i64), rusqlite::Error> {
+            let mut connection = Connection::open(&path)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            let found = create(&mut connection)?;
+            Ok((connection, found))
+        };
+        let (connection, found) = inner().map_err(|error| database(&path, &error))?;
+        check_format(&path, found)?;
+        let log_id = read_log_id(&connection).map_err(|error| database(&path, &error))?;
+        Ok(Self {
+            connection,
+            path,
+            log_id,
+        })
+    }
+
+    /// Names this log: made with the database, kept for its life.
+    pub fn log_id(&self) -> Uuid {
+        self.log_id
+    }
+
+    /// Up to which number the log holds an epoch.
+    pub(super) fn mark(&self, sensor: &str, epoch: Epoch) -> Result<Option<u64>, LogError> {
+        read_mark(&self.connection, sensor, epoch).map_err(|error| database(&self.path, &error))
+    }
+
+    /// Begins a transaction that several batches may share.
+    pub(super) fn begin(&mut self) -> Result<Transaction<'_>, LogError> {
+        let path = self.path.clone();
+        self.connection
+            .transaction()
+            .map_err(|error| database(&path, &error))
+    }
+
+    /// Turns what SQLite said into an error that names the file.
+    pub(super) fn error(&self, error: &rusqlite::Error) -> LogError {
+        database(&self.path, error)
+    }
+}
+
+/// Adds a batch, or finds it there. Writes nothing when it returns a refusal.
+pub(super) fn append(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    span: (u64, u64),
+    received_ns: u64,
+) -> Result<Result<Appended, AppendError>, rusqlite::Error> {
+    let mark = read_mark(transaction, &batch.sensor, batch.epoch)?;
+    let expected = mark.unwrap_or(0) + 1;
+    if batch.first_seq < expected {
+        let same = holds(transaction, batch)?;
+        let overlap = AppendError::Overlap {
+            first: batch.first_seq,
+            last: batch.last_seq,
+            mark: expected - 1,
+        };
+        return Ok(if same {
+            Ok(Appended::Duplicate)
+        } else {
+            Err(overlap)
+        });
+    }
+    if batch.first_seq > expected && batch.first_seq != batch.offered_from {
+        return Ok(Err(AppendError::Hole {
+            first: batch.first_seq,
+            expected,
+        }));
+    }
+    let missing_before = batch.first_seq - expected;
+    insert(transaction, batch, missing_before, span, received_ns)?;
+    Ok(Ok(Appended::New { missing_before }))
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    missing_before: u64,
+    span: (u64, u64),
+    received_ns: u64,
+) -> Result<(), rusqlite::Error> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO batch (sensor, epoch, first_seq, last_seq, missing_before, first_ns, last_ns, received_ns, payload)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            &*batch.sensor,
+            batch.epoch,
+            batch.first_seq as i64,
+            batch.last_seq as i64,
+            missing_before as i64,
+            span.0 as i64,
+            span.1 as i64,
+            received_ns as i64,
+            batch.payload,
+        ])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO mark (sensor, epoch, seq) VALUES (?1, ?2, ?3)
+             ON CONFLICT (sensor, epoch) DO UPDATE SET seq = excluded.seq",
+        )?
+        .execute(params![&*batch.sensor, batch.epoch, batch.last_seq as i64])?;
+    Ok(())
+}
+
+/// True when the log has this very batch.
+fn holds(transaction: &Transaction<'_>, batch: &Batch) -> Result<bool, rusqlite::Error> {
+    let same = transaction
+        .prepare_cached(
+            "SELECT last_seq = ?4 AND payload = ?5 FROM batch WHERE sensor = ?1 AND epoch = ?2 AND first_seq = ?3",
+        )?
+        .query_row(
+            params![&*batch.sensor, batch.epoch, batch.first_seq as i64, batch.last_seq as i64, batch.payload],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(same == Some(true))
+}
+
+fn read_mark(
+    connection: &Connection,
+    sensor: &str,
+    epoch: Epoch,
+) -> Result<Option<u64>, rusqlite::Error> {
+    connection
+        .prepare_cached("SELECT seq FROM mark WHERE sensor = ?1 AND epoch = ?2")?
+        .query_row(params![sensor, epoch], |row| row.get::<_, i64>(0))
+        .optional()
+        .map(|seq| seq.map(|seq| seq as u64))
+}
+
+/// The log, open for reading only, beside a collector that writes or without one.
+#[derive(Debug)]
+pub struct LogReader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl LogReader {
+    /// Opens the log of a data directory.
+    pub fn open(data_dir: &Path) -> Result<Self, LogError> {
+        let path = file(data_dir);
+        let inner = || -> Result<(Connection, i64), rusqlite::Error> {
+            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            let found = format(&connection)?;
+            Ok((connection, found))
+        };
+        let (connection, found) = inner().map_err(|error| database(&path, &error))?;
+        check_format(&path, found)?;
+        Ok(Self { connection, path })
+    }
+
+    /// Position of the last batch, 0 for an empty log.
+    pub fn last_pos(&self) -> Result<i64, LogError> {
+        self.one("SELECT coalesce(max(pos), 0) FROM batch")
+    }
+
+    /// Latest event time in the log, nanoseconds since the Unix epoch; 0 for an empty log.
+    pub fn newest_ns(&self) -> Result<u64, LogError> {
+        self.one("SELECT coalesce(max(last_ns), 0) FROM batch")
+            .map(|ns| ns as u64)
+    }
+
+    /// Position of the first batch with an event at or after a time; one behind the last when there is none.
+    pub fn first_pos_since(&self, ns: u64) -> Result<i64, LogError> {
+        let sql = "SELECT coalesce((SELECT min(pos) FROM batch WHERE last_ns >= ?1),
+                                   (SELECT coalesce(max(pos), 0) + 1 FROM batch))";
+        self.connection
+            .query_row(sql, [ns as i64], |row| row.get(0))
+            .map_err(|error| database(&self.path, &error))
+    }
+
+    /// Number of batches and of the events in them.
+    pub fn totals(&self) -> Result<(u64, u64), LogError> {
+        let batches = self.one("SELECT count(*) FROM batch")?;
+        let events = self.one("SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM batch")?;
+        Ok((batches as u64, events as u64))
+    }
+
+    /// The next few batches from a position on, in log order; empty at the end.
+    pub fn page(&self, from_pos: i64) -> Result<Vec<StoredBatch>, LogError> {
+        let read = || -> Result<Vec<StoredBatch>, rusqlite::Error> {
+            self.connection
+                .prepare_cached(
+                    "SELECT pos, sensor, missing_before, payload FROM batch WHERE pos >= ?1 ORDER BY pos LIMIT ?2",
+                )?
+                .query_map([from_pos, PAGE], |row| {
+                    Ok(StoredBatch {
+                        pos: row.get(0)?,
+                        sensor: row.get::<_, String>(1)?.into(),
+                        missing_before: row.get::<_, i64>(2)? as u64,
+                        payload: row.get(3)?,
+                    })
+                })?
+                .collect()
+        };
+        read().map_err(|error| database(&self.path, &error))
+    }
+
+    fn one(&self, sql: &str) -> Result<i64, LogError> {
+        self.connection
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(|error| database(&self.path, &error))
+    }
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("log.db")
+}
+
+/// Makes the tables in a new database; returns the format of the one that is there.
+fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    if format(&transaction)? == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        let id = Uuid::new_v4();
+        transaction.execute(
+            "INSERT INTO meta (key, value) VALUES ('log_id', ?1)",
+            [id.as_bytes().as_slice()],
+        )?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+    }
+    let found = format(&transaction)?;
+    transaction.commit()?;
+    Ok(found)
+}
+
+fn format(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.query_row("SELECT user_version FROM pragma_user_version", [], |row| {
+        row.get(0)
+    })
+}
+
+fn check_format(path: &Path, found: i64) -> Result<(), LogError> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    Err(LogError::Format {
+        path: path.display().to_string(),
+        found,
+        known: FORMAT,
+    })
+}
+
+fn read_log_id(connection: &Connection) -> Result<Uuid, rusqlite::Error> {
+    let bytes: [u8; 16] =
+        connection.query_row("SELECT value FROM meta WHERE key = 'log_id'", [], |row| {
+            row.get(0)
+        })?;
+    Ok(Uuid::from_bytes(bytes))
+}
+
+fn database(path: &Path, error: &rusqlite::Error) -> LogError {
+    LogError::Database {
+        path: path.display().to_string(),
+        message: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What the log takes, what it refuses, and that it is all there after it was closed.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn batch(sensor: &str, first_seq: u64, last_seq: u64, offered_from: u64, payload: &[u8]) -> Batch {
+    Batch {
+        sensor: sensor.into(),
+        epoch: [7; 16],
+        first_seq,
+        last_seq,
+        offered_from,
+        payload: payload.to_vec(),
+    }
+}
+
+fn put(store: &mut LogStore, batch: &Batch) -> Result<Appended, String> {
+    let transaction = store.begin().unwrap();
+    let outcome = append(&transaction, batch, (1, 2), 3).unwrap();
+    transaction.commit().unwrap();
+    outcome.map_err(|error| error.to_string())
+}
+
+#[test]
+fn batches_are_dense_stored_once_and_never_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LogStore::open(dir.path()).unwrap();
+    let new = |missing_before| Ok(Appended::New { missing_before });
+    assert_eq!(put(&mut store, &batch("a", 1, 3, 1, b"one")), new(0));
+    assert_eq!(
+        put(&mut store, &batch("b", 1, 1, 1, b"other sensor")),
+        new(0)
+    );
+    assert_eq!(put(&mut store, &batch("a", 4, 5, 1, b"two")), new(0));
+    let cases = [
+        (batch("a", 1, 3, 1, b"one"), Ok(Appended::Duplicate)),
+        (batch("a", 1, 3, 1, b"eno"), Err("other content")),
+        (batch("a", 1, 4, 1, b"one"), Err("other content")),
+        (batch("a", 5, 6, 1, b"two"), Err("other content")),
+        (batch("a", 7, 7, 1, b"later"), Err("expects 6")),
+        (batch("a", 9, 9, 7, b"later"), Err("expects 6")),
+        (
+            batch("a", 9, 9, 9, b"later"),
+            Ok(Appended::New { missing_before: 3 }),
+        ),
+        (
+            batch("a", 10, 10, 9, b"next"),
+            Ok(Appended::New { missing_before: 0 }),
+        ),
+    ];
+    for (batch, expect) in cases {
+        match (put(&mut store, &batch), expect) {
+            (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
+            (outcome, expect) => assert_eq!(outcome, expect.map_err(str::to_owned), "{batch:?}"),
+        }
+    }
+    assert_eq!(store.mark("a", [7; 16]).unwrap(), Some(10));
+    assert_eq!(store.mark("a", [8; 16]).unwrap(), None);
+}
+
+#[test]
+fn what_was_written_is_read_back_in_order_by_another_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LogStore::open(dir.path()).unwrap();
+    let id = store.log_id();
+    for seq in 1..=150 {
+        put(&mut store, &batch("a", seq, seq, 1, &[seq as u8])).unwrap();
+    }
+    let reader = LogReader::open(dir.path()).unwrap();
+    let mut read = Vec::new();
+    let mut pos = 0;
+    loop {
+        let page = reader.page(pos).unwrap();
+        let Some(last) = page.last() else { break };
+        pos = last.pos + 1;
+        read.extend(page.into_iter().flat_map(|batch| batch.payload));
+    }
+    assert_eq!(read, (1..=150).collect::<Vec<u8>>());
+    assert_eq!(reader.totals().unwrap(), (150, 150));
+    drop(store);
+    let again = LogStore::open(dir.path()).unwrap();
+    assert_eq!(again.log_id(), id, "the log keeps its name");
+    assert_eq!(again.mark("a", [7; 16]).unwrap(), Some(150));
+}
+
+#[test]
+fn a_log_of_another_format_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LogStore::open(dir.path()).unwrap();
+    store
+        .connection
+        .pragma_update(None, "user_version", 9)
+        .unwrap();
+    drop(store);
+    let error = LogStore::open(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("log.db has format 9; this version reads format 1"),
+        "{error}"
+    );
+    let missing = LogReader::open(Path::new("/nowhere"))
+        .unwrap_err()
+        .to_string();
+    assert!(missing.contains("/nowhere/log.db"), "{missing}");
+}

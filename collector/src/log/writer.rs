@@ -1,0 +1,154 @@
+//! The log's thread: takes what waits, commits it together, answers, and hands it on.
+//!
+//! **Invariant:** commit, then answer, then hand on. A batch that was in the log before is answered and not handed on.
+
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::store::{self, Appended};
+use super::{AppendError, Batch, Job, LogError, LogHandle, LogStore, Logged, QUEUE_MAX};
+use crate::event::Block;
+
+/// Batches that share one commit at most: bounds how long the first of them waits.
+const COMMIT_TOGETHER_MAX: usize = 64;
+
+/// A batch that waits for its commit.
+struct Waiting {
+    batch: Batch,
+    block: Block,
+    reply: oneshot::Sender<Result<u64, AppendError>>,
+}
+
+/// Starts the thread. It ends when every handle is dropped and all that waited is done.
+pub fn spawn(
+    store: LogStore,
+    next: mpsc::Sender<Logged>,
+) -> Result<(LogHandle, JoinHandle<()>), std::io::Error> {
+    let (jobs, receiver) = mpsc::channel(QUEUE_MAX);
+    let thread = std::thread::Builder::new()
+        .name("log".into())
+        .spawn(move || run(store, receiver, &next))?;
+    Ok((LogHandle { jobs }, thread))
+}
+
+fn run(mut store: LogStore, mut jobs: mpsc::Receiver<Job>, next: &mpsc::Sender<Logged>) {
+    while let Some(job) = jobs.blocking_recv() {
+        let mut group = Vec::new();
+        let mut other = sort(job, &mut group);
+        while other.is_none() && group.len() < COMMIT_TOGETHER_MAX {
+            let Ok(job) = jobs.try_recv() else { break };
+            other = sort(job, &mut group);
+        }
+        if !group.is_empty() && !commit(&mut store, group, next) {
+            return;
+        }
+        match other {
+            Some(Job::Mark {
+                sensor,
+                epoch,
+                reply,
+            }) => answer(reply, store.mark(&sensor, epoch)),
+            Some(Job::Probe(reply)) => {
+                if next.blocking_send(Logged::Probe(reply)).is_err() {
+                    return;
+                }
+            }
+            Some(Job::Append { .. }) | None => {}
+        }
+    }
+}
+
+/// Puts an append into the group and gives anything else back.
+fn sort(job: Job, group: &mut Vec<Waiting>) -> Option<Job> {
+    match job {
+        Job::Append {
+            batch,
+            block,
+            reply,
+        } => {
+            group.push(Waiting {
+                batch,
+                block,
+                reply,
+            });
+            None
+        }
+        other => Some(other),
+    }
+}
+
+/// Commits a group; false when detection has ended, so that there is nobody to hand on to.
+fn commit(store: &mut LogStore, group: Vec<Waiting>, next: &mpsc::Sender<Logged>) -> bool {
+    let outcomes = match write(store, &group) {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            tracing::error!(%error, batches = group.len(), "batches could not be made durable; the sensors keep them");
+            for waiting in group {
+                answer(waiting.reply, Err(AppendError::Log(error.clone())));
+            }
+            return true;
+        }
+    };
+    for (waiting, outcome) in group.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(Appended::Duplicate) => answer(waiting.reply, Ok(waiting.batch.last_seq)),
+            Ok(Appended::New { missing_before }) => {
+                answer(waiting.reply, Ok(waiting.batch.last_seq));
+                let block = Block {
+                    missing_before,
+                    ..waiting.block
+                };
+                if next.blocking_send(Logged::Block(block)).is_err() {
+                    return false;
+                }
+            }
+            Err(refusal) => answer(waiting.reply, Err(refusal)),
+        }
+    }
+    true
+}
+
+/// One transaction for the whole group.
+fn write(
+    store: &mut LogStore,
+    group: &[Waiting],
+) -> Result<Vec<Result<Appended, AppendError>>, LogError> {
+    let received_ns = now_ns();
+    let result = (|| {
+        let transaction = match store.begin() {
+            Ok(transaction) => transaction,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut outcomes = Vec::with_capacity(group.len());
+        for waiting in group {
+            let span = waiting.block.span().unwrap_or((received_ns, received_ns));
+            outcomes.push(store::append(
+                &transaction,
+                &waiting.batch,
+                span,
+                received_ns,
+            )?);
+        }
+        transaction.commit()?;
+        Ok(Ok(outcomes))
+    })();
+    result.unwrap_or_else(|error: rusqlite::Error| Err(store.error(&error)))
+}
+
+/// Answers, unless whoever asked is gone; the log is right either way.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        tracing::debug!("nobody waited for the log's answer");
+    }
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos())
+        .unwrap_or(u64::MAX)
+        .min(i64::MAX as u64)
+}

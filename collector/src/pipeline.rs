@@ -1,0 +1,311 @@
+//! The pipeline: every stage, every channel, and how it all stops.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+
+use crate::alerts::{self, AlertError, AlertStore, Raised};
+use crate::config::Config;
+use crate::detect::Detector;
+use crate::event::Block;
+use crate::fleet::{self, FleetError, FleetHandle};
+use crate::ingest::{self, Ingest};
+use crate::log::{self, LogError, LogHandle, LogReader, LogStore, Logged, StoredBatch};
+use crate::replay::{self, ReplayError};
+use crate::sink;
+
+/// Blocks between log and detection.
+const LOGGED_MAX: usize = 256;
+/// Rounds of alerts between detection and their store.
+const RAISED_MAX: usize = 256;
+/// How often an idle connection is asked whether the sensor is still there, and how long it may take to answer.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long sinks may take to deliver what is left when the collector stops.
+const SINK_GRACE: Duration = Duration::from_secs(15);
+/// How long log, detection and alerts may take to work off what is in hand.
+const STAGE_GRACE: Duration = Duration::from_mins(1);
+/// How long the streams may take to end.
+const STREAM_GRACE: Duration = Duration::from_secs(10);
+
+/// The collector could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The data directory cannot be made.
+    #[error("{path}: cannot be made: {source}", path = path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The event log cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log cannot be read back.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The alerts cannot be kept.
+    #[error(transparent)]
+    Alerts(#[from] AlertError),
+    /// The list of sensors cannot be kept.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+}
+
+/// A collector that runs.
+#[derive(Debug)]
+pub struct Collector {
+    address: SocketAddr,
+    log: LogHandle,
+    stopping: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    stages: Vec<JoinHandle<()>>,
+    sinks: Vec<JoinHandle<()>>,
+}
+
+/// Turns what the log kept into events: the decoder of [`ingest`], for whoever reads the log back.
+pub fn decode(batch: &StoredBatch) -> Result<Block, String> {
+    ingest::block(&batch.sensor, &batch.payload).map_err(|error| error.to_string())
+}
+
+impl Collector {
+    /// Opens everything, reads the log back, and starts all stages: the whole pipeline is in this function.
+    /// `caught_up` is told, now and then while the log is read back, how far that is.
+    pub async fn start(
+        config: Config,
+        caught_up: impl FnMut(replay::Progress),
+    ) -> Result<Self, StartError> {
+        let data_dir = config.data_dir.clone();
+        std::fs::create_dir_all(&data_dir).map_err(|source| StartError::DataDir {
+            path: data_dir.clone(),
+            source,
+        })?;
+        let listen_error = |source| StartError::Listen {
+            address: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+
+        let log_store = LogStore::open(&data_dir)?;
+        let log_id = log_store.log_id().into_bytes();
+        let mut alert_store = AlertStore::open(&data_dir)?;
+        let (newest, newest_seen) = watch::channel(alert_store.newest()?);
+
+        // What was logged and not yet looked at when the last run ended is found here, before anything new comes.
+        let mut detector = Detector::new(config.detect.clone());
+        catch_up(&config, &mut detector, &mut alert_store, &newest, caught_up)?;
+
+        let (fleet, fleet_thread) = fleet::spawn(&data_dir)?;
+        let (logged, to_detect) = mpsc::channel(LOGGED_MAX);
+        let (raised, to_alerts) = mpsc::channel(RAISED_MAX);
+        let (log, log_thread) = log::spawn(log_store, logged)?;
+        let detect_thread = spawn_detect(detector, to_detect, raised, fleet.clone())?;
+        let alert_thread = alerts::spawn(alert_store, to_alerts, newest, sink::ocsf::finding)?;
+        let sinks = spawn_sinks(&config, &newest_seen)?;
+
+        let (stopping, stop_seen) = watch::channel(false);
+        let service = Ingest::new(log.clone(), fleet, log_id, stop_seen.clone()).into_server();
+        let server = tokio::spawn(serve(listener, service, stop_seen));
+        let stages = vec![log_thread, detect_thread, alert_thread, fleet_thread];
+        Ok(Self {
+            address,
+            log,
+            stopping,
+            server,
+            stages,
+            sinks,
+        })
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends a probe through log, detection and alerts and waits until it has come out: the pipeline moves.
+    pub async fn probe(&self) -> Result<(), LogError> {
+        self.log.probe().await
+    }
+
+    /// Stops: no new streams, what is in hand is finished, detection has seen it, sinks get a time of grace.
+    pub async fn stop(self) {
+        let Self {
+            log,
+            stopping,
+            mut server,
+            stages,
+            sinks,
+            ..
+        } = self;
+        stopping.send_replace(true);
+        match tokio::time::timeout(STREAM_GRACE, &mut server).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "the gRPC service ended with an error"),
+            Ok(Err(error)) => tracing::error!(%error, "the gRPC service ended with a panic"),
+            Err(_) => {
+                tracing::warn!(
+                    "some streams did not end in time and are cut; sensors keep what was not acknowledged"
+                );
+                server.abort();
+            }
+        }
+        drop(log);
+        join("stages", stages, STAGE_GRACE).await;
+        join("sinks", sinks, SINK_GRACE).await;
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    service: proto::sensor::v1::link_server::LinkServer<Ingest>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let stop = async move {
+        // An error means that the collector was dropped, which is as good a reason.
+        if stopping.wait_for(|stop| *stop).await.is_err() {
+            tracing::debug!("the collector was dropped");
+        }
+    };
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+        .await
+}
+
+/// Reads the log back from the horizon on.
+fn catch_up(
+    config: &Config,
+    detector: &mut Detector,
+    store: &mut AlertStore,
+    newest: &watch::Sender<i64>,
+    mut progress: impl FnMut(replay::Progress),
+) -> Result<(), StartError> {
+    let reader = LogReader::open(&config.data_dir)?;
+    let horizon_ns = u64::try_from(config.horizon.as_nanos()).unwrap_or(u64::MAX);
+    let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns))?;
+    let mut done = replay::Progress {
+        last_pos: reader.last_pos()?,
+        ..replay::Progress::default()
+    };
+    replay::feed(&reader, from, decode, |pos, block| {
+        let alerts = detector.block(&block);
+        if !alerts.is_empty() {
+            alerts::keep(store, &alerts, newest, sink::ocsf::finding);
+        }
+        done.batches += 1;
+        done.events += block.events.len() as u64;
+        done.pos = pos;
+        progress(done);
+    })?;
+    tracing::info!(
+        batches = done.batches,
+        events = done.events,
+        "log read back"
+    );
+    Ok(())
+}
+
+/// The detection stage.
+fn spawn_detect(
+    mut detector: Detector,
+    mut logged: mpsc::Receiver<Logged>,
+    raised: mpsc::Sender<Raised>,
+    fleet: FleetHandle,
+) -> Result<JoinHandle<()>, std::io::Error> {
+    std::thread::Builder::new()
+        .name("detect".into())
+        .spawn(move || {
+            while let Some(next) = logged.blocking_recv() {
+                let on = match next {
+                    Logged::Block(block) => {
+                        fleet.block(&block);
+                        Raised::Alerts(detector.block(&block))
+                    }
+                    Logged::Probe(reply) => Raised::Probe(reply),
+                };
+                let nothing = matches!(&on, Raised::Alerts(alerts) if alerts.is_empty());
+                if !nothing && raised.blocking_send(on).is_err() {
+                    return;
+                }
+            }
+        })
+}
+
+fn spawn_sinks(
+    config: &Config,
+    newest: &watch::Receiver<i64>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let runtime = Handle::current();
+    let mut sinks = Vec::new();
+    if let Some(file) = &config.file_sink {
+        let store = AlertStore::open(&config.data_dir)?;
+        sinks.push(sink::file::spawn(
+            store,
+            file.path.clone(),
+            newest.clone(),
+            runtime.clone(),
+        )?);
+    }
+    if let Some(syslog) = &config.syslog_sink {
+        let store = AlertStore::open(&config.data_dir)?;
+        sinks.push(sink::syslog::spawn(
+            store,
+            syslog.clone(),
+            hostname(),
+            newest.clone(),
+            runtime,
+        )?);
+    }
+    Ok(sinks)
+}
+
+/// Name of this machine.
+fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Waits for threads without blocking the runtime; those that take longer than `grace` are left to the process's end.
+async fn join(what: &str, threads: Vec<JoinHandle<()>>, grace: Duration) {
+    let all = tokio::task::spawn_blocking(move || {
+        threads
+            .into_iter()
+            .map(JoinHandle::join)
+            .filter(Result::is_err)
+            .count()
+    });
+    match tokio::time::timeout(grace, all).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(panicked)) => tracing::error!(what, panicked, "threads ended with a panic"),
+        Ok(Err(error)) => tracing::error!(what, %error, "waiting for threads failed"),
+        Err(_) => tracing::warn!(
+            what,
+            "not finished in time; nothing is lost, the next start goes on from there"
+        ),
+    }
+}
