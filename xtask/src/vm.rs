@@ -246,14 +246,14 @@ fn pack(args: &Args, kernel: &kernel::Kernel, busybox: &Path, binary: &Path) -> 
     Ok(tree)
 }
 
-/// The kernel's arguments. For fentry `bpf` is left out of the LSM list, as on the hosts where fentry is the choice.
+/// The kernel's arguments; init locks the kernel down (integrity) unless `append` says how. For fentry `bpf` is left out of the LSM list, as on the hosts where fentry is the choice.
 fn command_line(backend: &str, append: &str) -> String {
     let lsm = if backend == "fentry" {
         "lockdown,yama"
     } else {
         "lockdown,yama,bpf"
     };
-    format!("console=ttyS0 panic=-1 oops=panic quiet lsm={lsm} lockdown=integrity {append}")
+    format!("console=ttyS0 panic=-1 oops=panic quiet lsm={lsm} {append}")
         .trim_end()
         .to_owned()
 }
@@ -354,10 +354,7 @@ mod tests {
 
     #[test]
     fn what_is_appended_comes_last() {
-        assert!(
-            command_line("lsm", "lsm=yama")
-                .ends_with("lsm=lockdown,yama,bpf lockdown=integrity lsm=yama")
-        );
+        assert!(command_line("lsm", "lsm=yama").ends_with("lsm=lockdown,yama,bpf lsm=yama"));
         assert!(!command_line("fentry", "").contains("bpf"));
     }
 }

@@ -13,11 +13,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Series that Debian 12 does not have, and the lines that do: (series, archive, suite).
 const ELSEWHERE: &[(&str, &str, &str)] = &[
-    (
-        "5.10",
-        "http://deb.debian.org/debian-security",
-        "bullseye-security",
-    ),
+    ("5.10", "http://deb.debian.org/debian", "bullseye"),
     ("7", "http://deb.debian.org/debian", "trixie-backports"),
 ];
 
@@ -34,15 +30,18 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The source for a kernel's name.
+    /// The source for a kernel of this version, or of a series.
     ///
     /// # Errors
     /// The private source could not be set up.
-    pub(crate) fn of(name: &str, cache: &Path) -> Result<Self> {
-        let package = |series: &str| name.starts_with(&format!("linux-image-{series}."));
-        let Some((series, archive, suite)) = ELSEWHERE.iter().find(|(series, ..)| {
-            name == *series || name.starts_with(&format!("{series}.")) || package(series)
-        }) else {
+    pub(crate) fn of(version: &str, cache: &Path) -> Result<Self> {
+        let belongs = |series: &str| {
+            version
+                .strip_prefix(series)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let Some((series, archive, suite)) = ELSEWHERE.iter().find(|(series, ..)| belongs(series))
+        else {
             return Ok(Self::Host);
         };
         let directory = cache.join("apt").join(series);
@@ -58,20 +57,15 @@ impl Source {
         Ok(source)
     }
 
-    /// Names of packages that begin like kernels of a series.
+    /// Names of packages that may be cloud kernels.
     ///
     /// # Errors
     /// apt-cache could not be run or failed.
-    pub(crate) fn search(&self, series: &str) -> Result<Vec<String>> {
-        let pattern = format!(
-            "^linux-image-{}[.+-].*-cloud-amd64-unsigned$",
-            series.replace('.', "\\.")
-        );
+    pub(crate) fn kernels(&self) -> Result<Vec<String>> {
+        let pattern = "^linux-(image|binary)-[0-9].*-cloud-amd64";
         let mut command = self.command("apt-cache");
-        let output = command
-            .args(["search", "--names-only", &pattern])
-            .output()
-            .context("failed to run apt-cache")?;
+        let output = command.args(["search", "--names-only", pattern]).output();
+        let output = output.context("failed to run apt-cache")?;
         if !output.status.success() {
             bail!(
                 "apt-cache search failed: {}",

@@ -142,7 +142,7 @@ pub(crate) struct Init<'a> {
 }
 
 impl Init<'_> {
-    /// The script that runs as process 1. A command of it that fails ends it, the kernel panics, and the runner
+    /// The script that runs as process 1. Lockdown comes after the modules, which are not signed on every kernel. A command of it that fails ends it, the kernel panics, and the runner
     /// reports a machine that never said `exit=`.
     pub(crate) fn script(&self) -> String {
         let modules = lines(self.modules, |module| {
@@ -175,7 +175,8 @@ $b mount -t tmpfs run /run
 $b ip link set lo up
 $b hostname testhost
 $b --install -s /usr/lib/busybox
-{modules}export PATH=/usr/bin:/usr/sbin:/usr/lib/busybox HOME=/root TMPDIR=/tmp
+{modules}$b grep -q lockdown= /proc/cmdline || echo integrity >/sys/kernel/security/lockdown
+export PATH=/usr/bin:/usr/sbin:/usr/lib/busybox HOME=/root TMPDIR=/tmp
 {environment}$b stty -F /dev/ttyS1 raw -echo
 echo ready >/dev/ttyS1
 code=0

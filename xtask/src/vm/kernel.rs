@@ -12,8 +12,38 @@ use anyhow::{Context as _, Result, bail};
 
 use super::apt;
 
-const PREFIX: &str = "linux-image-";
-const SUFFIX: &str = "-cloud-amd64-unsigned";
+/// How Debian's packages of a cloud kernel are called: one package, or since Linux 6.16 image and modules apart.
+const FORMS: [Form; 2] = [
+    Form {
+        prefix: "linux-image-",
+        suffix: "-cloud-amd64-unsigned",
+        beside: None,
+    },
+    Form {
+        prefix: "linux-binary-",
+        suffix: "-cloud-amd64",
+        beside: Some("linux-modules-"),
+    },
+];
+
+/// One way of packing a kernel.
+#[derive(Debug)]
+struct Form {
+    /// What the name of the package with the image begins with.
+    prefix: &'static str,
+    /// What it ends with.
+    suffix: &'static str,
+    /// What the name of the package with the modules begins with, where that is another one.
+    beside: Option<&'static str>,
+}
+
+impl Form {
+    /// The form of a package's name, and the version in it.
+    fn of(package: &str) -> Option<(&'static Self, &str)> {
+        let version = |form: &Self| package.strip_prefix(form.prefix)?.strip_suffix(form.suffix);
+        FORMS.iter().find_map(|form| Some((form, version(form)?)))
+    }
+}
 
 /// An unpacked kernel package.
 #[derive(Debug)]
@@ -63,15 +93,16 @@ pub(crate) fn find(name: &str, cache: &Path, note: &mut dyn FnMut(&str)) -> Resu
 
 /// The newest package apt has for the name, and the source that has it.
 fn offered(name: &str, cache: &Path) -> Result<(apt::Source, String)> {
-    let source = apt::Source::of(name, cache)?;
-    if name.starts_with(PREFIX) {
+    let version = Form::of(name).map(|(_, version)| version);
+    let source = apt::Source::of(version.unwrap_or(name), cache)?;
+    if version.is_some() {
         return Ok((source, name.to_owned()));
     }
-    let newest = newest_first(source.search(name)?, name).into_iter().next();
+    let newest = newest_first(source.kernels()?, name).into_iter().next();
     let package = newest.with_context(|| {
         format!(
-            "apt has no kernel package {PREFIX}{name}.*{SUFFIX}: `apt-get update` may be needed, \
-             or give a package's full name"
+            "apt has no cloud kernel {name}: `apt-get update` may be needed, or give a package's full name, \
+             as linux-image-VERSION-cloud-amd64-unsigned"
         )
     })?;
     Ok((source, package))
@@ -100,8 +131,14 @@ impl Kernel {
     pub(crate) fn modules(&self, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files = Vec::new();
         walk(&self.modules.join("kernel"), &mut files)?;
-        let builtin = fs::read_to_string(self.modules.join("modules.builtin"))
-            .context("failed to read modules.builtin")?;
+        // Not every package lists what is built in; then what is named must be a file.
+        let list = self.modules.join("modules.builtin");
+        let builtin = if list.is_file() {
+            fs::read_to_string(&list)
+                .with_context(|| format!("failed to read {}", list.display()))?
+        } else {
+            String::new()
+        };
         let mut loaded = Vec::new();
         for name in names {
             self.module(name, &files, &builtin, &mut loaded)?;
@@ -136,17 +173,19 @@ impl Kernel {
     }
 }
 
-/// Packages of the series `name` among `packages`, the newest first.
+/// Packages of the series `name` among `packages`, or the one of that very name, the newest first.
 fn newest_first(packages: Vec<String>, name: &str) -> Vec<String> {
-    let series = format!("{PREFIX}{name}");
     let belongs = |package: &String| {
-        package == name
-            || package
-                .strip_prefix(&series)
-                .is_some_and(|rest| rest.starts_with(['.', '+', '-']) && package.ends_with(SUFFIX))
+        let rest = Form::of(package).and_then(|(_, version)| version.strip_prefix(name));
+        package == name || rest.is_some_and(|rest| rest.starts_with(['.', '+', '-']))
+    };
+    let version = |package: &str| {
+        Form::of(package)
+            .map(|(_, version)| version.to_owned())
+            .unwrap_or_default()
     };
     let mut found: Vec<String> = packages.into_iter().filter(belongs).collect();
-    found.sort_by(|a, b| by_version(b, a));
+    found.sort_by(|a, b| by_version(&version(b), &version(a)));
     found
 }
 
@@ -177,22 +216,27 @@ fn cached(cache: &Path) -> Result<Vec<String>> {
 
 fn open(package: &str, cache: &Path) -> Result<Kernel> {
     let directory = cache.join("packages").join(package);
-    let image = fs::read_dir(directory.join("boot"))
-        .with_context(|| format!("{package} has no boot directory"))?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .find(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz"))
-        })
-        .with_context(|| format!("{package} has no boot/vmlinuz"))?;
-    let library = ["usr/lib/modules", "lib/modules"]
-        .into_iter()
-        .map(|path| directory.join(path))
-        .find(|p| p.is_dir());
+    let library = ["usr/lib/modules", "lib/modules"].map(|path| directory.join(path));
+    let library = library.iter().find(|path| path.is_dir());
     let modules = fs::read_dir(library.with_context(|| format!("{package} has no modules"))?)?
         .next()
         .with_context(|| format!("{package} has no modules"))??
         .path();
+    // Newer packages have the image beside the modules.
+    let mut places = vec![modules.clone(), directory.join("boot")];
+    places.retain(|place| place.is_dir());
+    let mut image = None;
+    for place in &places {
+        for entry in
+            fs::read_dir(place).with_context(|| format!("failed to list {}", place.display()))?
+        {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("vmlinuz") {
+                image = Some(entry.path());
+            }
+        }
+    }
+    let image = image.with_context(|| format!("{package} has no vmlinuz"))?;
     Ok(Kernel {
         package: package.to_owned(),
         image,
@@ -214,24 +258,23 @@ fn unpacked(
     }
     fs::create_dir_all(&packages)
         .with_context(|| format!("failed to create {}", packages.display()))?;
-    note(&format!("fetching {package}"));
-    let work = tempfile::Builder::new()
-        .prefix(".fetch-")
-        .tempdir_in(cache)
-        .context("failed to make a directory")?;
-    let archive = source.download(package, work.path())?;
+    let work = tempfile::Builder::new().prefix(".fetch-").tempdir_in(cache);
+    let work =
+        work.with_context(|| format!("failed to make a directory in {}", cache.display()))?;
     let tree = work.path().join("tree");
-    let unpack = Command::new("dpkg-deb")
-        .arg("-x")
-        .arg(&archive)
-        .arg(&tree)
-        .output()
-        .context("failed to run dpkg-deb")?;
-    if !unpack.status.success() {
-        bail!(
-            "dpkg-deb could not unpack {package}: {}",
-            String::from_utf8_lossy(&unpack.stderr).trim()
-        );
+    let beside = Form::of(package).and_then(|(form, version)| {
+        form.beside
+            .map(|prefix| format!("{prefix}{version}{}", form.suffix))
+    });
+    for (number, part) in [Some(package.to_owned()), beside]
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        note(&format!("fetching {part}"));
+        let place = work.path().join(number.to_string());
+        fs::create_dir(&place).context("failed to make a directory")?;
+        unpack(&source.download(&part, &place)?, &tree)?;
     }
     match fs::rename(&tree, &directory) {
         // Another run may have put it there meanwhile.
@@ -240,6 +283,25 @@ fn unpacked(
             .map(|()| directory)
             .with_context(|| format!("failed to keep {package}")),
     }
+}
+
+fn unpack(archive: &Path, tree: &Path) -> Result<()> {
+    let mut command = Command::new("dpkg-deb");
+    let output = command
+        .arg("-x")
+        .arg(archive)
+        .arg(tree)
+        .output()
+        .context("failed to run dpkg-deb")?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "dpkg-deb could not unpack {}: {}",
+            archive.display(),
+            reason.trim()
+        );
+    }
+    Ok(())
 }
 
 fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -311,20 +373,25 @@ mod tests {
             "linux-image-6.1.0-56-cloud-amd64",
             "linux-image-6.12.117+deb12-cloud-amd64-unsigned",
             "linux-image-6.12.99+deb12-cloud-amd64-unsigned",
-            "linux-image-7.2+deb14-cloud-amd64-unsigned",
+            "linux-binary-7.2.9+deb13-cloud-amd64",
+            "linux-binary-7.2.12+deb13-cloud-amd64",
+            "linux-modules-7.2.12+deb13-cloud-amd64",
+            "linux-image-7.2.12+deb13-cloud-amd64",
         ]
         .map(str::to_owned)
         .to_vec();
         let check = |name: &str, expected: &[&str]| {
-            let short: Vec<String> = newest_first(all.clone(), name)
+            let found = newest_first(all.clone(), name);
+            let versions: Vec<&str> = found
                 .iter()
-                .map(|package| package.replace(PREFIX, "").replace(SUFFIX, ""))
+                .map(|package| Form::of(package).unwrap().1)
                 .collect();
-            assert_eq!(short, expected, "{name}");
+            assert_eq!(versions, expected, "{name}");
         };
         check("6.1", &["6.1.0-56", "6.1.0-9"]);
         check("6.12", &["6.12.117+deb12", "6.12.99+deb12"]);
-        check("7", &["7.2+deb14"]);
+        check("7", &["7.2.12+deb13", "7.2.9+deb13"]);
+        check("7.2", &["7.2.12+deb13", "7.2.9+deb13"]);
         check("5.10", &[]);
         check("linux-image-6.1.0-9-cloud-amd64-unsigned", &["6.1.0-9"]);
     }
