@@ -91,9 +91,10 @@ impl Stage {
         let mut reconciled = clock::boot_ns();
         loop {
             self.pulse.beat();
+            let received = self.receive(runtime);
             let round = self.resend.round();
             self.enricher.begin_round(round);
-            let mut reports = match self.receive(runtime) {
+            let mut reports = match received {
                 Received::Events(events) => self.enricher.turn(events),
                 Received::Nothing => Vec::new(),
                 Received::End => return,

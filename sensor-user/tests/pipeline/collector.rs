@@ -1,0 +1,280 @@
+//! A collector for tests: takes batches on loopback, keeps each event once, and does as it is told.
+//!
+//! **Invariant:** it checks what the contract promises as it goes: batches in order, dense numbers, equal bytes for equal
+//! numbers. What does not hold panics in [`Collector::log`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use proto::prost::Message;
+use proto::sensor::v1;
+use proto::sensor::v1::from_collector::Message as Say;
+use proto::sensor::v1::from_sensor::Message as Heard;
+use proto::sensor::v1::link_server::{Link, LinkServer};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+/// What the collector has made durable; outlives the collector, as a database would.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// Batches by their first sequence number.
+    pub(crate) batches: BTreeMap<u64, v1::Batch>,
+    /// Batches that came again.
+    pub(crate) repeated: usize,
+    /// Breaches of the contract.
+    pub(crate) breaches: Vec<String>,
+    /// What was said of the sensor's state.
+    pub(crate) heartbeats: Vec<v1::Heartbeat>,
+    /// Introductions, one per connection.
+    pub(crate) hellos: Vec<v1::Hello>,
+    /// Connections the sensor has ended in good order.
+    pub(crate) farewells: usize,
+}
+
+impl Log {
+    /// Last sequence number up to which there is no hole; none when there is nothing.
+    fn persisted(&self) -> Option<u64> {
+        self.batches
+            .last_key_value()
+            .map(|(_, batch)| batch.last_seq)
+    }
+
+    fn take(&mut self, batch: v1::Batch) {
+        let expected = self.persisted().unwrap_or(0) + 1;
+        if let Some(known) = self.batches.get(&batch.first_seq) {
+            self.repeated += 1;
+            if *known != batch {
+                self.breaches
+                    .push(format!("batch {} is not what it was", batch.first_seq));
+            }
+        } else if batch.first_seq != expected {
+            self.breaches.push(format!(
+                "batch {} where {expected} was due",
+                batch.first_seq
+            ));
+        } else {
+            self.batches.insert(batch.first_seq, batch);
+        }
+    }
+}
+
+/// How it behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Says that a batch is durable as soon as it is.
+    Acknowledges,
+    /// Keeps batches and never says so.
+    Silent,
+}
+
+/// A collector that runs.
+pub(crate) struct Collector {
+    pub(crate) address: SocketAddr,
+    shared: Shared,
+    manner: watch::Sender<Manner>,
+    /// Of its own, so that it can be taken down with every connection.
+    runtime: Option<Runtime>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    log: Arc<Mutex<Log>>,
+    changed: Arc<watch::Sender<u64>>,
+    manner: watch::Receiver<Manner>,
+}
+
+impl Collector {
+    /// Starts one on a port the kernel chooses.
+    pub(crate) async fn start(log: Arc<Mutex<Log>>, manner: Manner) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), log, manner).await
+    }
+
+    /// Starts one where another has been.
+    pub(crate) async fn start_at(
+        address: SocketAddr,
+        log: Arc<Mutex<Log>>,
+        manner: Manner,
+    ) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime
+            .spawn(TcpListener::bind(address))
+            .await
+            .unwrap()
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let (manner, said) = watch::channel(manner);
+        let shared = Shared {
+            log,
+            changed: Arc::new(watch::channel(0).0),
+            manner: said,
+        };
+        let service = LinkServer::new(Service(shared.clone()));
+        let server = tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        runtime.spawn(server);
+        Self {
+            address,
+            shared,
+            manner,
+            runtime: Some(runtime),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on it behaves so.
+    pub(crate) fn behave(&self, manner: Manner) {
+        self.manner.send_replace(manner);
+    }
+
+    /// Ends at once, with every connection, as a killed process does.
+    pub(crate) async fn kill(mut self) {
+        let runtime = self.runtime.take().unwrap();
+        // It waits for what is being dropped, and so must not hold up this runtime.
+        let down = move || runtime.shutdown_timeout(Duration::from_secs(30));
+        tokio::task::spawn_blocking(down).await.unwrap();
+    }
+
+    /// Waits until the log is as wanted; a test that waits for what never comes is ended by its time limit.
+    pub(crate) async fn until(&self, wanted: impl Fn(&Log) -> bool) {
+        let mut changed = self.shared.changed.subscribe();
+        while !wanted(&self.shared.log.lock().unwrap()) {
+            changed.changed().await.unwrap();
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The events of a log, in order; panics if the contract was broken.
+pub(crate) fn events(log: &Mutex<Log>) -> Vec<v1::Event> {
+    let log = log.lock().unwrap();
+    assert_eq!(log.breaches, Vec::<String>::new());
+    let decode = |batch: &v1::Batch| {
+        assert!(batch.payload.len() <= 256 * 1024 && batch.encoding() == v1::Encoding::Plain);
+        let block = v1::EventBlock::decode(batch.payload.as_slice()).unwrap();
+        assert_eq!(
+            block.events.len() as u64,
+            batch.last_seq - batch.first_seq + 1
+        );
+        assert!(
+            !block.host.is_empty() && block.boot_id.len() == 36,
+            "{} {}",
+            block.host,
+            block.boot_id
+        );
+        block.events
+    };
+    log.batches.values().flat_map(decode).collect()
+}
+
+struct Service(Shared);
+
+#[tonic::async_trait]
+impl Link for Service {
+    type DeliverStream = ReceiverStream<Result<v1::FromCollector, Status>>;
+
+    async fn deliver(
+        &self,
+        request: Request<Streaming<v1::FromSensor>>,
+    ) -> Result<Response<Self::DeliverStream>, Status> {
+        let (out, answers) = mpsc::channel(16);
+        let shared = self.0.clone();
+        tokio::spawn(async move { shared.converse(request.into_inner(), out).await });
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+impl Shared {
+    async fn converse(
+        mut self,
+        mut heard: Streaming<v1::FromSensor>,
+        out: mpsc::Sender<Result<v1::FromCollector, Status>>,
+    ) {
+        let mut epoch = Vec::new();
+        loop {
+            let message = tokio::select! {
+                message = heard.message() => message,
+                Ok(()) = self.manner.changed() => {
+                    self.acknowledge(&epoch, &out).await;
+                    continue;
+                }
+            };
+            let Ok(Some(message)) = message else {
+                // Ok: the sensor has said all it had to say. Err: the connection broke.
+                let ended = usize::from(message.is_ok());
+                self.note(|log| log.farewells += ended);
+                return;
+            };
+            match message.message.unwrap() {
+                Heard::Hello(hello) => {
+                    epoch.clone_from(&hello.epoch);
+                    self.note(|log| log.hellos.push(hello));
+                    let persisted = self.log.lock().unwrap().persisted();
+                    let welcome = v1::Welcome {
+                        log_id: vec![7; 16],
+                        persisted,
+                    };
+                    say(&out, Say::Welcome(welcome)).await;
+                }
+                Heard::Batch(batch) => {
+                    assert_eq!(batch.epoch, epoch);
+                    self.note(|log| log.take(batch));
+                    self.acknowledge(&epoch, &out).await;
+                }
+                Heard::Heartbeat(beat) => self.note(|log| log.heartbeats.push(beat)),
+            }
+        }
+    }
+
+    async fn acknowledge(
+        &self,
+        epoch: &[u8],
+        out: &mpsc::Sender<Result<v1::FromCollector, Status>>,
+    ) {
+        let manner = *self.manner.borrow();
+        let seq = self.log.lock().unwrap().persisted();
+        if let (Manner::Acknowledges, Some(seq)) = (manner, seq) {
+            say(
+                out,
+                Say::Persisted(v1::Persisted {
+                    epoch: epoch.to_vec(),
+                    seq,
+                }),
+            )
+            .await;
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Log)) {
+        change(&mut self.log.lock().unwrap());
+        self.changed.send_modify(|n| *n += 1);
+    }
+}
+
+/// A sensor that has gone hears nothing: that shows on its side.
+async fn say(out: &mpsc::Sender<Result<v1::FromCollector, Status>>, message: Say) {
+    out.send(Ok(v1::FromCollector {
+        message: Some(message),
+    }))
+    .await
+    .ok();
+}
