@@ -1,7 +1,7 @@
 //! What processes do with records, added up in maps.
 
 use sensor_ebpf::layout::{
-    access::{Access, AccessKey, AccessSum, CANARY_STORE},
+    access::{Access, AccessKey, AccessSum, CANARY_STORE, Inode},
     config::Holder,
     count::Error,
     header::kind,
@@ -17,78 +17,69 @@ use crate::{
 
 use super::record::{Record, control, judge};
 
+/// What is done with a file.
+#[derive(Clone, Copy)]
+pub(crate) enum Act {
+    /// It is opened.
+    Open,
+    /// Bytes are read.
+    Read,
+    /// Bytes are written.
+    Write,
+    /// It is mapped.
+    Map,
+}
+
 /// One touch of a record.
 #[derive(Clone, Copy)]
-pub(crate) struct Touch {
-    /// Times opened.
-    pub(crate) opens: u64,
-    /// Bytes that were read.
-    pub(crate) read: u64,
-    /// Bytes that were mapped.
-    pub(crate) mapped: u64,
-    /// Bytes that were written.
-    pub(crate) written: u64,
+struct Touch {
+    opens: u64,
+    read: u64,
+    mapped: u64,
+    written: u64,
 }
 
-impl Touch {
-    /// Nothing yet.
-    pub(crate) const NONE: Self = Self { opens: 0, read: 0, mapped: 0, written: 0 };
-}
-
-/// A file was opened. Told so by the sensor, the file is a store's root.
+/// Something is done with a file; `result` is what the call gave: bytes, or a negative error number.
+///
+/// Told so by the sensor, a file that is opened is a store's root. Of a mapping the whole file counts, since what is
+/// touched of it cannot be seen.
 #[inline(always)]
-pub(crate) fn opened<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
+pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<Outcome, Trouble> {
+    if matches!(act, Act::Read | Act::Write) && result <= 0 {
+        return Ok(Outcome::Ignored);
+    }
+    if matches!(act, Act::Open) && is_armed()? {
+        return root(file.inode()?.key()?);
+    }
+    let Some(record) = judge(file)? else {
+        return Ok(Outcome::Ignored);
+    };
+    let mut touch = Touch { opens: 0, read: 0, mapped: 0, written: 0 };
+    match act {
+        Act::Open => touch.opens = 1,
+        Act::Read => touch.read = result as u64,
+        Act::Write => touch.written = result as u64,
+        Act::Map => touch.mapped = file.inode()?.size()?,
+    }
+    record_touched(&record, &touch)
+}
+
+#[inline(always)]
+fn is_armed() -> Result<bool, Error> {
     let control = control()?;
-    if control.arming_tid != 0 && control.arming_tid == current_tid() {
-        let key = file.inode()?.key()?;
-        return match ROOTS.insert(&key, &control.arming_store, 0) {
-            Ok(()) => Ok(Outcome::Summed),
-            Err(_) => Err(Trouble::Dropped(Error::RootsFull)),
-        };
-    }
-    touched(file, Touch { opens: 1, ..Touch::NONE })
-}
-
-/// A file was mapped: its whole length counts, since what is touched of a mapping cannot be seen.
-#[inline(always)]
-pub(crate) fn mapped<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
-    if file.is_absent() {
-        return Ok(Outcome::Ignored);
-    }
-    match judge(file)? {
-        Some(record) => record_touched(record, Touch { mapped: file.inode()?.size()?, ..Touch::NONE }),
-        None => Ok(Outcome::Ignored),
-    }
-}
-
-/// A call read so many bytes, or failed with a negative number.
-#[inline(always)]
-pub(crate) fn read<R: Reach>(file: File<R>, result: i64) -> Result<Outcome, Trouble> {
-    if result <= 0 {
-        return Ok(Outcome::Ignored);
-    }
-    touched(file, Touch { read: result as u64, ..Touch::NONE })
-}
-
-/// A call wrote so many bytes, or failed with a negative number.
-#[inline(always)]
-pub(crate) fn written<R: Reach>(file: File<R>, result: i64) -> Result<Outcome, Trouble> {
-    if result <= 0 {
-        return Ok(Outcome::Ignored);
-    }
-    touched(file, Touch { written: result as u64, ..Touch::NONE })
+    Ok(control.arming_tid != 0 && control.arming_tid == current_tid())
 }
 
 #[inline(always)]
-fn touched<R: Reach>(file: File<R>, touch: Touch) -> Result<Outcome, Trouble> {
-    match judge(file)? {
-        Some(record) => record_touched(record, touch),
-        None => Ok(Outcome::Ignored),
+fn root(key: Inode) -> Result<Outcome, Trouble> {
+    match ROOTS.insert(&key, &control()?.arming_store, 0) {
+        Ok(()) => Ok(Outcome::Summed),
+        Err(_) => Err(Trouble::Dropped(Error::RootsFull)),
     }
 }
 
 #[inline(never)]
-fn record_touched(record: Record, touch: Touch) -> Result<Outcome, Trouble> {
+fn record_touched(record: &Record, touch: &Touch) -> Result<Outcome, Trouble> {
     let process = Task::current().process()?;
     let control = control()?;
     if process.pid == control.own_pid && record.store != CANARY_STORE {
@@ -98,7 +89,7 @@ fn record_touched(record: Record, touch: Touch) -> Result<Outcome, Trouble> {
     let key = AccessKey { file: record.file, process };
     if let Some(sum) = sums.get_ptr_mut(&key) {
         // SAFETY: the value stays while this buffer is active or a program may still write to it; the sensor waits.
-        unsafe { add_up(&mut *sum, &touch) };
+        unsafe { add_up(&mut *sum, touch) };
         return Ok(Outcome::Summed);
     }
     hold(process, record.store);
@@ -119,7 +110,7 @@ fn record_touched(record: Record, touch: Touch) -> Result<Outcome, Trouble> {
     }
     if let Some(sum) = sums.get_ptr_mut(&key) {
         // SAFETY: as above.
-        unsafe { add_up(&mut *sum, &touch) };
+        unsafe { add_up(&mut *sum, touch) };
         return Ok(Outcome::Summed);
     }
     emit::record(&BULK, Error::BulkRingFull, |out: *mut Access| {

@@ -26,7 +26,10 @@ use crate::{
     count::{self, Outcome},
     kernel::{file::File, read::Typed, task::current_tid},
     maps::COPIES,
-    observe::{access, record},
+    observe::{
+        access::{self, Act},
+        record,
+    },
 };
 
 #[fentry(function = "vfs_copy_file_range")]
@@ -45,8 +48,8 @@ fn fentry_copy(ctx: FEntryContext) -> i32 {
 #[fexit(function = "vfs_copy_file_range")]
 fn fexit_copy(ctx: FExitContext) -> i32 {
     let _absent = COPIES.remove(current_tid());
-    count::run(Hook::Copy, || access::read(File::<Typed>::new(ctx.arg(0)), ctx.arg(6)));
-    count::run(Hook::Write, || access::written(File::<Typed>::new(ctx.arg(2)), ctx.arg(6)));
+    count::run(Hook::Copy, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(6)));
+    count::run(Hook::Write, || access::touched(File::<Typed>::new(ctx.arg(2)), Act::Write, ctx.arg(6)));
     0
 }
 
@@ -56,7 +59,7 @@ fn fexit_splice(ctx: FExitContext) -> i32 {
         if COPIES.get_ptr(current_tid()).is_some() {
             return Ok(Outcome::Ignored);
         }
-        access::read(File::<Typed>::new(ctx.arg(0)), ctx.arg(5))
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(5))
     });
     0
 }

@@ -17,19 +17,24 @@ use aya_ebpf::{
 use sensor_ebpf::layout::count::Hook;
 
 use crate::{
-    count,
+    count::{self, Outcome, Trouble},
     kernel::{file::File, read::Typed},
-    observe::access,
+    observe::access::{self, Act},
 };
 
 #[lsm(hook = "mmap_file")]
 fn lsm_mmap(ctx: LsmContext) -> i32 {
-    count::run(Hook::Mmap, || access::mapped(File::<Typed>::new(ctx.arg(0))));
+    count::run(Hook::Mmap, || mapped(File::new(ctx.arg(0))));
     0
 }
 
 #[fentry(function = "security_mmap_file")]
 fn fentry_mmap(ctx: FEntryContext) -> i32 {
-    count::run(Hook::Mmap, || access::mapped(File::<Typed>::new(ctx.arg(0))));
+    count::run(Hook::Mmap, || mapped(File::new(ctx.arg(0))));
     0
+}
+
+#[inline(always)]
+fn mapped(file: File<Typed>) -> Result<Outcome, Trouble> {
+    if file.is_absent() { Ok(Outcome::Ignored) } else { access::touched(file, Act::Map, 0) }
 }

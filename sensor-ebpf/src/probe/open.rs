@@ -18,17 +18,17 @@ use sensor_ebpf::layout::count::Hook;
 use crate::{
     count,
     kernel::{file::File, read::Typed},
-    observe::access,
+    observe::access::{self, Act},
 };
 
 #[lsm(hook = "file_open")]
 fn lsm_open(ctx: LsmContext) -> i32 {
-    count::run(Hook::Open, || access::opened(File::<Typed>::new(ctx.arg(0))));
+    count::run(Hook::Open, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Open, 0));
     0
 }
 
 #[fentry(function = "security_file_open")]
 fn fentry_open(ctx: FEntryContext) -> i32 {
-    count::run(Hook::Open, || access::opened(File::<Typed>::new(ctx.arg(0))));
+    count::run(Hook::Open, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Open, 0));
     0
 }

@@ -19,17 +19,17 @@ use sensor_ebpf::layout::count::Hook;
 use crate::{
     count,
     kernel::{file::File, read::Typed},
-    observe::access,
+    observe::access::{self, Act},
 };
 
 #[fexit(function = "vfs_read")]
 fn fexit_read(ctx: FExitContext) -> i32 {
-    count::run(Hook::Read, || access::read(File::<Typed>::new(ctx.arg(0)), ctx.arg(4)));
+    count::run(Hook::Read, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(4)));
     0
 }
 
 #[fexit(function = "vfs_readv")]
 fn fexit_readv(ctx: FExitContext) -> i32 {
-    count::run(Hook::Read, || access::read(File::<Typed>::new(ctx.arg(0)), ctx.arg(5)));
+    count::run(Hook::Read, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(5)));
     0
 }

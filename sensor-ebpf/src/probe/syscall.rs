@@ -17,7 +17,10 @@ use sensor_ebpf::layout::count::{Error, Hook};
 use crate::{
     count::{self, Outcome, Trouble},
     kernel::{file::File, read::Probed, regs::Regs, sock::Sock, task::Task},
-    observe::{access, flow, record},
+    observe::{
+        access::{self, Act},
+        flow, record,
+    },
 };
 
 /// Numbers of the system calls, x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
@@ -52,31 +55,70 @@ mod nr {
 fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     let regs = Regs::new(ctx.arg(0));
     let result: i64 = ctx.arg(1);
-    // A call that failed, or moved nothing, has touched no record.
+    // A call that failed has touched no record.
     if result < 0 {
         return 0;
     }
     let Ok(number) = regs.number() else { return 0 };
     match number {
-        nr::READ | nr::PREAD64 | nr::READV | nr::PREADV | nr::PREADV2 => {
-            count::run(Hook::Read, || access::read(file(regs.first()?)?, result));
-        }
-        nr::WRITE | nr::PWRITE64 | nr::WRITEV | nr::PWRITEV | nr::PWRITEV2 => {
-            count::run(Hook::Write, || access::written(file(regs.first()?)?, result));
-        }
-        nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT | nr::OPEN_BY_HANDLE_AT => {
-            count::run(Hook::Open, || access::opened(file(result as u64)?));
-        }
-        nr::MMAP => mmap(regs),
-        nr::SENDFILE | nr::SPLICE | nr::COPY_FILE_RANGE => copy(number, regs, result),
         nr::RENAME | nr::RENAMEAT | nr::RENAMEAT2 => count::run(Hook::Rename, || {
             record::forget_all()?;
             Ok(Outcome::Summed)
         }),
         nr::ACCEPT | nr::ACCEPT4 => count::run(Hook::Accept, || accept(result as u64)),
-        _ => {}
+        _ => on_file(number, regs, result),
     }
     0
+}
+
+/// Calls with one descriptor, or with two, between which bytes move.
+#[inline(always)]
+fn on_file(number: u64, regs: Regs, result: i64) {
+    let Ok((hook, act, fd)) = first_file(number, regs, result) else { return };
+    count::run(hook, || touched(act, fd, result));
+    if let Some(output) = second_file(number, regs) {
+        count::run(Hook::Write, || touched(Act::Write, output, result));
+    }
+}
+
+/// The file a call reads, writes, opens or maps; an error for calls that do nothing of it.
+#[inline(always)]
+fn first_file(number: u64, regs: Regs, result: i64) -> Result<(Hook, Act, u64), Error> {
+    Ok(match number {
+        nr::READ | nr::PREAD64 | nr::READV | nr::PREADV | nr::PREADV2 => (Hook::Read, Act::Read, regs.first()?),
+        nr::WRITE | nr::PWRITE64 | nr::WRITEV | nr::PWRITEV | nr::PWRITEV2 => {
+            (Hook::Write, Act::Write, regs.first()?)
+        }
+        nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT | nr::OPEN_BY_HANDLE_AT => {
+            (Hook::Open, Act::Open, result as u64)
+        }
+        // mmap(addr, length, prot, flags, fd, offset)
+        nr::MMAP => (Hook::Mmap, Act::Map, regs.fifth()?),
+        // splice(in, .., out, ..), copy_file_range(in, .., out, ..)
+        nr::SPLICE | nr::COPY_FILE_RANGE => (Hook::Copy, Act::Read, regs.first()?),
+        // sendfile(out, in, ..)
+        nr::SENDFILE => (Hook::Copy, Act::Read, regs.second()?),
+        _ => return Err(Error::NoFile),
+    })
+}
+
+/// The file a call that moves bytes between two of them writes to.
+#[inline(always)]
+fn second_file(number: u64, regs: Regs) -> Option<u64> {
+    match number {
+        nr::SPLICE | nr::COPY_FILE_RANGE => regs.third().ok(),
+        nr::SENDFILE => regs.first().ok(),
+        _ => None,
+    }
+}
+
+#[inline(never)]
+fn touched(act: Act, fd: u64, result: i64) -> Result<Outcome, Trouble> {
+    // Anonymous memory is mapped with descriptor -1.
+    if matches!(act, Act::Map) && fd as i32 == -1 {
+        return Ok(Outcome::Ignored);
+    }
+    access::touched(file(fd)?, act, result)
 }
 
 /// The current process's file behind a descriptor.
@@ -88,31 +130,6 @@ fn file(fd: u64) -> Result<File<Probed>, Error> {
         return Err(Error::Compat);
     }
     task.file(fd as u32).map(File::new)
-}
-
-/// mmap(addr, length, prot, flags, fd, offset): anonymous memory comes with descriptor -1.
-#[inline(always)]
-fn mmap(regs: Regs) {
-    count::run(Hook::Mmap, || {
-        let fd = regs.fifth()?;
-        if fd as i32 == -1 {
-            return Ok(Outcome::Ignored);
-        }
-        access::mapped(file(fd)?)
-    });
-}
-
-/// sendfile(out, in, ..), splice(in, .., out, ..), copy_file_range(in, .., out, ..).
-#[inline(always)]
-fn copy(number: u64, regs: Regs, result: i64) {
-    count::run(Hook::Copy, || {
-        let input = if number == nr::SENDFILE { regs.second()? } else { regs.first()? };
-        access::read(file(input)?, result)
-    });
-    count::run(Hook::Write, || {
-        let output = if number == nr::SENDFILE { regs.first()? } else { regs.third()? };
-        access::written(file(output)?, result)
-    });
 }
 
 #[inline(always)]

@@ -16,17 +16,17 @@ use sensor_ebpf::layout::count::Hook;
 use crate::{
     count,
     kernel::{file::File, read::Typed},
-    observe::access,
+    observe::access::{self, Act},
 };
 
 #[fexit(function = "vfs_write")]
 fn fexit_write(ctx: FExitContext) -> i32 {
-    count::run(Hook::Write, || access::written(File::<Typed>::new(ctx.arg(0)), ctx.arg(4)));
+    count::run(Hook::Write, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Write, ctx.arg(4)));
     0
 }
 
 #[fexit(function = "vfs_writev")]
 fn fexit_writev(ctx: FExitContext) -> i32 {
-    count::run(Hook::Write, || access::written(File::<Typed>::new(ctx.arg(0)), ctx.arg(5)));
+    count::run(Hook::Write, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Write, ctx.arg(5)));
     0
 }

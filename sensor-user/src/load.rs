@@ -1,0 +1,195 @@
+//! Puts the kernel programs into the kernel and keeps them there: offsets from BTF, the backend that really fires, the
+//! stores' roots, and the maps.
+//!
+//! A backend is never inferred from files or versions, which mislead: it is loaded, attached and tried with a canary, a
+//! record of the sensor's own in a private store. The first of `lsm`, `fentry`, `tracepoint` whose canary comes up is
+//! used, and why the others are not is kept for whoever asks.
+//!
+//! **Invariant:** only this module and `source/` know aya; dropping [`Kernel`] takes everything out of the kernel again.
+
+pub mod btf;
+pub mod hooks;
+pub mod mounts;
+pub mod offsets;
+pub mod pod;
+
+mod attach;
+mod canary;
+mod kernel;
+mod roots;
+
+use std::path::PathBuf;
+
+use aya::{Btf as KernelBtf, EbpfLoader};
+use thiserror::Error;
+
+use crate::config::{Backend, Kernel as Settings, Store};
+
+pub use kernel::{Kernel, Sums};
+
+/// The programs, as sensor-user's build script built them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf"));
+
+/// The kernel's own types.
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Why the kernel programs are not in the kernel.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The kernel does not describe its types.
+    #[error("{VMLINUX} cannot be read ({0}): the kernel must be built with CONFIG_DEBUG_INFO_BTF=y")]
+    NoBtf(std::io::Error),
+    /// The description cannot be understood.
+    #[error("{VMLINUX}: {0}")]
+    Btf(#[from] btf::BtfError),
+    /// The kernel's structs are not what the programs read.
+    #[error("the programs do not fit this kernel: {0}")]
+    Offsets(#[from] offsets::OffsetError),
+    /// There is no cgroup2 hierarchy to watch packets on.
+    #[error("no cgroup2 file system is mounted, which the programs watch packets on: mount one, for example on /sys/fs/cgroup/unified")]
+    NoCgroup,
+    /// No backend works.
+    #[error("no hook backend works on this kernel: {0}")]
+    NoBackend(String),
+    /// A store cannot be told to the programs.
+    #[error("store `{store}`: {path}: {reason}")]
+    Store {
+        /// Its name.
+        store: String,
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Why one backend is not used.
+#[derive(Debug, Error)]
+pub enum AttemptError {
+    /// The kernel refused the object.
+    #[error("object refused: {}", chain(.0))]
+    Object(#[from] aya::EbpfError),
+    /// The kernel refused a program.
+    #[error("{program} refused: {}", chain(.reason))]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// What the kernel said.
+        reason: aya::programs::ProgramError,
+    },
+    /// A map cannot be used.
+    #[error("map {map}: {reason}")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is nothing to attach a program to.
+    #[error("{program}: this kernel has none of {targets}")]
+    NoTarget {
+        /// The program.
+        program: &'static str,
+        /// What was looked for.
+        targets: String,
+    },
+    /// The programs are attached but do not see what happens.
+    #[error("canary not seen: {0}")]
+    Blind(String),
+}
+
+/// Loads the programs with the configured backend, or the best that works, and tells them the stores.
+///
+/// Store `n` of `stores` has number `n + 1`: 0 is the canary's.
+pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> {
+    let bytes = std::fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
+    let types = btf::Btf::parse(&bytes)?;
+    let offsets = offsets::resolve(&types)?;
+    let cgroup = mounts::Mounts::read().cgroup2().ok_or(LoadError::NoCgroup)?;
+    let kernel_btf = KernelBtf::from_sys_fs().map_err(|e| LoadError::NoBackend(chain(&e)))?;
+    let place = attach::Place { types: &types, btf: &kernel_btf, cgroup: &cgroup };
+    let mut refusals = Vec::new();
+    for backend in candidates(settings.backend) {
+        match attempt(settings, *backend, &offsets, &place) {
+            Ok(mut kernel) => {
+                kernel.set_reason(reason(settings.backend, &refusals));
+                roots::tell(&mut kernel, stores)?;
+                return Ok(kernel);
+            }
+            Err(error) => refusals.push(format!("{}: {error}", name(*backend))),
+        }
+    }
+    Err(LoadError::NoBackend(refusals.join("; ")))
+}
+
+fn attempt(
+    settings: &Settings,
+    backend: Backend,
+    offsets: &[(&'static str, u64)],
+    place: &attach::Place<'_>,
+) -> Result<Kernel, AttemptError> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(place.btf));
+    loader.map_max_entries("BULK", settings.bulk_ring_bytes);
+    loader.map_max_entries("CRITICAL", settings.critical_ring_bytes);
+    for (global, offset) in offsets {
+        loader.override_global(global, offset, true);
+    }
+    let mut object = loader.load(OBJECT)?;
+    attach::attach(&mut object, backend, place)?;
+    let mut kernel = Kernel::new(object, backend)?;
+    canary::sing(&mut kernel)?;
+    Ok(kernel)
+}
+
+const fn candidates(wanted: Backend) -> &'static [Backend] {
+    match wanted {
+        Backend::Auto => &[Backend::Lsm, Backend::Fentry, Backend::Tracepoint],
+        Backend::Lsm => &[Backend::Lsm],
+        Backend::Fentry => &[Backend::Fentry],
+        Backend::Tracepoint => &[Backend::Tracepoint],
+    }
+}
+
+/// What a backend is called in the configuration, in logs and on the wire.
+#[must_use]
+pub const fn name(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Auto => "auto",
+        Backend::Lsm => "lsm",
+        Backend::Fentry => "fentry",
+        Backend::Tracepoint => "tracepoint",
+    }
+}
+
+fn reason(wanted: Backend, refusals: &[String]) -> String {
+    if wanted != Backend::Auto {
+        return "configured".to_owned();
+    }
+    if refusals.is_empty() { "the first choice works".to_owned() } else { refusals.join("; ") }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    // A verifier's log is for the debug log; its last line says what was refused.
+    match text.split_once("Verifier output:") {
+        Some((head, log)) => {
+            tracing::debug!(log, "the verifier refused a program");
+            let statistics = ["processed ", "stack depth ", "verification time "];
+            let said = |line: &&str| !line.is_empty() && !statistics.iter().any(|s| line.starts_with(s));
+            let last = log.lines().map(str::trim).rfind(said);
+            format!("{} [verifier: {}]", head.trim(), last.unwrap_or("no output"))
+        }
+        None => text,
+    }
+}

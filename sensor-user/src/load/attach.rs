@@ -1,0 +1,86 @@
+//! Loads and attaches the programs of one backend.
+
+use std::fs::File;
+use std::path::Path;
+
+use aya::programs::{
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Lsm, ProgramError, RawTracePoint,
+};
+use aya::{Btf as KernelBtf, Ebpf};
+
+use super::AttemptError;
+use super::btf::Btf;
+use super::hooks::{Attach, PROGRAMS, Program};
+use crate::config::Backend;
+
+/// What programs are attached to.
+pub(super) struct Place<'a> {
+    /// The kernel's types, as this module reads them.
+    pub(super) types: &'a Btf<'a>,
+    /// The same, as aya does.
+    pub(super) btf: &'a KernelBtf,
+    /// Where the cgroup2 hierarchy is mounted.
+    pub(super) cgroup: &'a Path,
+}
+
+/// Loads and attaches every program of the backend, or says which one was refused.
+pub(super) fn attach(object: &mut Ebpf, backend: Backend, place: &Place<'_>) -> Result<(), AttemptError> {
+    for program in PROGRAMS.iter().filter(|p| p.backends.contains(&backend)) {
+        let target = target(program, place.types)?;
+        attach_one(object, program, target, place)
+            .map_err(|reason| AttemptError::Program { program: program.name, reason })?;
+    }
+    Ok(())
+}
+
+/// The name a program is attached by; empty where it needs none.
+fn target(program: &Program, types: &Btf<'_>) -> Result<&'static str, AttemptError> {
+    match program.attach {
+        Attach::Fexit(names) => names.iter().find(|n| types.has_function(n)).copied().ok_or_else(|| {
+            AttemptError::NoTarget { program: program.name, targets: names.join(", ") }
+        }),
+        Attach::Lsm(name) | Attach::Fentry(name) | Attach::Tracepoint(name) => Ok(name),
+        Attach::Packets | Attach::Nowhere => Ok(""),
+    }
+}
+
+fn attach_one(object: &mut Ebpf, program: &Program, target: &str, place: &Place<'_>) -> Result<(), ProgramError> {
+    let Some(loaded) = object.program_mut(program.name) else {
+        return Err(ProgramError::NotLoaded);
+    };
+    match program.attach {
+        Attach::Lsm(_) => {
+            let lsm: &mut Lsm = loaded.try_into()?;
+            lsm.load(target, place.btf)?;
+            lsm.attach().map(drop)
+        }
+        Attach::Fentry(_) => {
+            let fentry: &mut FEntry = loaded.try_into()?;
+            fentry.load(target, place.btf)?;
+            fentry.attach().map(drop)
+        }
+        Attach::Fexit(_) => {
+            let fexit: &mut FExit = loaded.try_into()?;
+            fexit.load(target, place.btf)?;
+            fexit.attach().map(drop)
+        }
+        Attach::Tracepoint(_) => {
+            let tracepoint: &mut BtfTracePoint = loaded.try_into()?;
+            tracepoint.load(target, place.btf)?;
+            tracepoint.attach().map(drop)
+        }
+        Attach::Packets => attach_packets(loaded.try_into()?, program.name, place.cgroup),
+        Attach::Nowhere => {
+            let raw: &mut RawTracePoint = loaded.try_into()?;
+            raw.load()
+        }
+    }
+}
+
+fn attach_packets(program: &mut CgroupSkb, name: &str, cgroup: &Path) -> Result<(), ProgramError> {
+    program.load()?;
+    let root = File::open(cgroup).map_err(ProgramError::IOError)?;
+    let direction =
+        if name == "packet_out" { CgroupSkbAttachType::Egress } else { CgroupSkbAttachType::Ingress };
+    program.attach(root, direction, CgroupAttachMode::Single).map(drop)
+}

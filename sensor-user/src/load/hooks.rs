@@ -1,0 +1,67 @@
+//! Which program goes where, in which backend.
+
+use crate::config::Backend;
+
+/// Where a program is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// A BPF LSM hook.
+    Lsm(&'static str),
+    /// The beginning of a kernel function.
+    Fentry(&'static str),
+    /// The end of the first of these kernel functions that there is.
+    Fexit(&'static [&'static str]),
+    /// A tracepoint, with typed arguments.
+    Tracepoint(&'static str),
+    /// Packets of the cgroup hierarchy's root.
+    Packets,
+    /// Nowhere: the sensor runs it.
+    Nowhere,
+}
+
+/// A program of the object.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// Its name in the object.
+    pub name: &'static str,
+    /// Where it is attached.
+    pub attach: Attach,
+    /// Backends it belongs to.
+    pub backends: &'static [Backend],
+}
+
+const ALL: &[Backend] = &[Backend::Lsm, Backend::Fentry, Backend::Tracepoint];
+const TRAMPOLINES: &[Backend] = &[Backend::Lsm, Backend::Fentry];
+const LSM: &[Backend] = &[Backend::Lsm];
+const FENTRY: &[Backend] = &[Backend::Fentry];
+const TRACEPOINT: &[Backend] = &[Backend::Tracepoint];
+
+const fn program(name: &'static str, attach: Attach, backends: &'static [Backend]) -> Program {
+    Program { name, attach, backends }
+}
+
+/// All programs. Processes and flows come first, so that whoever opens a record is known when it does.
+pub const PROGRAMS: &[Program] = &[
+    program("fork", Attach::Tracepoint("sched_process_fork"), ALL),
+    program("exec", Attach::Tracepoint("sched_process_exec"), ALL),
+    program("exit", Attach::Tracepoint("sched_process_exit"), ALL),
+    program("flow_state", Attach::Tracepoint("inet_sock_set_state"), ALL),
+    program("packet_out", Attach::Packets, ALL),
+    program("packet_in", Attach::Packets, ALL),
+    program("refresh", Attach::Nowhere, ALL),
+    program("fexit_rename", Attach::Fexit(&["vfs_rename"]), TRAMPOLINES),
+    program("fexit_read", Attach::Fexit(&["vfs_read"]), TRAMPOLINES),
+    program("fexit_readv", Attach::Fexit(&["vfs_readv"]), TRAMPOLINES),
+    program("fexit_write", Attach::Fexit(&["vfs_write"]), TRAMPOLINES),
+    program("fexit_writev", Attach::Fexit(&["vfs_writev"]), TRAMPOLINES),
+    program("fentry_copy", Attach::Fentry("vfs_copy_file_range"), TRAMPOLINES),
+    program("fexit_copy", Attach::Fexit(&["vfs_copy_file_range"]), TRAMPOLINES),
+    program("fexit_splice", Attach::Fexit(&["do_splice_read", "do_splice_to"]), TRAMPOLINES),
+    program("lsm_accept", Attach::Lsm("sock_graft"), LSM),
+    program("lsm_mmap", Attach::Lsm("mmap_file"), LSM),
+    program("lsm_open", Attach::Lsm("file_open"), LSM),
+    program("fentry_accept", Attach::Fentry("security_sock_graft"), FENTRY),
+    program("fentry_mmap", Attach::Fentry("security_mmap_file"), FENTRY),
+    program("fentry_open", Attach::Fentry("security_file_open"), FENTRY),
+    program("sys_exit", Attach::Tracepoint("sys_exit"), TRACEPOINT),
+];

@@ -1,0 +1,248 @@
+//! The programs in the kernel and their maps.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
+use aya::{Ebpf, Pod};
+use rustix::thread::{MembarrierCommand, gettid, membarrier};
+use sensor_ebpf::layout::access::{AccessKey, AccessSum, Inode};
+use sensor_ebpf::layout::config;
+use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS};
+use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
+
+use super::{AttemptError, name, pod};
+use crate::config::Backend;
+use crate::health::HookCount;
+
+/// Access sums taken from the kernel.
+pub type Sums = Vec<(AccessKey, AccessSum)>;
+
+/// The programs, attached, and their maps. Dropping it detaches them.
+pub struct Kernel {
+    object: Ebpf,
+    backend: Backend,
+    reason: String,
+    control: config::Control,
+    control_map: Array<MapData, pod::Control>,
+    generation: Array<MapData, u32>,
+    roots: HashMap<MapData, pod::Inode, u32>,
+    sums: [HashMap<MapData, pod::AccessKey, pod::AccessSum>; 2],
+    holders: HashMap<MapData, u32, pod::Holder>,
+    sockets: HashMap<MapData, u64, pod::Socket>,
+    datagrams: HashMap<MapData, pod::DatagramKey, pod::Datagrams>,
+    counts: PerCpuArray<MapData, pod::Counts>,
+    errors: PerCpuArray<MapData, u64>,
+    critical: RingBuf<MapData>,
+    bulk: RingBuf<MapData>,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("backend", &self.backend).field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+macro_rules! take {
+    ($object:ident, $name:literal) => {
+        $object
+            .take_map($name)
+            .ok_or_else(|| broken($name, "is not in the object"))?
+            .try_into()
+            .map_err(|e: MapError| broken($name, e))?
+    };
+}
+
+impl Kernel {
+    pub(super) fn new(mut object: Ebpf, backend: Backend) -> Result<Self, AttemptError> {
+        let control = config::Control { active: 0, own_pid: std::process::id(), arming_tid: 0, arming_store: 0 };
+        let mut kernel = Self {
+            control_map: take!(object, "CONTROL"),
+            generation: take!(object, "GENERATION"),
+            roots: take!(object, "ROOTS"),
+            sums: [take!(object, "ACCESSES_0"), take!(object, "ACCESSES_1")],
+            holders: take!(object, "HOLDERS"),
+            sockets: take!(object, "SOCKETS"),
+            datagrams: take!(object, "DATAGRAMS"),
+            counts: take!(object, "COUNTS"),
+            errors: take!(object, "ERRORS"),
+            critical: take!(object, "CRITICAL"),
+            bulk: take!(object, "BULK"),
+            object,
+            backend,
+            reason: String::new(),
+            control,
+        };
+        kernel.write_control()?;
+        Ok(kernel)
+    }
+
+    /// Name of the backend in use.
+    #[must_use]
+    pub const fn backend(&self) -> &'static str {
+        name(self.backend)
+    }
+
+    /// Why this backend: what was tried before it and how that ended.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    pub(super) fn set_reason(&mut self, reason: String) {
+        self.reason = reason;
+    }
+
+    /// Makes the next open of this thread tell a store's root, or no longer.
+    pub(super) fn arm(&mut self, store: Option<u32>) -> Result<(), AttemptError> {
+        self.control.arming_tid = if store.is_some() { gettid().as_raw_nonzero().get() as u32 } else { 0 };
+        self.control.arming_store = store.unwrap_or(0);
+        self.write_control()
+    }
+
+    fn write_control(&mut self) -> Result<(), AttemptError> {
+        self.control_map.set(0, pod::Control(self.control), 0).map_err(|e| broken("CONTROL", e))
+    }
+
+    /// Makes every remembered answer void.
+    pub(super) fn forget_answers(&mut self) -> Result<(), AttemptError> {
+        let now = self.generation.get(&0, 0).map_err(|e| broken("GENERATION", e))?;
+        self.generation.set(0, now.wrapping_add(1), 0).map_err(|e| broken("GENERATION", e))
+    }
+
+    /// Roots the programs know, and the store of each.
+    pub(super) fn roots(&self) -> impl Iterator<Item = (Inode, u32)> + '_ {
+        self.roots.iter().filter_map(Result::ok).map(|(file, store)| (file.0, store))
+    }
+
+    /// Takes the access sums: makes the other buffer active, waits until no program can still write to this one, and
+    /// empties it.
+    pub fn take_sums(&mut self) -> Result<Sums, AttemptError> {
+        let full = self.control.active as usize;
+        self.control.active = 1 - self.control.active;
+        self.write_control()?;
+        // Programs run in RCU read-side sections, and this command is synchronize_rcu() (kernel/sched/membarrier.c).
+        membarrier(MembarrierCommand::Global).map_err(|e| broken("ACCESSES", e))?;
+        empty(&mut self.sums[full], "ACCESSES").map(|all| all.into_iter().map(|(k, v)| (k.0, v.0)).collect())
+    }
+
+    /// UDP conversations of processes that hold records, as they stand.
+    pub fn datagrams(&self) -> Result<Vec<(DatagramKey, Datagrams)>, AttemptError> {
+        let entries: Result<Vec<_>, _> = self.datagrams.iter().collect();
+        let entries = entries.map_err(|e| broken("DATAGRAMS", e))?;
+        Ok(entries.into_iter().map(|(k, v)| (k.0, v.0)).collect())
+    }
+
+    /// Forgets a UDP conversation that is over.
+    pub fn forget_datagrams(&mut self, key: DatagramKey) -> Result<(), AttemptError> {
+        gone_is_fine(self.datagrams.remove(&pod::DatagramKey(key)), "DATAGRAMS")
+    }
+
+    /// All open TCP sockets whose owner is known.
+    pub fn sockets(&self) -> Result<Vec<(u64, Socket)>, AttemptError> {
+        // An entry that goes while the map is walked is a socket that closed, which is reported by itself.
+        Ok(self.sockets.iter().filter_map(Result::ok).map(|(cookie, socket)| (cookie, socket.0)).collect())
+    }
+
+    /// Looks at the counters of an open TCP socket; absent when it has closed.
+    pub fn refresh(&mut self, cookie: u64) -> Result<Option<Socket>, AttemptError> {
+        let mut options = RawTracePointRunOptions::new();
+        options.args[0] = cookie;
+        self.run("refresh", options)?;
+        match self.sockets.get(&cookie, 0) {
+            Ok(socket) => Ok(Some(socket.0)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(broken("SOCKETS", error)),
+        }
+    }
+
+    fn run(&mut self, program: &'static str, options: RawTracePointRunOptions) -> Result<(), AttemptError> {
+        let refused = |reason| AttemptError::Program { program, reason };
+        let Some(loaded) = self.object.program_mut(program) else {
+            return Err(refused(aya::programs::ProgramError::NotLoaded));
+        };
+        let raw: &mut RawTracePoint = loaded.try_into().map_err(refused)?;
+        raw.test_run(options).map(drop).map_err(refused)
+    }
+
+    /// Forgets that a process held records; for processes that are gone.
+    pub fn forget_holder(&mut self, pid: u32, start_ns: u64) -> Result<(), AttemptError> {
+        match self.holders.get(&pid, 0) {
+            Ok(holder) if holder.0.process.start_ns != start_ns => Ok(()),
+            Ok(_) => gone_is_fine(self.holders.remove(&pid), "HOLDERS"),
+            Err(MapError::KeyNotFound) => Ok(()),
+            Err(error) => Err(broken("HOLDERS", error)),
+        }
+    }
+
+    /// The books of all hooks, all CPUs added up.
+    pub fn counts(&self) -> Result<Vec<HookCount>, AttemptError> {
+        HOOKS
+            .iter()
+            .map(|(hook, name)| {
+                let values = self.counts.get(&(*hook as u32), 0).map_err(|e| broken("COUNTS", e))?;
+                Ok(total(name, values.iter().map(|c| &c.0)))
+            })
+            .collect()
+    }
+
+    /// How often each kind of trouble has come up, all CPUs added up.
+    pub fn errors(&self) -> Result<Vec<(Error, &'static str, u64)>, AttemptError> {
+        ERRORS
+            .iter()
+            .map(|(error, name)| {
+                let values = self.errors.get(&(*error as u32), 0).map_err(|e| broken("ERRORS", e))?;
+                Ok((*error, *name, values.iter().sum()))
+            })
+            .collect()
+    }
+
+    /// The next record of processes and flows.
+    pub fn next_critical(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
+        self.critical.next()
+    }
+
+    /// The next record of names and single accesses.
+    pub fn next_bulk(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
+        self.bulk.next()
+    }
+
+    /// What becomes readable when a ring has much to say.
+    #[must_use]
+    pub fn rings(&self) -> [BorrowedFd<'_>; 2] {
+        [self.critical.as_fd(), self.bulk.as_fd()]
+    }
+}
+
+fn empty<K: Pod, V: Pod>(map: &mut HashMap<MapData, K, V>, name: &'static str) -> Result<Vec<(K, V)>, AttemptError> {
+    let entries: Result<Vec<_>, _> = map.iter().collect();
+    let entries = entries.map_err(|e| broken(name, e))?;
+    for (key, _) in &entries {
+        gone_is_fine(map.remove(key), name)?;
+    }
+    Ok(entries)
+}
+
+fn total<'a>(name: &str, counts: impl Iterator<Item = &'a Counts>) -> HookCount {
+    let mut sum = HookCount { hook: name.to_owned(), ..HookCount::default() };
+    for count in counts {
+        sum.seen += count.seen;
+        sum.reported += count.reported;
+        sum.summed += count.summed;
+        sum.ignored += count.ignored;
+        sum.failed += count.failed;
+        sum.dropped += count.dropped;
+    }
+    sum
+}
+
+fn gone_is_fine(result: Result<(), MapError>, map: &'static str) -> Result<(), AttemptError> {
+    match result {
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(error) => Err(broken(map, error)),
+    }
+}
+
+fn broken(map: &'static str, reason: impl ToString) -> AttemptError {
+    AttemptError::Map { map, reason: reason.to_string() }
+}
