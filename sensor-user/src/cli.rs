@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::config::{Config, DEFAULT_FILE, Privacy};
 use crate::preflight::{self, Facts};
-use crate::privacy::Key;
+use crate::privacy::{Key, KeyError};
 
 const EXAMPLES: &str = "Examples:
   chartwatch-sensor keygen --out /etc/chartwatch/token.key   make the hospital's key, once
@@ -151,9 +151,10 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn key(config: &Config) -> Result<(), String> {
+/// Whether the key for names can be used.
+pub fn key(config: &Config) -> Result<(), KeyError> {
     match &config.privacy {
-        Privacy::Token { key_file } => Key::read(key_file).map(drop).map_err(|e| e.to_string()),
+        Privacy::Token { key_file } => Key::read(key_file).map(drop),
         Privacy::Plain => Ok(()),
     }
 }

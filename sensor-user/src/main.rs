@@ -51,6 +51,7 @@ fn execute(command: Command) -> Result<Exit, Failure> {
 
 fn run(file: &Path) -> Result<Exit, Failure> {
     let config = Config::read(file).map_err(with(Exit::Usage))?;
+    cli::key(&config).map_err(with(Exit::Usage))?;
     log_to_stderr();
     for verdict in preflight::judge(&Facts::gather()) {
         if verdict.outcome.is_err() {
