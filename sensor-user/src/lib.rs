@@ -15,18 +15,23 @@
 //! **Invariant:** the source is a parameter; whatever gives ticks of events can stand in its place.
 
 pub mod cli;
-pub mod clock;
 pub mod config;
-pub mod enrich;
-pub mod event;
-pub mod health;
-pub mod link;
-pub mod metrics;
-mod pipeline;
 pub mod preflight;
+
+mod pipeline;
+
+pub mod event;
+
+pub mod enrich;
 pub mod privacy;
 pub mod report;
-mod service;
+
+pub mod link;
 pub mod spool;
+
+pub mod clock;
+pub mod health;
+pub mod metrics;
+mod service;
 
 pub use pipeline::{End, RunError, Source, TICKS_MAX, run, run_with};

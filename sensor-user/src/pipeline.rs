@@ -143,33 +143,33 @@ pub async fn run_with<E: std::error::Error>(
     };
     (source.stop)();
     let left = drain(stages, config, &spool).await;
-    metrics.left_at_shutdown.add(left);
+    metrics.left_at_shutdown.add(left.unwrap_or(0));
     helpers.shutdown().await;
     Service::farewell(&metrics);
     Ok(match (asked, left) {
         (false, _) => End::SourceEnded,
-        (true, 0) => End::Drained,
-        (true, left) => End::Forced(left),
+        (true, None) => End::Drained,
+        (true, Some(left)) => End::Forced(left),
     })
 }
 
-/// Lets the stages end one after the other; answers how many events were left when the time was over.
-async fn drain(mut stages: JoinSet<()>, config: &Config, spool: &Spool) -> u64 {
+/// Lets the stages end one after the other; answers how many events were left if the time was over first.
+async fn drain(mut stages: JoinSet<()>, config: &Config, spool: &Spool) -> Option<u64> {
     tracing::info!(
         queued = spool.depth().events,
         "stopping, what is queued goes out first"
     );
     let all = async { while stages.join_next().await.is_some() {} };
     if tokio::time::timeout(config.queue.drain, all).await.is_ok() {
-        return 0;
+        return None;
     }
     let left = spool.depth().events;
     tracing::error!(
         left,
-        "the collector did not take everything in time, what is left is lost"
+        "not everything was delivered in time, what is left is lost"
     );
     stages.abort_all();
-    left
+    Some(left)
 }
 
 /// Names as the configuration wants them to leave.

@@ -13,6 +13,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::health::Pulse;
 use crate::metrics::Metrics;
 
+/// Longest wait for the first attempt to connect before the sensor calls itself ready.
+const READY_AFTER: Duration = Duration::from_secs(1);
 /// Time between two looks at the counters.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 /// Time between two looks at the pulses when the service manager does not ask for any.
@@ -47,7 +49,13 @@ impl Service {
 }
 
 async fn ready(first_attempt: Arc<Notify>) {
-    first_attempt.notified().await;
+    // A collector that does not answer at all must not hold the host's start up.
+    if tokio::time::timeout(READY_AFTER, first_attempt.notified())
+        .await
+        .is_err()
+    {
+        tracing::info!("the collector has not answered yet, the host is watched all the same");
+    }
     tell(&[NotifyState::Ready]);
 }
 

@@ -283,6 +283,44 @@ fn sensor_store(argument: &str) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_with_another_log_is_told_who_the_processes_are_again() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let sensor = Sensor::start(collector.url(), ample());
+        sensor.tick(vec![reads(1, 100, 5, 1)]).await;
+        collector
+            .until(|log| {
+                log.heartbeats
+                    .last()
+                    .is_some_and(|beat| beat.queued_events == 0)
+                    && queued_events(log) == 2
+            })
+            .await;
+        let address = collector.address;
+        collector.kill().await;
+
+        let other = Arc::new(Mutex::new(Log {
+            id: 9,
+            ..Log::default()
+        }));
+        let collector =
+            Collector::start_at(address, Arc::clone(&other), Manner::Acknowledges).await;
+        collector.until(|log| !log.heartbeats.is_empty()).await;
+        sensor.tick(vec![reads(2, 100, 5, 2)]).await;
+        assert_eq!(sensor.stop().await, End::Drained);
+        let events = events(&other);
+        assert!(
+            matches!(events[0].body, Some(Body::Process(_))),
+            "{events:?}"
+        );
+        assert_eq!((amounts(&events), events.len()), (vec![2], 2));
+        assert_eq!(other.lock().unwrap().hellos[0].first_unacknowledged, 3);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_drains_what_is_queued_even_to_a_collector_that_comes_late() {
     bounded(async {
         let log = Arc::new(Mutex::new(Log::default()));

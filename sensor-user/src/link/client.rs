@@ -11,6 +11,7 @@ use std::time::Duration;
 use proto::sensor::v1;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::session::{Session, SessionError};
@@ -110,44 +111,37 @@ impl Client {
     async fn run(mut self) {
         let mut wait = self.settings.backoff_min;
         loop {
-            let (welcomed, end) = self.connection().await;
-            let Err(error) = end else { return };
+            let (began, held) = (Instant::now(), self.spool.first_held());
+            let Err(error) = self.connection().await else {
+                return;
+            };
             self.metrics.link_failures.one();
-            if welcomed {
+            // A connection was good if it made something durable, or lasted. One that only began is no reason for haste.
+            if self.spool.first_held() > held || began.elapsed() > self.settings.backoff_max {
                 wait = self.settings.backoff_min;
             }
             let pause = jittered(wait);
-            let address = &self.settings.address;
-            tracing::warn!(%address, %error, retry_ms = pause.as_millis(), "not connected to the collector, events wait in the queue");
             wait = (wait * 2).min(self.settings.backoff_max);
-            if self.pause(pause).await.is_none() {
-                return;
+            let address = &self.settings.address;
+            let retry_ms = pause.as_millis();
+            tracing::warn!(%address, %error, retry_ms, "not connected to the collector, events wait in the queue");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = drained(&self.spool) => return,
             }
         }
     }
 
-    /// One connection: whether the collector welcomed the sensor, and how it ended.
-    async fn connection(&mut self) -> (bool, Result<(), SessionError>) {
+    /// One connection from its beginning to its end; good only when the queue is drained.
+    async fn connection(&mut self) -> Result<(), SessionError> {
         let tried = Arc::clone(&self.tried);
-        let session = Session::open(self).await;
-        tried.notify_one();
-        match session {
-            Ok(session) => (true, session.deliver().await),
-            Err(error) => (false, Err(error)),
-        }
-    }
-
-    /// Waits, unless there is nothing left to wait for.
-    async fn pause(&self, pause: Duration) -> Option<()> {
-        let drained = async {
-            while !self.spool.is_drained() {
-                self.spool.changed().await;
-            }
+        let spool = Arc::clone(&self.spool);
+        let session = tokio::select! {
+            session = Session::open(self) => session,
+            () = drained(&spool) => return Ok(()),
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Some(()),
-            () = drained => None,
-        }
+        tried.notify_one();
+        session?.deliver().await
     }
 
     /// Takes in what the collector's log holds; answers after which sequence number to go on.
@@ -181,6 +175,13 @@ impl Client {
             self.metrics.batches_resent.one();
         }
         self.sent_max = self.sent_max.max(batch.last_seq);
+    }
+}
+
+/// Waits until there is nothing to connect for. Takes wake-ups meant for a session, which looks before it waits.
+async fn drained(spool: &Spool) {
+    while !spool.is_drained() {
+        spool.changed().await;
     }
 }
 

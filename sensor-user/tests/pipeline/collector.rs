@@ -22,6 +22,8 @@ use tonic::{Request, Response, Status, Streaming};
 /// What the collector has made durable; outlives the collector, as a database would.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
+    /// Names it.
+    pub(crate) id: u8,
     /// Batches by their first sequence number.
     pub(crate) batches: BTreeMap<u64, v1::Batch>,
     /// Batches that came again.
@@ -45,7 +47,12 @@ impl Log {
     }
 
     fn take(&mut self, batch: v1::Batch) {
-        let expected = self.persisted().unwrap_or(0) + 1;
+        // A log that is new begins where the sensor's queue does.
+        let held = self
+            .hellos
+            .last()
+            .map_or(1, |hello| hello.first_unacknowledged);
+        let expected = self.persisted().map_or(held, |seq| seq + 1);
         if let Some(known) = self.batches.get(&batch.first_seq) {
             self.repeated += 1;
             if *known != batch {
@@ -228,9 +235,12 @@ impl Shared {
                 Heard::Hello(hello) => {
                     epoch.clone_from(&hello.epoch);
                     self.note(|log| log.hellos.push(hello));
-                    let persisted = self.log.lock().unwrap().persisted();
+                    let (id, persisted) = {
+                        let log = self.log.lock().unwrap();
+                        (log.id, log.persisted())
+                    };
                     let welcome = v1::Welcome {
-                        log_id: vec![7; 16],
+                        log_id: vec![id; 16],
                         persisted,
                     };
                     say(&out, Say::Welcome(welcome)).await;
