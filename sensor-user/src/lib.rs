@@ -20,6 +20,9 @@ pub mod preflight;
 
 mod pipeline;
 
+pub mod load;
+pub mod source;
+pub mod decode;
 pub mod event;
 
 pub mod enrich;

@@ -10,11 +10,10 @@ use anyhow::Context;
 use clap::Parser;
 use sensor_user::cli::{self, Cli, Command, Exit};
 use sensor_user::config::Config;
-use sensor_user::event::Event;
 use sensor_user::preflight::{self, Facts};
-use sensor_user::{End, RunError, Source, privacy};
+use sensor_user::source::kernel;
+use sensor_user::{End, RunError, privacy};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -84,22 +83,12 @@ async fn watch(config: &Config) -> Result<End, Failure> {
             _ = interrupt.recv() => {}
         }
     };
-    let end = sensor_user::run(config, |ticks| start_source(config, ticks), asked).await;
+    let end = sensor_user::run(config, |ticks| kernel::start(&config.kernel, &config.stores, ticks), asked).await;
     end.map_err(|error| match error {
         RunError::Key(_) => with(Exit::Usage)(error),
         RunError::BootId(_) | RunError::Source(_) => with(Exit::Unavailable)(error),
     })
 }
-
-/// Starts the kernel source.
-fn start_source(_config: &Config, _ticks: mpsc::Sender<Vec<Event>>) -> Result<Source, NoSource> {
-    Err(NoSource)
-}
-
-/// This build has no kernel source yet.
-#[derive(Debug, thiserror::Error)]
-#[error("no kernel source in this build")]
-struct NoSource;
 
 /// Why a command failed, and what it ends with.
 struct Failure {

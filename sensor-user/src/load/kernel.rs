@@ -115,10 +115,13 @@ impl Kernel {
         self.roots.iter().filter_map(Result::ok).map(|(file, store)| (file.0, store))
     }
 
-    /// Takes the access sums: makes the other buffer active, waits until no program can still write to this one, and
+    /// Takes the access sums, if there are any: makes the other buffer active, waits until no program can still write to this one, and
     /// empties it.
     pub fn take_sums(&mut self) -> Result<Sums, AttemptError> {
         let full = self.control.active as usize;
+        if self.sums[full].keys().next().is_none() {
+            return Ok(Vec::new());
+        }
         self.control.active = 1 - self.control.active;
         self.write_control()?;
         // Programs run in RCU read-side sections, and this command is synchronize_rcu() (kernel/sched/membarrier.c).

@@ -1,0 +1,8 @@
+//! Where events come from. All sources give the same: ticks of events in the order of their time.
+//!
+//! **Invariant:** only this module and `load/` see the kernel.
+
+mod flows;
+mod holders;
+pub mod kernel;
+mod losses;

@@ -1,0 +1,80 @@
+//! Processes that have touched records, until they and their flows are gone.
+//!
+//! The kernel programs keep a mark for each; they cannot tell when it may go, since a flow outlives its process.
+
+use std::collections::HashMap;
+
+use sensor_ebpf::layout::proc::Process;
+
+use super::flows::Flows;
+use crate::decode;
+use crate::event::ProcessKey;
+use crate::load::{AttemptError, Kernel};
+
+/// How long after its exit a process may still have a flow that is not known, nanoseconds.
+const GRACE_NS: u64 = 2_000_000_000;
+/// How often processes whose exit may have been lost are looked for, nanoseconds.
+const RECONCILE_NS: u64 = 60_000_000_000;
+
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    start_ns: u64,
+    exited_ns: Option<u64>,
+}
+
+/// The holders of this host.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    known: HashMap<ProcessKey, Holder>,
+    new: Vec<ProcessKey>,
+    reconciled_ns: u64,
+}
+
+impl Holders {
+    /// A process touched a record.
+    pub(super) fn touched(&mut self, process: &Process) {
+        let key = decode::process(process);
+        self.known.entry(key).or_insert_with(|| {
+            self.new.push(key);
+            Holder { start_ns: process.start_ns, exited_ns: None }
+        });
+    }
+
+    /// A process ended.
+    pub(super) fn exited(&mut self, process: ProcessKey, now_ns: u64) {
+        if let Some(holder) = self.known.get_mut(&process) {
+            holder.exited_ns = Some(now_ns);
+        }
+    }
+
+    /// Those that have become holders since this was last asked.
+    pub(super) fn take_new(&mut self) -> Vec<ProcessKey> {
+        std::mem::take(&mut self.new)
+    }
+
+    /// Forgets those that are gone.
+    pub(super) fn tick(&mut self, kernel: &mut Kernel, flows: &Flows, now: u64) -> Result<(), AttemptError> {
+        if now.saturating_sub(self.reconciled_ns) > RECONCILE_NS {
+            self.reconciled_ns = now;
+            self.reconcile(now);
+        }
+        let over = |key: &ProcessKey, holder: &Holder| {
+            holder.exited_ns.is_some_and(|then| now.saturating_sub(then) > GRACE_NS) && !flows.belong_to(*key)
+        };
+        let gone: Vec<_> = self.known.iter().filter(|(k, h)| over(k, h)).map(|(k, h)| (*k, h.start_ns)).collect();
+        for (key, start_ns) in gone {
+            kernel.forget_holder(key.pid, start_ns)?;
+            self.known.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Notes the exit of those that /proc does not have any more: their exit was lost with a full ring.
+    fn reconcile(&mut self, now: u64) {
+        for (key, holder) in &mut self.known {
+            if holder.exited_ns.is_none() && !std::path::Path::new(&format!("/proc/{}", key.pid)).exists() {
+                holder.exited_ns = Some(now);
+            }
+        }
+    }
+}

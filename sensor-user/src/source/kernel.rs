@@ -1,0 +1,214 @@
+//! The kernel source: on a thread of its own, takes what the kernel programs have, tick by tick.
+//!
+//! A tick takes the sums first and the rings after, so that the name of every record in a sum, and the exec of every
+//! process, is in the same tick or an earlier one. While the channel is full the thread waits, the rings fill, and the
+//! programs count what finds no room.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+use super::flows::Flows;
+use super::holders::Holders;
+use super::losses::Losses;
+use crate::clock;
+use crate::config::{Kernel as Settings, Store};
+use crate::decode;
+use crate::event::{Event, StoreId, What};
+use crate::health::{Health, Pulse};
+use crate::load::{self, AttemptError, Kernel, LoadError};
+use crate::pipeline::Source;
+
+/// Events that may gather between two ticks before a tick is made at once.
+const EVENTS_MAX: usize = 16_384;
+/// How often health and losses are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why the source did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The programs are not in the kernel.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Its thread could not be started.
+    #[error("the thread that reads from the kernel could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Loads the kernel programs and starts to read from them.
+pub fn start(
+    settings: &Settings,
+    stores: &[Store],
+    ticks: mpsc::Sender<Vec<Event>>,
+) -> Result<Source, StartError> {
+    let kernel = load::load(settings, stores)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let pulse = Pulse::new();
+    let health = Health {
+        backend: kernel.backend().to_owned(),
+        backend_reason: kernel.reason().to_owned(),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        ..Health::default()
+    };
+    tracing::info!(backend = health.backend, reason = health.backend_reason, "the kernel programs run");
+    let (health_sender, health) = watch::channel(health);
+    let reader = Reader {
+        kernel,
+        tick: settings.tick,
+        ticks,
+        health: health_sender,
+        pulse: pulse.clone(),
+        stop: Arc::clone(&stop),
+        pending: Vec::new(),
+        flows: Flows::default(),
+        holders: Holders::default(),
+        losses: Losses::default(),
+        looked: None,
+    };
+    thread::Builder::new().name("kernel".to_owned()).spawn(move || reader.run()).map_err(StartError::Thread)?;
+    Ok(Source { health, pulse, stop: Box::new(move || stop.store(true, Ordering::Release)) })
+}
+
+struct Reader {
+    kernel: Kernel,
+    tick: Duration,
+    ticks: mpsc::Sender<Vec<Event>>,
+    health: watch::Sender<Health>,
+    pulse: Pulse,
+    stop: Arc<AtomicBool>,
+    pending: Vec<Event>,
+    flows: Flows,
+    holders: Holders,
+    losses: Losses,
+    looked: Option<Instant>,
+}
+
+impl Reader {
+    fn run(mut self) {
+        loop {
+            // Read before the tick, so that the last tick comes after the request to stop.
+            let stopping = self.stop.load(Ordering::Acquire);
+            if let Err(error) = self.collect(stopping) {
+                tracing::error!(%error, "the kernel programs can no longer be read");
+                return;
+            }
+            let mut events = std::mem::take(&mut self.pending);
+            events.sort_by_key(|event| event.boot_ns);
+            if !events.is_empty() && self.ticks.blocking_send(events).is_err() {
+                return;
+            }
+            if stopping {
+                return;
+            }
+            self.pulse.beat();
+            self.wait();
+        }
+    }
+
+    /// Takes everything there is.
+    fn collect(&mut self, last: bool) -> Result<(), AttemptError> {
+        let sums = self.kernel.take_sums()?;
+        let now = clock::boot_ns();
+        for (key, sum) in &sums {
+            self.holders.touched(&key.process);
+            let access = decode::access(key, sum);
+            self.push(access.last_boot_ns, What::Access(access));
+        }
+        self.drain_rings();
+        let new = self.holders.take_new();
+        self.flows.tick(&mut self.kernel, &new, now, &mut self.pending)?;
+        self.holders.tick(&mut self.kernel, &self.flows, now)?;
+        if last || self.looked.is_none_or(|then| then.elapsed() >= LOOK) {
+            self.looked = Some(Instant::now());
+            self.look(now)?;
+        }
+        Ok(())
+    }
+
+    /// Tells losses and health.
+    fn look(&mut self, now: u64) -> Result<(), AttemptError> {
+        self.losses.look(&self.kernel, now, &mut self.pending)?;
+        let (hooks, lost) = (self.kernel.counts()?, self.losses.total());
+        self.health.send_if_modified(|health| {
+            let changed = health.hooks != hooks || health.lost_events != lost;
+            (health.hooks, health.lost_events) = (hooks, lost);
+            changed
+        });
+        Ok(())
+    }
+
+    fn drain_rings(&mut self) {
+        loop {
+            let decoded = match self.kernel.next_critical() {
+                Some(bytes) => decode::record(&bytes),
+                None => break,
+            };
+            self.take(decoded);
+        }
+        loop {
+            let decoded = match self.kernel.next_bulk() {
+                Some(bytes) => decode::record(&bytes),
+                None => break,
+            };
+            self.take(decoded);
+        }
+    }
+
+    fn take(&mut self, decoded: Result<Event, decode::DecodeError>) {
+        match decoded {
+            Ok(event) => {
+                match &event.what {
+                    What::Exit(exit) => self.holders.exited(exit.process, event.boot_ns),
+                    What::Flow(flow) => self.flows.said(flow),
+                    What::Fork(_) | What::Exec(_) | What::Name(_) | What::Access(_) | What::Gap(_) => {}
+                }
+                self.push(event.boot_ns, event.what);
+            }
+            Err(error) => self.losses.undecodable(&error),
+        }
+    }
+
+    /// Keeps an event for this tick; what the sensor's own canary did is nobody's business.
+    fn push(&mut self, boot_ns: u64, what: What) {
+        let canary = StoreId(sensor_ebpf::layout::access::CANARY_STORE);
+        let own = match &what {
+            What::Access(access) => access.store == canary,
+            What::Name(name) => name.store == canary,
+            What::Fork(_) | What::Exec(_) | What::Exit(_) | What::Flow(_) | What::Gap(_) => false,
+        };
+        if !own {
+            self.pending.push(Event { boot_ns, what });
+        }
+    }
+
+    /// Sleeps until the next tick; rings that fill are emptied meanwhile.
+    fn wait(&mut self) {
+        let until = Instant::now() + self.tick;
+        while self.pending.len() < EVENTS_MAX && !self.stop.load(Ordering::Acquire) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let [critical, bulk] = self.kernel.rings();
+            let mut rings =
+                [PollFd::from_borrowed_fd(critical, PollFlags::IN), PollFd::from_borrowed_fd(bulk, PollFlags::IN)];
+            match poll(&mut rings, Some(&timeout)) {
+                Ok(0) => return,
+                // Without a wake-up from the programs a ring with little in it polls as readable, too; resting keeps
+                // that from becoming a loop.
+                Ok(_) => {
+                    self.drain_rings();
+                    thread::sleep(left.min(Duration::from_millis(5)));
+                }
+                // A signal, or no memory: the next tick is early, which harms nothing.
+                Err(_) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What the kernel programs could not do, told as gaps.
+
+use std::collections::HashMap;
+
+use sensor_ebpf::layout::count::Error;
+
+use crate::decode::DecodeError;
+use crate::event::{Event, Gap, GapReason, What};
+use crate::load::{AttemptError, Kernel};
+
+/// Losses so far.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    told: HashMap<u32, u64>,
+    undecodable: u64,
+    undecodable_told: u64,
+    total: u64,
+    looked_ns: u64,
+}
+
+impl Losses {
+    /// A record could not be decoded.
+    pub(super) fn undecodable(&mut self, error: &DecodeError) {
+        if self.undecodable == 0 {
+            tracing::error!(%error, "a record from the kernel is lost; further ones are only counted");
+        }
+        self.undecodable += 1;
+    }
+
+    /// Everything that was lost.
+    pub(super) const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Makes gaps of what was lost since this was last called.
+    pub(super) fn look(&mut self, kernel: &Kernel, now: u64, events: &mut Vec<Event>) -> Result<(), AttemptError> {
+        let from = std::mem::replace(&mut self.looked_ns, now);
+        for (error, name, count) in kernel.errors()? {
+            let told = self.told.insert(error as u32, count).unwrap_or(0);
+            self.gap(reason(error), count - told, name, (from, now), events);
+        }
+        let undecodable = self.undecodable - std::mem::replace(&mut self.undecodable_told, self.undecodable);
+        self.gap(GapReason::Decode, undecodable, "records of the kernel programs", (from, now), events);
+        Ok(())
+    }
+
+    fn gap(&mut self, reason: GapReason, count: u64, detail: &str, span: (u64, u64), events: &mut Vec<Event>) {
+        if count == 0 {
+            return;
+        }
+        self.total += count;
+        let gap = Gap { reason, count, from_boot_ns: span.0, to_boot_ns: span.1, detail: detail.to_owned() };
+        events.push(Event { boot_ns: span.1, what: What::Gap(gap) });
+    }
+}
+
+const fn reason(error: Error) -> GapReason {
+    match error {
+        Error::CriticalRingFull | Error::BulkRingFull => GapReason::RingFull,
+        Error::RootsFull | Error::HoldersFull | Error::SocketsFull | Error::DatagramsFull => GapReason::MapFull,
+        Error::NoControl
+        | Error::NoInode
+        | Error::NoFile
+        | Error::NoTask
+        | Error::Depth
+        | Error::Fault
+        | Error::Compat
+        | Error::NoSocket => GapReason::HookFailed,
+    }
+}
