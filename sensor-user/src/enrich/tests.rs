@@ -445,3 +445,33 @@ fn arguments_are_split_and_bounded() {
     let (mut parts, cut) = arguments(&long);
     assert!(cut && parts.next().unwrap().len() == ARGUMENTS_BYTES_MAX);
 }
+
+#[test]
+fn on_this_host_a_process_has_its_ancestors_up_to_the_first() {
+    let mut enricher = Enricher::new(Places::default(), &[], Privacy::plain(), Arc::default());
+    enricher.scan();
+    let me = enricher.proc.key(std::process::id()).unwrap();
+    let What::Access(mut mine) = access(0, 5) else {
+        unreachable!()
+    };
+    mine.process = me;
+    let reports = enricher.turn(vec![at(1, What::Access(mine))]);
+    let chain: Vec<_> = reports
+        .iter()
+        .filter_map(|report| match &report.body {
+            Body::Process(process) => Some((**process).clone()),
+            _ => None,
+        })
+        .collect();
+    for pair in chain.windows(2) {
+        assert_eq!(pair[1].parent, Some(pair[0].key));
+    }
+    assert_eq!(chain[0].parent, None, "the first process has none");
+    let own = chain.last().unwrap();
+    assert_eq!(
+        own.image.executable,
+        std::env::current_exe().unwrap().to_str().unwrap()
+    );
+    assert_eq!(own.owner.uid, rustix::process::getuid().as_raw());
+    assert_eq!(own.image.arguments, std::env::args().collect::<Vec<_>>());
+}
