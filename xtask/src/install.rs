@@ -55,15 +55,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     setup::ensure(args.yes, &[Need::Compiler, Need::Bpf])?;
     let below = args.destdir.clone().unwrap_or_else(|| PathBuf::from("/"));
-    let placed = into(
-        &below,
-        &args.prefix,
-        if args.destdir.is_none() {
-            Key::Make
-        } else {
-            Key::Leave
-        },
-    )?;
+    let key = if args.destdir.is_none() {
+        Key::Make
+    } else {
+        Key::Leave
+    };
+    let placed = into(&build()?, &below, &args.prefix, key)?;
     for (path, how) in &placed {
         say(format!("{how} {}", path.display()));
     }
@@ -83,9 +80,13 @@ pub(crate) enum Key {
     Leave,
 }
 
-/// Builds and installs everything below a directory.
-pub(crate) fn into(below: &Path, prefix: &Path, key: Key) -> Result<Vec<(PathBuf, Placed)>> {
-    let release = build()?;
+/// Installs the built programs (`release` is cargo's directory of them) and everything else below a directory.
+pub(crate) fn into(
+    release: &Path,
+    below: &Path,
+    prefix: &Path,
+    key: Key,
+) -> Result<Vec<(PathBuf, Placed)>> {
     let mut tree = Tree::new(below);
     let own = prefix.strip_prefix("/").unwrap_or(prefix).to_path_buf();
     for program in PROGRAMS {
@@ -105,7 +106,8 @@ pub(crate) fn into(below: &Path, prefix: &Path, key: Key) -> Result<Vec<(PathBuf
     Ok(tree.into_placed())
 }
 
-fn build() -> Result<PathBuf> {
+/// Builds the release programs; gives the directory they are in.
+pub(crate) fn build() -> Result<PathBuf> {
     let mut command = cargo();
     command.args([
         "build",
@@ -284,7 +286,7 @@ fn next_steps(staged: bool, prefix: &Path) -> String {
 }
 
 /// Proves on an installed tree what this file promises; leaves the tree with a changed configuration.
-pub(crate) fn check(below: &Path) -> Result<()> {
+pub(crate) fn check(release: &Path, below: &Path) -> Result<()> {
     let prefix = Path::new("/usr");
     for program in PROGRAMS {
         let path = below.join("usr/bin").join(program);
@@ -297,12 +299,12 @@ pub(crate) fn check(below: &Path) -> Result<()> {
         "an installation for a package made {}",
         key.display()
     );
-    into(below, prefix, Key::Make)?;
+    into(release, below, prefix, Key::Make)?;
     let old_key = fs::read(&key).with_context(|| format!("failed to read {}", key.display()))?;
     let own_text = "# the administrator's own\n";
     fs::write(&config, own_text)
         .with_context(|| format!("failed to write {}", config.display()))?;
-    into(below, prefix, Key::Make)?;
+    into(release, below, prefix, Key::Make)?;
     let kept = fs::read_to_string(&config)
         .with_context(|| format!("failed to read {}", config.display()))?;
     ensure!(

@@ -218,8 +218,9 @@ fn end_to_end() -> Result<Tally> {
 /// Installs into an empty directory and lets systemd judge the units found there.
 fn install_and_units() -> Result<Tally> {
     let dir = tempfile::tempdir().context("failed to make a temporary directory")?;
-    install::into(dir.path(), Path::new("/usr"), install::Key::Leave)?;
-    install::check(dir.path())?;
+    let release = install::build()?;
+    install::into(&release, dir.path(), Path::new("/usr"), install::Key::Leave)?;
+    install::check(&release, dir.path())?;
     let mut tally = Tally::passed();
     let units = install::units_for_verification(dir.path())?;
     if units.is_empty() {
