@@ -14,6 +14,7 @@ mod service;
 pub(crate) mod sink;
 mod theft;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -297,12 +298,12 @@ impl Running {
             say(format!("sensor: {status}"));
         }
         if let Some(page) = self.health.news()? {
-            say(page);
+            show(&page)?;
         }
         let mut settled = Vec::new();
         for alert in self.alerts.news()? {
             if alert.settled {
-                say(self.alerts.show(&alert.id)?);
+                show(&self.alerts.show(&alert.id)?)?;
                 settled.push(alert);
             } else {
                 say(format!("alert {} (grows): {}", alert.id, alert.line()));
@@ -311,6 +312,7 @@ impl Running {
         Ok(settled)
     }
 
+    /// Stops the sensor, which hands over what it holds, then the collector.
     fn stop(self) -> Result<()> {
         let Self {
             sensor,
@@ -318,13 +320,18 @@ impl Running {
             alerts: _,
             health,
         } = self;
-        // The last word on the books; when it cannot be had, stopping matters more.
-        say(health.page().unwrap_or_else(|error| format!("{error:#}")));
         let sensor = sensor.stop();
+        // The last word on the books, which came while the sensor stopped.
+        let shown = health.page().and_then(|page| show(&page));
         let collector = collector.stop();
         say("sensor and collector have stopped");
-        sensor.and(collector)
+        sensor.and(collector).and(shown)
     }
+}
+
+/// Prints a page of the analyst's command line; pages are results and go to standard output.
+fn show(page: &str) -> Result<()> {
+    writeln!(std::io::stdout().lock(), "{page}").context("failed to print")
 }
 
 /// Where the collector says it listens: the port is the kernel's choice.

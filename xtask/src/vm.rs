@@ -246,7 +246,8 @@ fn pack(args: &Args, kernel: &kernel::Kernel, busybox: &Path, binary: &Path) -> 
     Ok(tree)
 }
 
-/// The kernel's arguments; init locks the kernel down (integrity) unless `append` says how. For fentry `bpf` is left out of the LSM list, as on the hosts where fentry is the choice.
+/// The kernel's arguments; init locks the kernel down (integrity) unless `append` says how. For
+/// fentry `bpf` is left out of the LSM list, as on the hosts where fentry is the choice.
 fn command_line(backend: &str, append: &str) -> String {
     let lsm = if backend == "fentry" {
         "lockdown,yama"

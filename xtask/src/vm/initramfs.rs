@@ -142,8 +142,9 @@ pub(crate) struct Init<'a> {
 }
 
 impl Init<'_> {
-    /// The script that runs as process 1. Lockdown comes after the modules, which are not signed on every kernel. A command of it that fails ends it, the kernel panics, and the runner
-    /// reports a machine that never said `exit=`.
+    /// The script that runs as process 1. Lockdown comes after the modules, which are not signed on
+    /// every kernel. A command of it that fails ends it, the kernel panics, and the runner reports
+    /// a machine that never said `exit=`.
     pub(crate) fn script(&self) -> String {
         let modules = lines(self.modules, |module| {
             format!("$b insmod /usr/lib/modules/{module}.ko\n")
