@@ -11,6 +11,7 @@ mod store;
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -54,6 +55,10 @@ pub enum AlertError {
     Json(#[from] serde_json::Error),
 }
 
+/// How often storing is tried, and how long is waited in between.
+const ATTEMPTS: u32 = 5;
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Writes an alert as the finding that sinks deliver. Given by whoever wires the rooms, so that this one need not know
 /// the format.
 pub type ToFinding = fn(&Alert) -> Result<String, serde_json::Error>;
@@ -90,30 +95,41 @@ pub fn spawn(
         })
 }
 
-/// Stores alerts and lets sinks know. A failure is not the end: the log has the events, the next start finds them again.
+/// Stores alerts and lets sinks know. When that fails again and again it goes on without: the log has the events, the
+/// next start finds the alerts again.
 pub fn keep(
     store: &mut AlertStore,
     alerts: &[Alert],
     newest: &watch::Sender<i64>,
     to_finding: ToFinding,
 ) {
-    match store.add(alerts, to_finding) {
-        Ok(added) => {
-            for entry in &added {
-                tracing::warn!(
-                    alert = %entry.id,
-                    revision = entry.revision,
-                    settled = entry.settled,
-                    "alert; see: chartwatch show {}",
-                    entry.id
-                );
+    for attempt in 1.. {
+        match store.add(alerts, to_finding) {
+            Ok(added) => return tell(&added, newest),
+            Err(error) if attempt < ATTEMPTS => {
+                tracing::warn!(%error, attempt, "alerts could not be stored; trying again");
+                std::thread::sleep(RETRY);
             }
-            if let Some(last) = added.last() {
-                newest.send_replace(last.offset);
+            Err(error) => {
+                let alerts = alerts.len();
+                tracing::error!(%error, alerts, "alerts could not be stored; the next start finds them again");
+                return;
             }
         }
-        Err(error) => {
-            tracing::error!(%error, alerts = alerts.len(), "alerts could not be stored; they are found again at the next start");
-        }
+    }
+}
+
+fn tell(added: &[Stored], newest: &watch::Sender<i64>) {
+    for Stored {
+        id,
+        revision,
+        settled,
+        ..
+    } in added
+    {
+        tracing::warn!(alert = %id, revision, settled, "patient records are leaving a host");
+    }
+    if let Some(last) = added.last() {
+        newest.send_replace(last.position);
     }
 }

@@ -64,6 +64,3 @@ fn user(name: &str, uid: Option<u32>) -> String {
         (name, None) => text::clean(name),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -100,9 +100,10 @@ pub struct Sensor {
     pub heartbeat: Option<Heartbeat>,
 }
 
-/// News of one sensor.
+/// News of one sensor, or the last word.
 #[derive(Debug)]
 enum News {
+    End,
     Connected {
         version: String,
     },
@@ -183,6 +184,13 @@ impl FleetHandle {
         );
     }
 
+    /// Ends the thread after the news before. Connections that linger hold handles too, so it cannot wait for those.
+    pub async fn close(&self) {
+        if self.news.send(("".into(), 0, News::End)).await.is_err() {
+            tracing::debug!("the list of sensors had been closed already");
+        }
+    }
+
     fn tell(&self, sensor: &Arc<str>, news: News) {
         if self
             .news
@@ -194,7 +202,7 @@ impl FleetHandle {
     }
 }
 
-/// Starts the thread that keeps the list. It ends when every handle is dropped.
+/// Starts the thread that keeps the list. It ends when it is closed, or every handle is dropped.
 pub fn spawn(data_dir: &Path) -> Result<(FleetHandle, JoinHandle<()>), FleetError> {
     let table = table::Table::open(data_dir)?;
     let (news, receiver) = mpsc::channel(QUEUE_MAX);
@@ -216,10 +224,15 @@ fn run(
     dropped: &AtomicU64,
 ) {
     let mut told = 0;
-    while let Some(first) = news.blocking_recv() {
+    let mut open = true;
+    while open && let Some(first) = news.blocking_recv() {
         let mut changed = std::collections::BTreeSet::new();
         let mut next = Some(first);
         while let Some((sensor, heard_ns, news_of)) = next {
+            if matches!(news_of, News::End) {
+                open = false;
+                break;
+            }
             apply(table.sensor(&sensor), heard_ns, news_of);
             changed.insert(sensor);
             next = if changed.len() < QUEUE_MAX {
@@ -249,6 +262,7 @@ fn apply(sensor: &mut Sensor, heard_ns: u64, news: News) {
             sensor.version = version;
             sensor.streams += 1;
         }
+        News::End => {}
         News::Disconnected => sensor.streams = sensor.streams.saturating_sub(1),
         News::Heartbeat(heartbeat) => sensor.heartbeat = Some(heartbeat),
         News::Block {

@@ -110,6 +110,7 @@ enum Job {
         reply: oneshot::Sender<Result<Option<u64>, LogError>>,
     },
     Probe(oneshot::Sender<()>),
+    End,
 }
 
 /// What the log hands on to detection.
@@ -121,7 +122,7 @@ pub enum Logged {
     Probe(oneshot::Sender<()>),
 }
 
-/// The way to the log's thread. When the last handle is dropped, the thread finishes what waits and ends.
+/// The way to the log's thread.
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     jobs: mpsc::Sender<Job>,
@@ -154,6 +155,14 @@ impl LogHandle {
             .await
             .map_err(|_| LogError::Ended)?;
         answer.await.map_err(|_| LogError::Ended)?
+    }
+
+    /// Ends the log's thread after all that was asked of it before. Connections that linger hold handles too, so it
+    /// cannot wait for the last of those to go; what they ask from now on is [`LogError::Ended`].
+    pub async fn close(&self) {
+        if self.jobs.send(Job::End).await.is_err() {
+            tracing::debug!("the log had ended already");
+        }
     }
 
     /// Sends a probe through log, detection and alerts; returns when the last of them has passed it on.

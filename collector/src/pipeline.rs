@@ -32,7 +32,7 @@ const SINK_GRACE: Duration = Duration::from_secs(15);
 /// How long log, detection and alerts may take to work off what is in hand.
 const STAGE_GRACE: Duration = Duration::from_mins(1);
 /// How long the streams may take to end.
-const STREAM_GRACE: Duration = Duration::from_secs(10);
+const STREAM_GRACE: Duration = Duration::from_secs(3);
 
 /// The collector could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,8 @@ pub enum StartError {
 pub struct Collector {
     address: SocketAddr,
     log: LogHandle,
+    fleet: FleetHandle,
+    fleet_thread: JoinHandle<()>,
     stopping: watch::Sender<bool>,
     server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
     stages: Vec<JoinHandle<()>>,
@@ -125,12 +127,15 @@ impl Collector {
         let sinks = spawn_sinks(&config, &newest_seen)?;
 
         let (stopping, stop_seen) = watch::channel(false);
-        let service = Ingest::new(log.clone(), fleet, log_id, stop_seen.clone()).into_server();
+        let service =
+            Ingest::new(log.clone(), fleet.clone(), log_id, stop_seen.clone()).into_server();
         let server = tokio::spawn(serve(listener, service, stop_seen));
-        let stages = vec![log_thread, detect_thread, alert_thread, fleet_thread];
+        let stages = vec![log_thread, detect_thread, alert_thread];
         Ok(Self {
             address,
             log,
+            fleet,
+            fleet_thread,
             stopping,
             server,
             stages,
@@ -152,6 +157,8 @@ impl Collector {
     pub async fn stop(self) {
         let Self {
             log,
+            fleet,
+            fleet_thread,
             stopping,
             mut server,
             stages,
@@ -170,8 +177,11 @@ impl Collector {
                 server.abort();
             }
         }
-        drop(log);
+        // Detection tells the fleet of the last blocks, so the fleet is closed after the stages.
+        log.close().await;
         join("stages", stages, STAGE_GRACE).await;
+        fleet.close().await;
+        join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
     }
 }

@@ -64,7 +64,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Place in the order of entries.
-    pub offset: i64,
+    pub position: i64,
     /// The alert.
     pub id: String,
     /// Its revision.
@@ -118,7 +118,11 @@ impl AlertStore {
             path: path.clone(),
             source,
         };
-        let transaction = self.connection.transaction().map_err(database)?;
+        // Immediate: a transaction that reads first cannot become a writing one when a sink moved its cursor meanwhile.
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .map_err(database)?;
         let mut added = Vec::new();
         for alert in alerts {
             let newest = newest_of(&transaction, alert).map_err(database)?;
@@ -251,7 +255,7 @@ fn insert(
         )?
         .execute(params![id, alert.revision, alert.settled, alert.revised_ns as i64, finding, body])?;
     Ok(Stored {
-        offset: transaction.last_insert_rowid(),
+        position: transaction.last_insert_rowid(),
         id,
         revision: alert.revision,
         settled: alert.settled,

@@ -79,6 +79,11 @@ impl Host {
         self.newest_ns
     }
 
+    #[cfg(test)]
+    pub(super) fn processes_known(&self) -> usize {
+        self.processes.len()
+    }
+
     pub(super) fn forgotten(&self) -> Forgotten {
         self.forgotten
     }

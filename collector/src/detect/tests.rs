@@ -1,1 +1,680 @@
-//! Tests.
+//! What detection finds, what it leaves alone, and that it always says the same.
+
+use super::{Alert, Detector};
+use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
+use crate::event::{
+    Access, Block, Direction, Event, Flow, Gap, GapReason, NameForm, Origin, Process, ProcessKey,
+    RecordId, RecordName, What,
+};
+use crate::text;
+
+const SECOND: u64 = 1_000_000_000;
+const START: u64 = 1_773_630_000 * SECOND;
+const ROOT: ProcessKey = ProcessKey {
+    pid: 1,
+    start_cs: 0,
+};
+const SHELL: ProcessKey = ProcessKey {
+    pid: 900,
+    start_cs: 10,
+};
+const THIEF: ProcessKey = ProcessKey {
+    pid: 1000,
+    start_cs: 20,
+};
+
+fn at(second: u64) -> u64 {
+    START + second * SECOND
+}
+
+fn event(at_ns: u64, what: What) -> Event {
+    Event {
+        at_ns,
+        boot_ns: at_ns - START,
+        what,
+    }
+}
+
+fn process(key: ProcessKey, parent: Option<ProcessKey>, executable: &str) -> Event {
+    let process = Process {
+        key,
+        parent,
+        executable: executable.into(),
+        arguments: vec![executable.into(), "--upload".into()],
+        arguments_truncated: false,
+        uid: 1001,
+        user: "anna".into(),
+        login_uid: Some(1001),
+        login_user: "anna".into(),
+        session: Some(3),
+        unit: "session-3.scope".into(),
+        container: String::new(),
+        started_ns: at(0),
+        exited_ns: None,
+    };
+    event(at(0), What::Process(process))
+}
+
+fn family() -> Vec<Event> {
+    vec![
+        process(ROOT, None, "/sbin/init"),
+        process(SHELL, Some(ROOT), "/bin/bash"),
+        process(THIEF, Some(SHELL), "/usr/bin/curl"),
+    ]
+}
+
+fn exit(second: u64) -> Event {
+    let Event {
+        what: What::Process(process),
+        ..
+    } = process(THIEF, Some(SHELL), "/usr/bin/curl")
+    else {
+        unreachable!("process() makes a process");
+    };
+    event(
+        at(second),
+        What::Process(Process {
+            exited_ns: Some(at(second)),
+            ..process
+        }),
+    )
+}
+
+fn read(second: u64, record: u64, bytes: u64) -> Event {
+    let access = Access {
+        process: THIEF,
+        store: "pacs".into(),
+        record: RecordId {
+            device: 8 << 20 | 1,
+            inode: record,
+            generation: 0,
+        },
+        name: Some(RecordName {
+            text: format!("token{record}"),
+            form: NameForm::Token,
+        }),
+        opens: 1,
+        bytes_read: bytes,
+        bytes_mapped: 0,
+        bytes_written: 0,
+        first_ns: at(second),
+        last_ns: at(second),
+    };
+    event(at(second), What::Access(access))
+}
+
+fn flow(second: u64, bytes_out: u64, closed: bool) -> Flow {
+    Flow {
+        id: 77,
+        process: THIEF,
+        protocol: 6,
+        direction: Direction::Connected,
+        local: Some("10.0.0.5:40000".parse().unwrap()),
+        remote: "203.0.113.9:443".parse().unwrap(),
+        bytes_out,
+        bytes_in: 300,
+        opened_ns: at(1),
+        last_ns: at(second),
+        closed,
+    }
+}
+
+fn sent(second: u64, bytes_out: u64, closed: bool) -> Event {
+    event(at(second), What::Flow(flow(second, bytes_out, closed)))
+}
+
+fn sent_by(second: u64, bytes_out: u64, change: impl FnOnce(&mut Flow)) -> Event {
+    let mut flow = flow(second, bytes_out, true);
+    change(&mut flow);
+    event(at(second), What::Flow(flow))
+}
+
+fn block(events: Vec<Event>) -> Block {
+    let origin = Origin {
+        sensor: "ws-12".into(),
+        boot_id: "boot-1".into(),
+        host: "ws-12.ward".into(),
+    };
+    Block {
+        origin,
+        events,
+        unknown: 0,
+        missing_before: 0,
+    }
+}
+
+fn config() -> DetectConfig {
+    DetectConfig {
+        direct: DirectConfig::default(),
+        approved: Vec::new(),
+    }
+}
+
+/// The alerts of blocks, in order.
+fn detect(config: DetectConfig, blocks: &[Vec<Event>]) -> Vec<Alert> {
+    let mut detector = Detector::new(config);
+    blocks
+        .iter()
+        .flat_map(|events| detector.block(&block(events.clone())))
+        .collect()
+}
+
+fn theft() -> Vec<Event> {
+    [
+        family(),
+        vec![
+            read(2, 1, 100_000),
+            read(3, 2, 50_000),
+            sent(4, 150_300, true),
+        ],
+    ]
+    .concat()
+}
+
+#[test]
+fn a_theft_is_told_in_full_depth() {
+    let alerts = detect(config(), &[theft(), vec![exit(5)]]);
+    assert_eq!(alerts.len(), 2);
+    let [first, last] = alerts.as_slice() else {
+        panic!("two revisions")
+    };
+    assert_eq!(
+        (first.revision, first.settled, last.revision, last.settled),
+        (1, true, 2, true)
+    );
+    assert_eq!(first.id, last.id);
+    assert_eq!(
+        (
+            last.store.as_str(),
+            last.figures.records,
+            last.figures.bytes_read
+        ),
+        ("pacs", 2, 150_000)
+    );
+    assert_eq!(
+        (last.figures.bytes_sent, last.bytes_received, last.flows),
+        (150_300, 300, 1)
+    );
+    let pids: Vec<u32> = last.chain.iter().map(|link| link.key.pid).collect();
+    assert_eq!(pids, [1000, 900, 1]);
+    assert!(last.chain.iter().all(|link| link.process.is_some()));
+    assert_eq!(last.destination.address.to_string(), "203.0.113.9");
+    assert_eq!((last.destination.port, last.destination.protocol), (443, 6));
+    assert_eq!(
+        last.techniques.iter().map(|t| t.id).collect::<Vec<_>>(),
+        ["T1005", "T1048"]
+    );
+    assert_eq!(
+        (last.first_ns, last.last_ns, last.revised_ns),
+        (at(2), at(4), at(5))
+    );
+    assert_eq!(
+        last.names
+            .iter()
+            .map(|n| n.text.as_str())
+            .collect::<Vec<_>>(),
+        ["token1", "token2"]
+    );
+    assert!(last.at_least.is_empty() && last.gaps.is_empty());
+    for part in [
+        "ws-12.ward",
+        "curl",
+        "user anna",
+        "2 patient records",
+        "150 kB",
+        "\"pacs\"",
+        "203.0.113.9",
+        "has ended",
+    ] {
+        assert!(
+            last.story.contains(part),
+            "{part:?} is not in {:?}",
+            last.story
+        );
+    }
+}
+
+#[test]
+fn an_id_is_the_same_everywhere_and_for_ever() {
+    let alerts = detect(config(), &[theft()]);
+    assert_eq!(alerts[0].id.to_string(), GOLDEN_ID);
+}
+
+/// Changing it makes every stored alert a stranger to its own replay.
+const GOLDEN_ID: &str = "2203a3f2-51b0-5337-a500-a9a6ae8eccde";
+
+#[test]
+fn the_thresholds_decide() {
+    let family = || family();
+    let cases: Vec<(&str, Vec<Event>, bool)> = vec![
+        (
+            "just enough",
+            vec![read(2, 1, 65_536), sent(3, 16_384, true)],
+            true,
+        ),
+        (
+            "one byte too little read",
+            vec![read(2, 1, 65_535), sent(3, 16_384, true)],
+            false,
+        ),
+        (
+            "one byte too little sent",
+            vec![read(2, 1, 65_536), sent(3, 16_383, true)],
+            false,
+        ),
+        (
+            "five percent of much",
+            vec![read(2, 1, 10_000_000), sent(3, 500_000, true)],
+            true,
+        ),
+        (
+            "less than five percent",
+            vec![read(2, 1, 10_000_000), sent(3, 499_999, true)],
+            false,
+        ),
+        (
+            "the flow is heard of first",
+            vec![sent(3, 99_000, true), read(2, 1, 99_000)],
+            true,
+        ),
+        (
+            "sent before the first read",
+            vec![sent(1, 99_000, true), read(2, 1, 99_000)],
+            false,
+        ),
+        (
+            "the same, heard of the other way round",
+            vec![read(2, 1, 99_000), sent(1, 99_000, true)],
+            false,
+        ),
+        (
+            "only what was sent after the first read counts",
+            vec![
+                sent(1, 990_000, false),
+                read(2, 1, 99_000),
+                sent(3, 1_006_383, true),
+            ],
+            false,
+        ),
+        (
+            "and is enough",
+            vec![
+                sent(1, 990_000, false),
+                read(2, 1, 99_000),
+                sent(3, 1_006_384, true),
+            ],
+            true,
+        ),
+        (
+            "totals are not added up",
+            vec![
+                read(2, 1, 99_000),
+                sent(3, 9_000, false),
+                sent(4, 12_000, false),
+                sent(5, 16_000, true),
+            ],
+            false,
+        ),
+        (
+            "loopback",
+            vec![read(2, 1, 99_000), to("127.0.0.1:80")],
+            false,
+        ),
+        (
+            "all of 127/8",
+            vec![read(2, 1, 99_000), to("127.8.0.1:80")],
+            false,
+        ),
+        (
+            "loopback of IPv6",
+            vec![read(2, 1, 99_000), to("[::1]:80")],
+            false,
+        ),
+        (
+            "the host's own address",
+            vec![read(2, 1, 99_000), to("10.0.0.5:80")],
+            false,
+        ),
+        (
+            "a neighbour",
+            vec![read(2, 1, 99_000), to("10.0.0.6:80")],
+            true,
+        ),
+        (
+            "IPv6",
+            vec![read(2, 1, 99_000), to("[2001:db8::9]:80")],
+            true,
+        ),
+        (
+            "the read is too long ago",
+            vec![read(2, 1, 99_000), sent(86_403, 99_000, true)],
+            false,
+        ),
+        (
+            "just within the window",
+            vec![read(2, 1, 99_000), sent(86_402, 99_000, true)],
+            true,
+        ),
+        (
+            "only opened",
+            vec![read(2, 1, 0), sent(3, 99_000, true)],
+            false,
+        ),
+    ];
+    for (what, events, fires) in cases {
+        let found = detect(config(), &[[family(), events.clone()].concat()]);
+        assert_eq!(!found.is_empty(), fires, "{what}");
+        // One event a block: the same, block by block.
+        let single: Vec<Vec<Event>> = [family(), events]
+            .concat()
+            .into_iter()
+            .map(|e| vec![e])
+            .collect();
+        assert_eq!(
+            !detect(config(), &single).is_empty(),
+            fires,
+            "{what}, event by event"
+        );
+    }
+}
+
+fn to(remote: &str) -> Event {
+    sent_by(3, 99_000, |flow| flow.remote = remote.parse().unwrap())
+}
+
+#[test]
+fn an_old_flow_is_a_command_channel() {
+    for (read_at, technique) in [(2, "T1048"), (61, "T1048"), (62, "T1041")] {
+        let found = detect(
+            config(),
+            &[vec![read(read_at, 1, 99_000), sent(90, 99_000, true)]],
+        );
+        assert_eq!(
+            found[0].techniques[1].id, technique,
+            "opened at 1, first read at {read_at}"
+        );
+    }
+}
+
+#[test]
+fn mapped_bytes_count_and_records_are_told_apart() {
+    let mapped = |record| {
+        let Event {
+            at_ns,
+            boot_ns,
+            what: What::Access(access),
+        } = read(2, record, 0)
+        else {
+            unreachable!("read() makes an access")
+        };
+        Event {
+            at_ns,
+            boot_ns,
+            what: What::Access(Access {
+                bytes_mapped: 40_000,
+                ..access
+            }),
+        }
+    };
+    let events = vec![mapped(1), mapped(2), mapped(1), sent(3, 99_000, true)];
+    let found = detect(config(), &[events]);
+    assert_eq!(found[0].figures.records, 2);
+    assert_eq!(
+        (found[0].figures.bytes_read, found[0].figures.bytes_mapped),
+        (0, 120_000)
+    );
+    assert!(
+        found[0].chain[0].process.is_none(),
+        "an unknown process raises an alert too"
+    );
+}
+
+#[test]
+fn an_approved_way_is_a_full_tuple_and_its_twins_alert() {
+    let way = ApprovedWay {
+        name: "backup".into(),
+        store: "pacs".into(),
+        executable: "/usr/bin/curl".into(),
+        user: "anna".into(),
+        destination: "203.0.113.0/24:443".parse().unwrap(),
+    };
+    let with = |way: ApprovedWay| DetectConfig {
+        approved: vec![way],
+        ..config()
+    };
+    assert!(detect(with(way.clone()), &[theft()]).is_empty());
+    let twins = [
+        ApprovedWay {
+            store: "ehr".into(),
+            ..way.clone()
+        },
+        ApprovedWay {
+            executable: "/tmp/curl".into(),
+            ..way.clone()
+        },
+        ApprovedWay {
+            user: "backup".into(),
+            ..way.clone()
+        },
+        ApprovedWay {
+            destination: "203.0.113.0/24:22".parse().unwrap(),
+            ..way.clone()
+        },
+        ApprovedWay {
+            destination: "203.0.112.0/24:443".parse().unwrap(),
+            ..way.clone()
+        },
+    ];
+    for twin in twins {
+        assert_eq!(detect(with(twin.clone()), &[theft()]).len(), 1, "{twin:?}");
+    }
+    let changed = [
+        family(),
+        vec![
+            read(2, 1, 99_000),
+            process(THIEF, Some(SHELL), "/usr/bin/curl"),
+        ],
+    ]
+    .concat();
+    let mut was_other = changed;
+    was_other[2] = process(THIEF, Some(SHELL), "/tmp/other");
+    let was_other = [was_other, vec![sent(4, 99_000, true)]].concat();
+    let found = detect(with(way), &[was_other]);
+    assert_eq!(
+        found.len(),
+        1,
+        "who read as another program is not approved"
+    );
+    assert_eq!(found[0].chain[0].earlier, ["/tmp/other"]);
+}
+
+#[test]
+fn accepted_connections_are_one_destination_by_the_hosts_port() {
+    let client = |id: u64, port: u16| {
+        sent_by(3 + id, 20_000, |flow| {
+            flow.id = id;
+            flow.direction = Direction::Accepted;
+            flow.local = Some("10.0.0.5:8000".parse().unwrap());
+            flow.remote = format!("10.0.0.77:{port}").parse().unwrap();
+        })
+    };
+    let found = detect(
+        config(),
+        &[
+            vec![read(2, 1, 99_000), client(1, 50_001)],
+            vec![client(2, 50_002)],
+        ],
+    );
+    assert_eq!(found.len(), 2, "it has doubled");
+    assert_eq!(found[0].id, found[1].id);
+    assert_eq!(
+        (
+            found[1].destination.port,
+            found[1].flows,
+            found[1].figures.bytes_sent
+        ),
+        (8000, 2, 40_000)
+    );
+}
+
+#[test]
+fn an_alert_grows_by_doubling_and_ends_exact() {
+    let blocks: Vec<Vec<Event>> = (0..64)
+        .map(|n| {
+            vec![
+                read(2 + n, n, 100_000),
+                sent(2 + n, (n + 1) * 100_000, false),
+            ]
+        })
+        .chain([vec![sent(70, 6_400_000, true)], vec![exit(71)]])
+        .collect();
+    let found = detect(config(), &[vec![family()], blocks].concat());
+    let records: Vec<u64> = found.iter().map(|alert| alert.figures.records).collect();
+    assert_eq!(records, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+    let revisions: Vec<u32> = found.iter().map(|alert| alert.revision).collect();
+    assert_eq!(revisions, (1..=9).collect::<Vec<u32>>());
+    let settled: Vec<bool> = found.iter().map(|alert| alert.settled).collect();
+    assert_eq!(
+        settled,
+        [false, false, false, false, false, false, false, true, true]
+    );
+    let last = found.last().unwrap();
+    assert_eq!(
+        (last.figures.bytes_read, last.figures.bytes_sent),
+        (6_400_000, 6_400_000)
+    );
+}
+
+#[test]
+fn what_comes_after_the_exit_still_makes_the_figures_exact() {
+    let found = detect(
+        config(),
+        &[
+            theft(),
+            vec![exit(5)],
+            vec![read(4, 3, 10)],
+            vec![process(ROOT, None, "/sbin/init")],
+        ],
+    );
+    let figures: Vec<(u64, u64)> = found
+        .iter()
+        .map(|a| (a.figures.records, a.figures.bytes_read))
+        .collect();
+    assert_eq!(figures, [(2, 150_000), (2, 150_000), (3, 150_010)]);
+    assert!(
+        found[2].chain[0]
+            .process
+            .as_ref()
+            .unwrap()
+            .exited_ns
+            .is_some()
+    );
+}
+
+#[test]
+fn a_gap_in_the_window_makes_it_at_least() {
+    let gap = |from, to| {
+        let gap = Gap {
+            reason: GapReason::RingFull,
+            count: 7,
+            from_ns: at(from),
+            to_ns: at(to),
+            detail: "ring".into(),
+        };
+        event(at(to), What::Gap(gap))
+    };
+    for (from, to, within) in [
+        (0, 1, false),
+        (1, 2, true),
+        (3, 3, true),
+        (4, 9, true),
+        (5, 9, false),
+    ] {
+        let found = detect(config(), &[[vec![gap(from, to)], theft()].concat()]);
+        assert_eq!(!found[0].gaps.is_empty(), within, "{from} to {to}");
+        assert_eq!(found[0].story.contains("at least"), within);
+    }
+    let mut detector = Detector::new(config());
+    let hole = Block {
+        missing_before: 4,
+        ..block(theft())
+    };
+    let found = detector.block(&hole);
+    assert_eq!(found[0].gaps.len(), 0, "the hole is before the theft");
+    let mut detector = Detector::new(config());
+    assert!(
+        detector
+            .block(&block([family(), vec![read(2, 1, 99_000)]].concat()))
+            .is_empty()
+    );
+    let found = detector.block(&Block {
+        missing_before: 4,
+        ..block(vec![sent(4, 99_000, true)])
+    });
+    assert_eq!(
+        (found[0].gaps[0].reason, found[0].gaps[0].count),
+        (GapReason::LogHole, 4)
+    );
+}
+
+#[test]
+fn hosts_boots_stores_and_destinations_do_not_mix() {
+    let mut detector = Detector::new(config());
+    let half = |sensor: &str, boot: &str, events: Vec<Event>| {
+        let origin = Origin {
+            sensor: sensor.into(),
+            boot_id: boot.into(),
+            host: "h".into(),
+        };
+        Block {
+            origin,
+            ..block(events)
+        }
+    };
+    let quiet = [
+        half("a", "1", vec![read(2, 1, 99_000)]),
+        half("a", "2", vec![sent(3, 99_000, true)]),
+        half("b", "1", vec![sent(3, 99_000, true)]),
+    ];
+    for block in quiet {
+        assert!(detector.block(&block).is_empty(), "{:?}", block.origin);
+    }
+    let alert = detector.block(&half("a", "1", vec![sent(3, 99_000, true)]));
+    assert_eq!(
+        alert.len(),
+        1,
+        "the other half on the same boot of the same host"
+    );
+}
+
+#[test]
+fn memory_is_bounded_and_forgetting_is_said() {
+    let mut detector = Detector::new(config());
+    for chunk in 0..20u32 {
+        let many = (0..1_000).map(|n| {
+            let key = ProcessKey {
+                pid: 10_000 + chunk * 1_000 + n,
+                start_cs: 5,
+            };
+            process(key, Some(ROOT), "/bin/true")
+        });
+        detector.block(&block(many.collect()));
+    }
+    let host = &detector.hosts["ws-12"][0];
+    assert!(host.processes_known() <= super::limits::PROCESSES);
+    let found = detector.block(&block(theft()));
+    assert!(matches!(found[0].at_least[..], [super::AtLeast::Processes(count)] if count > 0));
+}
+
+#[test]
+fn the_same_log_gives_the_same_alerts() {
+    let blocks = [
+        theft(),
+        vec![read(6, 9, 300_000), sent(7, 450_300, false)],
+        vec![exit(8)],
+    ];
+    let once = detect(config(), &blocks);
+    assert_eq!(once, detect(config(), &blocks));
+    assert_eq!(once.last().unwrap().figures.records, 3);
+    assert!(text::time(once[0].first_ns).starts_with("2026-03-16 03:00:02"));
+}

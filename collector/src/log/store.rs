@@ -111,7 +111,7 @@ impl LogStore {
     pub(super) fn begin(&mut self) -> Result<Transaction<'_>, LogError> {
         let path = self.path.clone();
         self.connection
-            .transaction()
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(|error| database(&path, &error))
     }
 

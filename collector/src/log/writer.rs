@@ -21,7 +21,7 @@ struct Waiting {
     reply: oneshot::Sender<Result<u64, AppendError>>,
 }
 
-/// Starts the thread. It ends when every handle is dropped and all that waited is done.
+/// Starts the thread. It ends when it is closed, or every handle is dropped, and all that was asked before is done.
 pub fn spawn(
     store: LogStore,
     next: mpsc::Sender<Logged>,
@@ -55,6 +55,7 @@ fn run(mut store: LogStore, mut jobs: mpsc::Receiver<Job>, next: &mpsc::Sender<L
                     return;
                 }
             }
+            Some(Job::End) => return,
             Some(Job::Append { .. }) | None => {}
         }
     }

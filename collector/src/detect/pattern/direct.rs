@@ -8,8 +8,9 @@
 //! An alert is told again when records, bytes read or bytes sent have doubled, when its last flow is closed, and when
 //! the process has exited; after that, whenever late events still change it.
 //!
-//! ATT&CK: T1005 (Data from Local System), and T1041 (Exfiltration Over C2 Channel) when the flow is older than the
-//! first access, else T1048 (Exfiltration Over Alternative Protocol).
+//! ATT&CK: T1005 (Data from Local System), and T1041 (Exfiltration Over C2 Channel) when the flow was there more than a
+//! minute before the first access (a tool that uploads connects and reads at once), else T1048 (Exfiltration Over
+//! Alternative Protocol).
 
 use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
 use crate::detect::alert::{Alert, Destination, Figures, Technique};
@@ -22,6 +23,9 @@ use crate::text;
 pub(in crate::detect) const NAME: &str = "direct";
 /// Moves when the meaning of the pattern changes.
 pub(in crate::detect) const VERSION: u32 = 1;
+
+/// A flow that was there for longer than this before the first access stood for something else.
+const STANDING_NS: u64 = 60 * 1_000_000_000;
 
 const LOCAL_DATA: Technique = Technique {
     id: "T1005",
@@ -205,7 +209,7 @@ fn tell_again(case: &Case, figures: &Figures, settled: bool, exited: bool) -> bo
 }
 
 fn techniques(sending: &Sending, first_ns: u64) -> Vec<Technique> {
-    let older = sending.opened_ns < first_ns;
+    let older = sending.opened_ns.saturating_add(STANDING_NS) < first_ns;
     vec![LOCAL_DATA, if older { OVER_C2 } else { OVER_OTHER }]
 }
 

@@ -1,1 +1,90 @@
-//! Tests.
+//! Bytes from the network never panic, and what decodes is within bounds. The rules one by one are tested from
+//! outside, in `tests/blackbox/delivery.rs`.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+fn payload() -> Vec<u8> {
+    let id = || {
+        Some(wire::ProcessId {
+            pid: 7,
+            start_cs: 9,
+        })
+    };
+    let access = wire::Access {
+        process: id(),
+        store: "pacs".into(),
+        record: Some(wire::RecordId {
+            device: 1,
+            inode: 2,
+            generation: 3,
+        }),
+        name: "token".into(),
+        name_form: wire::NameForm::Token.into(),
+        bytes_read: 5,
+        ..wire::Access::default()
+    };
+    let mut mapped = vec![0; 10];
+    mapped.extend([0xff, 0xff, 192, 0, 2, 1]);
+    let flow = wire::Flow {
+        process: id(),
+        protocol: 17,
+        remote: Some(wire::Endpoint {
+            address: mapped,
+            port: 53,
+        }),
+        ..wire::Flow::default()
+    };
+    let event = |body| wire::Event {
+        time_unix_ns: 4,
+        time_boot_ns: 3,
+        body,
+    };
+    let events = vec![
+        event(Some(wire::event::Body::Access(access))),
+        event(Some(wire::event::Body::Flow(flow))),
+        event(None),
+    ];
+    wire::EventBlock {
+        host: "h".into(),
+        boot_id: "b".into(),
+        events,
+    }
+    .encode_to_vec()
+}
+
+#[test]
+fn a_block_becomes_what_it_says() {
+    let block = block(&"s".into(), &payload()).unwrap();
+    assert_eq!(
+        (block.events.len(), block.unknown, block.span()),
+        (2, 1, Some((4, 4)))
+    );
+    let What::Flow(flow) = &block.events[1].what else {
+        panic!("a flow")
+    };
+    assert_eq!(
+        flow.remote.to_string(),
+        "192.0.2.1:53",
+        "mapped IPv4 is IPv4"
+    );
+    assert_eq!((flow.local, flow.direction), (None, Direction::Unknown));
+}
+
+#[test]
+fn cut_and_flipped_bytes_are_an_error_or_a_block_and_never_a_panic() {
+    let good = payload();
+    let mut refused = 0;
+    for cut in 0..good.len() {
+        refused += usize::from(block(&"s".into(), &good[..cut]).is_err());
+    }
+    for place in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[place] ^= 1 << bit;
+            refused += usize::from(block(&"s".into(), &bad).is_err());
+        }
+    }
+    assert!(refused > good.len(), "most of them are noticed: {refused}");
+}

@@ -1,1 +1,359 @@
-//! Tests.
+//! Findings against the schema: what class 2006 of OCSF 1.8.0 requires, which fields it has, and which numbers its
+//! enumerations allow. The tables are taken from the schema's files at the 1.8.0 release.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::finding;
+use crate::detect::{
+    Alert, AtLeast, Confidence, Destination, Figures, Level, Link, Severity, Technique,
+};
+use crate::event::{Direction, Gap, GapReason, NameForm, Origin, Process, ProcessKey, RecordName};
+
+/// Object, the fields it may have here, and those it must have.
+const OBJECTS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "",
+        &[
+            "activity_id",
+            "activity_name",
+            "category_uid",
+            "category_name",
+            "class_uid",
+            "class_name",
+            "type_uid",
+            "type_name",
+            "time",
+            "start_time",
+            "end_time",
+            "severity_id",
+            "severity",
+            "confidence_id",
+            "confidence",
+            "status_id",
+            "status",
+            "is_alert",
+            "message",
+            "metadata",
+            "finding_info",
+            "data_security",
+            "actor",
+            "device",
+            "databucket",
+            "dst_endpoint",
+            "unmapped",
+        ],
+        &[
+            "activity_id",
+            "category_uid",
+            "class_uid",
+            "type_uid",
+            "time",
+            "severity_id",
+            "metadata",
+            "finding_info",
+        ],
+    ),
+    (
+        "/metadata",
+        &[
+            "product",
+            "version",
+            "uid",
+            "correlation_uid",
+            "sequence",
+            "profiles",
+        ],
+        &["product", "version"],
+    ),
+    (
+        "/metadata/product",
+        &["name", "vendor_name", "version"],
+        &["name"],
+    ),
+    (
+        "/finding_info",
+        &[
+            "uid",
+            "title",
+            "desc",
+            "types",
+            "analytic",
+            "created_time",
+            "modified_time",
+            "first_seen_time",
+            "last_seen_time",
+            "attacks",
+        ],
+        &["uid"],
+    ),
+    (
+        "/finding_info/analytic",
+        &["uid", "name", "version", "type_id", "type"],
+        &["type_id"],
+    ),
+    (
+        "/finding_info/attacks/0",
+        &["technique", "tactic"],
+        &["technique"],
+    ),
+    (
+        "/data_security",
+        &[
+            "data_lifecycle_state_id",
+            "data_lifecycle_state",
+            "detection_system_id",
+            "detection_system",
+            "detection_pattern",
+        ],
+        &["detection_pattern"],
+    ),
+    ("/actor", &["process", "user", "session"], &["process"]),
+    (
+        "/actor/process",
+        &[
+            "pid",
+            "uid",
+            "name",
+            "cmd_line",
+            "file",
+            "user",
+            "session",
+            "container",
+            "created_time",
+            "terminated_time",
+            "parent_process",
+        ],
+        &["pid", "parent_process"],
+    ),
+    (
+        "/actor/process/file",
+        &["name", "path", "type_id", "type"],
+        &["name", "type_id"],
+    ),
+    ("/actor/process/parent_process", &["pid", "uid"], &["pid"]),
+    (
+        "/device",
+        &["hostname", "name", "uid", "type_id", "type"],
+        &["type_id", "hostname"],
+    ),
+    (
+        "/databucket",
+        &["name", "type_id", "type"],
+        &["type_id", "name"],
+    ),
+    ("/dst_endpoint", &["ip", "port"], &["ip"]),
+];
+
+/// Enumerations of the schema, as far as they are used.
+const ENUMS: &[(&str, &[u64])] = &[
+    ("/activity_id", &[1, 2, 3]),
+    ("/severity_id", &[1, 2, 3, 4, 5, 6]),
+    ("/confidence_id", &[0, 1, 2, 3, 99]),
+    ("/status_id", &[0, 1, 2, 3, 4, 5, 6, 99]),
+    ("/finding_info/analytic/type_id", &[0, 1, 2, 3, 4, 99]),
+    ("/data_security/data_lifecycle_state_id", &[0, 1, 2, 3, 99]),
+    (
+        "/data_security/detection_system_id",
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 99],
+    ),
+    ("/actor/process/file/type_id", &[0, 1, 2, 3, 4, 5, 6, 7, 99]),
+    (
+        "/device/type_id",
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 99],
+    ),
+    ("/databucket/type_id", &[0, 1, 2, 3, 99]),
+];
+
+fn alert() -> Alert {
+    let key = ProcessKey {
+        pid: 1000,
+        start_cs: 5,
+    };
+    let process = Process {
+        key,
+        parent: Some(ProcessKey {
+            pid: 1,
+            start_cs: 0,
+        }),
+        executable: "/usr/bin/curl".into(),
+        arguments: vec!["curl".into(), "-F\n\"x\"".into()],
+        arguments_truncated: false,
+        uid: 1001,
+        user: "anna".into(),
+        login_uid: Some(1002),
+        login_user: String::new(),
+        session: Some(3),
+        unit: "session-3.scope".into(),
+        container: "0123".into(),
+        started_ns: 1_773_630_000_000_000_000,
+        exited_ns: Some(1_773_630_009_000_000_000),
+    };
+    let gap = Gap {
+        reason: GapReason::RingFull,
+        count: 2,
+        from_ns: 1,
+        to_ns: 2,
+        detail: "ring".into(),
+    };
+    Alert {
+        id: uuid::Uuid::from_u128(7),
+        revision: 2,
+        pattern: "direct",
+        pattern_version: 1,
+        settled: true,
+        raised_ns: 1_773_630_003_000_000_000,
+        revised_ns: 1_773_630_009_000_000_000,
+        first_ns: 1_773_630_001_000_000_000,
+        last_ns: 1_773_630_004_000_000_000,
+        origin: Origin {
+            sensor: "s".into(),
+            boot_id: "b".into(),
+            host: "h".into(),
+        },
+        severity: Severity {
+            level: Level::High,
+            confidence: Confidence::Medium,
+            reasons: vec!["r".into()],
+        },
+        store: "pacs".into(),
+        figures: Figures {
+            records: 3,
+            bytes_read: 10,
+            bytes_mapped: 20,
+            bytes_sent: 30,
+        },
+        bytes_received: 4,
+        flows: 1,
+        at_least: vec![AtLeast::Gaps],
+        names: vec![RecordName {
+            text: "t".into(),
+            form: NameForm::Token,
+        }],
+        chain: vec![
+            Link {
+                key,
+                process: Some(process),
+                earlier: Vec::new(),
+            },
+            Link {
+                key: ProcessKey {
+                    pid: 1,
+                    start_cs: 0,
+                },
+                process: None,
+                earlier: Vec::new(),
+            },
+        ],
+        destination: Destination {
+            protocol: 6,
+            direction: Direction::Connected,
+            address: "203.0.113.9".parse().unwrap(),
+            port: 443,
+        },
+        techniques: vec![Technique {
+            id: "T1005",
+            name: "n",
+            tactic_id: "TA0009",
+            tactic: "Collection",
+        }],
+        gaps: vec![gap],
+        measured_by: "m".into(),
+        story: "s".into(),
+        next_steps: vec!["n".into()],
+    }
+}
+
+fn json(alert: &Alert) -> Value {
+    let line = finding(alert).unwrap();
+    assert!(!line.contains('\n'), "one line");
+    serde_json::from_str(&line).unwrap()
+}
+
+#[test]
+fn a_finding_has_what_the_schema_requires_and_nothing_it_does_not_know() {
+    let finding = json(&alert());
+    for (place, known, required) in OBJECTS {
+        let object = finding
+            .pointer(place)
+            .and_then(Value::as_object)
+            .unwrap_or_else(|| panic!("{place} is no object"));
+        let keys: BTreeSet<&str> = object.keys().map(String::as_str).collect();
+        let unknown: Vec<&&str> = keys.iter().filter(|key| !known.contains(key)).collect();
+        assert!(unknown.is_empty(), "{place}: the schema has no {unknown:?}");
+        for key in *required {
+            assert!(keys.contains(key), "{place}: {key} is required");
+        }
+    }
+    for (place, allowed) in ENUMS {
+        let number = finding.pointer(place).and_then(Value::as_u64);
+        assert!(
+            number.is_some_and(|number| allowed.contains(&number)),
+            "{place} is {number:?}"
+        );
+    }
+}
+
+#[test]
+fn the_figures_and_names_are_the_alerts() {
+    let found = json(&alert());
+    let at = |place: &str| {
+        found
+            .pointer(place)
+            .cloned()
+            .unwrap_or_else(|| panic!("{place} is missing"))
+    };
+    assert_eq!(
+        (at("/class_uid"), at("/type_uid")),
+        (2006.into(), 200_602.into())
+    );
+    assert_eq!(
+        at("/finding_info/uid"),
+        "00000000-0000-0000-0000-000000000007"
+    );
+    assert_eq!(
+        at("/metadata/uid"),
+        "00000000-0000-0000-0000-000000000007.2"
+    );
+    assert_eq!(at("/metadata/version"), "1.8.0");
+    assert_eq!(
+        (at("/start_time"), at("/end_time")),
+        (1_773_630_001_000u64.into(), 1_773_630_004_000u64.into())
+    );
+    assert_eq!(at("/actor/process/parent_process/pid"), 1);
+    assert_eq!(
+        (at("/unmapped/bytes_sent"), at("/unmapped/distinct_records")),
+        (30.into(), 3.into())
+    );
+    assert_eq!(
+        (at("/unmapped/settled"), at("/unmapped/login_user")),
+        (true.into(), "1002".into())
+    );
+    let first = json(&Alert {
+        revision: 1,
+        ..alert()
+    });
+    assert_eq!(
+        (&first["activity_id"], &first["type_uid"]),
+        (&1.into(), &200_601.into())
+    );
+    for (level, id) in [
+        (Level::Low, 2),
+        (Level::Medium, 3),
+        (Level::High, 4),
+        (Level::Critical, 5),
+    ] {
+        let severity = Severity {
+            level,
+            ..alert().severity
+        };
+        assert_eq!(
+            json(&Alert {
+                severity,
+                ..alert()
+            })["severity_id"],
+            id
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! `chartwatch` beside a collector that runs: what it shows, and that replay says what live said.
+
+use std::process::Output;
+
+use proto::sensor::v1::event::Body;
+use proto::sensor::v1::{Gap, GapReason, Heartbeat, HookCount};
+use serde_json::Value;
+
+use crate::daemon::{Daemon, Place, until};
+use crate::events::{at, event, read, sent, theft};
+use crate::sensor::Sensor;
+
+fn text(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn replayed(place: &Place, arguments: &[&str]) -> Vec<Value> {
+    let output = place.chartwatch(&[&["replay", "--json"], arguments].concat());
+    text(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_listed_shown_and_exported_while_the_collector_runs() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    assert_eq!(text(&place.chartwatch(&["alerts"])), "No alerts.\n");
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.persisted(8).await;
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    let alert = &alerts[0];
+    assert_eq!(alert["settled"], true);
+    assert_eq!(
+        (
+            &alert["distinct_records"],
+            &alert["bytes_read"],
+            &alert["bytes_sent"]
+        ),
+        (&3.into(), &150_000.into(), &150_300.into())
+    );
+    let id = alert["id"].as_str().unwrap();
+
+    let list = text(&place.chartwatch(&["alerts"]));
+    for part in [
+        "CRITICAL",
+        "ws-12.ward",
+        "pacs",
+        "150 kB",
+        "curl",
+        "203.0.113.9:443",
+        "settled",
+        &id[..8],
+    ] {
+        assert!(list.contains(part), "{part:?} is not in\n{list}");
+    }
+    let page = text(&place.chartwatch(&["show", &id[..8]]));
+    for part in [
+        "3 patient records",
+        "150 kB (150,000 bytes)",
+        "150 kB (150,300 bytes)",
+        "/usr/bin/curl  pid 1000  ◄ read the records and sent",
+        "'f=@two words\\u{1b}[2J'",
+        "/sbin/init  pid 1",
+        "user anna (uid 1001), logged in as anna (uid 1001), session 3",
+        "unit session-3.scope",
+        "token1",
+        "T1005",
+        "203.0.113.9:443 over TCP",
+        "What to do next",
+    ] {
+        assert!(page.contains(part), "{part:?} is not in\n{page}");
+    }
+    assert!(
+        !page.contains('\x1b'),
+        "control characters of a host are escaped"
+    );
+    let order: Vec<usize> = ["/sbin/init", "/bin/bash", "/usr/bin/curl  pid"]
+        .map(|p| page.find(p).unwrap())
+        .into();
+    assert!(
+        order.is_sorted(),
+        "the tree goes from the root to the sender"
+    );
+
+    let finding = place.json(&["show", id, "--json"]);
+    assert_eq!(
+        (&finding["class_uid"], &finding["finding_info"]["uid"]),
+        (&2006.into(), &id.into())
+    );
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replay_gives_what_live_gave_also_after_kills() {
+    let place = Place::new("");
+    let mut live: Vec<Value> = Vec::new();
+    let mut seq = 1;
+    for round in 0..4u64 {
+        let daemon = Daemon::start(&place);
+        let (mut sensor, welcome) = Sensor::connect(&daemon.address, "ws-12", seq).await;
+        assert_eq!(welcome.persisted.unwrap_or(0) + 1, seq);
+        let pid = 1000 + round as u32;
+        // One theft in one batch, one that grows over several, one that goes on over the kill.
+        let events = [
+            theft(round * 100, pid),
+            vec![read(round * 100 + 10, 7, round, 90_000 << round)],
+            vec![sent(
+                round * 100 + 11,
+                7,
+                (90_000 << round) + round * 1_000_000,
+                false,
+            )],
+        ];
+        for events in events {
+            let count = events.len() as u64;
+            sensor.send(seq, events).await;
+            seq += count;
+        }
+        sensor.persisted(seq - 1).await;
+        daemon.kill();
+    }
+    let daemon = Daemon::start(&place);
+    live.extend(place.alerts_until(|alerts| alerts.len() == 5));
+    let replayed = replayed(&place, &[]);
+    let mut newest: std::collections::BTreeMap<String, Value> = std::collections::BTreeMap::new();
+    for alert in &replayed {
+        newest.insert(alert["id"].as_str().unwrap().into(), alert.clone());
+    }
+    assert_eq!(newest.len(), live.len());
+    for alert in &live {
+        assert_eq!(
+            newest[alert["id"].as_str().unwrap()],
+            *alert,
+            "the same id has the same content"
+        );
+    }
+    assert!(
+        replayed.len() > live.len(),
+        "growing alerts have several revisions"
+    );
+    let table = text(&place.chartwatch(&["replay"]));
+    assert_eq!(table, text(&place.chartwatch(&["alerts"])));
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replay_takes_a_span_and_other_thresholds() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.send(9, theft(3600, 1001)).await;
+    sensor.persisted(16).await;
+    place.alerts_until(|alerts| alerts.len() == 2);
+    let pids = |arguments: &[&str]| -> Vec<u64> {
+        replayed(&place, arguments)
+            .iter()
+            .map(|alert| alert["chain"][0]["pid"].as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!(pids(&[]), [1000, 1001]);
+    assert_eq!(pids(&["--from", "2026-03-16T03:30:00Z"]), [1001]);
+    assert_eq!(pids(&["--to", "2026-03-16T04:30:00+01:00"]), [1000]);
+    assert_eq!(
+        pids(&[
+            "--from",
+            "2026-03-16T03:30:00Z",
+            "--to",
+            "2026-03-16T03:40:00Z"
+        ]),
+        [0; 0]
+    );
+    let before = std::fs::read_to_string(place.config()).unwrap();
+    let approved = "[[approved]]\nname = \"upload\"\nstore = \"pacs\"\nexecutable = \"/usr/bin/curl\"\n\
+                    user = \"anna\"\ndestination = \"203.0.113.9/32:443\"\n";
+    std::fs::write(place.config(), format!("{before}\n{approved}")).unwrap();
+    assert_eq!(pids(&[]), [0; 0], "with the way approved there is no alert");
+    assert_eq!(
+        place.json(&["alerts", "--json"]).as_array().unwrap().len(),
+        2,
+        "replay stores nothing"
+    );
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sensors_tells_who_is_alive_and_what_is_missing() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    let hook = |name: &str, seen| HookCount {
+        hook: name.into(),
+        seen,
+        summed: 7,
+        ignored: 3,
+        ..HookCount::default()
+    };
+    let heartbeat = Heartbeat {
+        time_unix_ns: at(0),
+        backend: "tracepoint".into(),
+        backend_reason: "lsm: bpf is not in the kernel's list".into(),
+        kernel: "6.1.0".into(),
+        hooks: vec![hook("file_open", 10), hook("file_read", 11)],
+        queued_events: 4,
+        lost_events: 2,
+        stores: vec!["pacs".into()],
+    };
+    sensor.heartbeat(heartbeat).await;
+    let gap = Gap {
+        reason: GapReason::RingFull.into(),
+        count: 5,
+        from_unix_ns: at(0),
+        to_unix_ns: at(1),
+        detail: "ring of CPU 1".into(),
+    };
+    sensor.send(1, vec![event(1, Body::Gap(gap))]).await;
+    sensor.persisted(1).await;
+    let mut seen = Value::Null;
+    until("the sensor's state", || {
+        seen = place.json(&["sensors", "--json"])[0].clone();
+        seen["gaps"] == 1 && seen["heartbeat"] != Value::Null
+    });
+    assert_eq!(
+        (&seen["state"], &seen["missing"], &seen["host"]),
+        (&"alive".into(), &5.into(), &"ws-12.ward".into())
+    );
+    assert_eq!(seen["heartbeat"]["books_balance"], false);
+    let page = text(&place.chartwatch(&["sensors"]));
+    for part in [
+        "ALIVE",
+        "tracepoint: lsm: bpf is not",
+        "DO NOT BALANCE",
+        "balance",
+        "pacs",
+        "ring of CPU 1",
+        "2 lost",
+    ] {
+        assert!(page.contains(part), "{part:?} is not in\n{page}");
+    }
+    drop(sensor);
+    until("the sensor to be gone", || {
+        place.json(&["sensors", "--json"])[0]["state"] == "disconnected"
+    });
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn wrong_usage_and_unknown_things_have_their_exit_status() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let cases: &[(&[&str], i32, &str)] = &[
+        (
+            &["show", "abc"],
+            1,
+            "no alert has an id that begins with abc",
+        ),
+        (&["show", "%"], 1, "is no alert id"),
+        (&["show"], 2, "Usage"),
+        (&["replay", "--from", "yesterday"], 2, "RFC 3339"),
+        (&["nonsense"], 2, "Usage"),
+        (&["--data", "/nowhere", "alerts"], 1, "/nowhere/alerts.db"),
+        (
+            &["--config", "/nowhere.toml", "alerts"],
+            64,
+            "/nowhere.toml",
+        ),
+    ];
+    for (arguments, code, part) in cases {
+        let output = place.chartwatch(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {said}");
+        assert!(
+            said.contains(part),
+            "{arguments:?}: {part:?} is not in {said}"
+        );
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(&place.chartwatch(&["completions", shell])).contains("chartwatch"));
+    }
+    assert!(text(&place.chartwatch(&["--help"])).contains("Exit status"));
+    assert!(daemon.stop().success());
+}

@@ -1,0 +1,412 @@
+//! What is acknowledged is durable, once; what is wrong is refused and changes nothing.
+
+use collector::log::LogReader;
+use proto::prost::Message as _;
+use proto::sensor::v1::event::Body;
+use proto::sensor::v1::from_collector::Message as Answer;
+use proto::sensor::v1::from_sensor::Message;
+use proto::sensor::v1::{Access, Batch, Event, EventBlock, Flow, Hello, Process};
+use tonic::Code;
+
+use crate::daemon::{Daemon, Place};
+use crate::events::{event, id, read, sent, theft};
+use crate::sensor::{EPOCH, Sensor, batch};
+
+fn totals(place: &Place) -> (u64, u64) {
+    LogReader::open(&place.data()).unwrap().totals().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_acknowledged_survives_a_kill_and_is_stored_once() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, welcome) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    assert_eq!(welcome.persisted, None);
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.persisted(8).await;
+    daemon.kill();
+    assert_eq!(totals(&place), (1, 8), "acknowledged, so it was durable");
+
+    let daemon = Daemon::start(&place);
+    let (mut sensor, again) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    assert_eq!((again.persisted, again.log_id), (Some(8), welcome.log_id));
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.persisted(8).await;
+    sensor.send(9, vec![read(9, 5, 1, 1)]).await;
+    sensor.persisted(9).await;
+    assert_eq!(
+        totals(&place),
+        (2, 9),
+        "the same batch again is acknowledged and not stored again"
+    );
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_sensors_share_a_log_and_do_not_mix() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let mut sensors = Vec::new();
+    for n in 0..8 {
+        sensors.push(
+            Sensor::connect(&daemon.address, &format!("ws-{n}"), 1)
+                .await
+                .0,
+        );
+    }
+    for round in 0..20 {
+        for sensor in &sensors {
+            sensor
+                .send(round * 2 + 1, vec![read(1, 5, 1, 1), sent(1, 5, 1, false)])
+                .await;
+        }
+    }
+    for sensor in &mut sensors {
+        sensor.persisted(40).await;
+    }
+    assert_eq!(totals(&place), (160, 320));
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_any_moment_lose_nothing_acknowledged_and_double_nothing() {
+    const EVENTS: u64 = 300;
+    let place = Place::new("");
+    let mut acknowledged = 0;
+    for kill_after in [3, 40, 90, 170, EVENTS] {
+        let daemon = Daemon::start(&place);
+        let (mut sensor, welcome) =
+            Sensor::connect(&daemon.address, "ws-12", acknowledged + 1).await;
+        let held = welcome.persisted.unwrap_or(0);
+        assert!(
+            held >= acknowledged,
+            "{acknowledged} was acknowledged, the log has {held}"
+        );
+        acknowledged = held;
+        let mut seq = held;
+        while acknowledged < kill_after {
+            // A few batches are always on their way when the collector dies.
+            while seq < EVENTS && seq < acknowledged + 6 {
+                seq += 1;
+                sensor.send(seq, vec![read(seq, 1000, seq, 1)]).await;
+            }
+            match sensor.answer().await.unwrap() {
+                Some(Answer::Persisted(persisted)) => acknowledged = persisted.seq,
+                other => panic!("{other:?} instead of Persisted"),
+            }
+        }
+        daemon.kill();
+    }
+    let log = LogReader::open(&place.data()).unwrap();
+    let mut records = Vec::new();
+    let mut pos = 0;
+    while let Some(last) = log.page(pos).unwrap().last().map(|batch| batch.pos) {
+        for stored in log.page(pos).unwrap() {
+            for event in EventBlock::decode(stored.payload.as_slice())
+                .unwrap()
+                .events
+            {
+                let Some(Body::Access(access)) = event.body else {
+                    panic!("only accesses were sent")
+                };
+                records.push(access.record.unwrap().inode);
+            }
+        }
+        pos = last + 1;
+    }
+    assert_eq!(records, (1..=EVENTS).collect::<Vec<u64>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_are_taken_or_left_out_are_refused() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor
+        .send(1, vec![read(1, 5, 1, 1), read(1, 5, 2, 1)])
+        .await;
+    sensor.persisted(2).await;
+    let cases = [
+        (
+            batch(1, vec![read(1, 5, 1, 1), read(1, 5, 2, 99)]),
+            Code::AlreadyExists,
+            "with other content",
+        ),
+        (
+            batch(2, vec![read(1, 5, 2, 1), read(1, 5, 3, 1)]),
+            Code::AlreadyExists,
+            "events 2 to 3",
+        ),
+        (
+            batch(4, vec![read(1, 5, 1, 1)]),
+            Code::OutOfRange,
+            "begins with 4, the log expects 3",
+        ),
+    ];
+    for (batch, code, part) in cases {
+        let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 3).await;
+        sensor.say(Message::Batch(batch)).await;
+        let (found, message) = sensor.refused().await;
+        assert_eq!(found, code, "{message}");
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(totals(&place), (1, 2));
+    // What the sensor gave up in Hello is a hole, kept as such.
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 6).await;
+    sensor.send(6, vec![read(1, 5, 1, 1)]).await;
+    sensor.persisted(6).await;
+    let stored = LogReader::open(&place.data()).unwrap().page(2).unwrap();
+    assert_eq!(stored[0].missing_before, 3);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_breaks_a_rule_ends_the_stream_and_changes_nothing() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    for (batch, part) in bad_batches() {
+        let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+        sensor.say(Message::Batch(batch)).await;
+        let (code, message) = sensor.refused().await;
+        assert_eq!(code, Code::InvalidArgument, "{part}: {message}");
+        assert!(message.contains(part), "{part:?} is not in {message:?}");
+    }
+    assert_eq!(totals(&place), (0, 0));
+    assert!(daemon.stop().success());
+}
+
+fn bad_batches() -> Vec<(Batch, &'static str)> {
+    let good = || batch(1, vec![read(1, 5, 1, 1)]);
+    let block = |host: &str, boot_id: &str, event: Event| {
+        let block = EventBlock {
+            host: host.into(),
+            boot_id: boot_id.into(),
+            events: vec![event],
+        };
+        Batch {
+            payload: block.encode_to_vec(),
+            ..good()
+        }
+    };
+    let body = |body: Body| block("h", "b", event(1, body));
+    let access = |change: fn(&mut Access)| {
+        let Some(Body::Access(mut access)) = read(1, 5, 1, 1).body else {
+            panic!("an access")
+        };
+        change(&mut access);
+        body(Body::Access(access))
+    };
+    let flow = |change: fn(&mut Flow)| {
+        let Some(Body::Flow(mut flow)) = sent(1, 5, 1, true).body else {
+            panic!("a flow")
+        };
+        change(&mut flow);
+        body(Body::Flow(flow))
+    };
+    vec![
+        (
+            Batch {
+                epoch: vec![1; 16],
+                ..good()
+            },
+            "another epoch",
+        ),
+        (
+            Batch {
+                epoch: vec![1; 15],
+                ..good()
+            },
+            "15 bytes instead of 16",
+        ),
+        (
+            Batch {
+                first_seq: 0,
+                ..good()
+            },
+            "0 to 1",
+        ),
+        (
+            Batch {
+                first_seq: 2,
+                ..good()
+            },
+            "2 to 1",
+        ),
+        (
+            Batch {
+                last_seq: 2,
+                ..good()
+            },
+            "holds 1 events, the sequence numbers say 2",
+        ),
+        (
+            Batch {
+                last_seq: u64::MAX,
+                ..good()
+            },
+            "batch.last_seq",
+        ),
+        (
+            Batch {
+                encoding: 0,
+                ..good()
+            },
+            "encoding 0",
+        ),
+        (
+            Batch {
+                encoding: 99,
+                ..good()
+            },
+            "encoding 99",
+        ),
+        (
+            Batch {
+                payload: Vec::new(),
+                ..good()
+            },
+            "payload has 0 bytes",
+        ),
+        (
+            Batch {
+                payload: vec![0; 256 * 1024 + 1],
+                ..good()
+            },
+            "payload has 262145 bytes",
+        ),
+        (
+            Batch {
+                payload: vec![0xff; 40],
+                ..good()
+            },
+            "no EventBlock",
+        ),
+        (block("", "b", read(1, 5, 1, 1)), "block.host is missing"),
+        (block("h", "", read(1, 5, 1, 1)), "block.boot_id is missing"),
+        (
+            block(&"h".repeat(256), "b", read(1, 5, 1, 1)),
+            "block.host has 256",
+        ),
+        (
+            block(
+                "h",
+                "b",
+                Event {
+                    time_unix_ns: u64::MAX,
+                    ..read(1, 5, 1, 1)
+                },
+            ),
+            "event 0 of the block: time_unix_ns",
+        ),
+        (
+            access(|access| access.process = None),
+            "access.process is missing",
+        ),
+        (
+            access(|access| access.record = None),
+            "access.record is missing",
+        ),
+        (
+            access(|access| access.store.clear()),
+            "access.store is missing",
+        ),
+        (
+            access(|access| access.name = "x".repeat(8193)),
+            "access.name has 8193",
+        ),
+        (
+            access(|access| access.bytes_read = u64::MAX),
+            "access.bytes_read",
+        ),
+        (flow(|flow| flow.remote = None), "flow.remote is missing"),
+        (flow(|flow| flow.protocol = 256), "flow.protocol is 256"),
+        (
+            flow(|flow| flow.remote.as_mut().unwrap().address = vec![1; 5]),
+            "flow.remote is 5",
+        ),
+        (
+            flow(|flow| flow.remote.as_mut().unwrap().port = 65_536),
+            "flow.remote is 65536",
+        ),
+        (
+            body(Body::Process(Process::default())),
+            "process.id is missing",
+        ),
+        (
+            body(Body::Process(Process {
+                id: Some(id(1)),
+                arguments: vec![String::new(); 4097],
+                ..Process::default()
+            })),
+            "process.arguments has 4097",
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_word_is_hello_and_only_the_first() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let mut rude = Sensor::open(&daemon.address).await;
+    rude.send(1, vec![read(1, 5, 1, 1)]).await;
+    assert_eq!(rude.refused().await.0, Code::FailedPrecondition);
+    let hello = |id: &str, epoch: &[u8]| Hello {
+        sensor_id: id.into(),
+        epoch: epoch.to_vec(),
+        ..Hello::default()
+    };
+    for (hello, part) in [
+        (hello("", &EPOCH), "hello.sensor_id is missing"),
+        (hello(&"x".repeat(256), &EPOCH), "hello.sensor_id has 256"),
+        (hello("ws-12", b"short"), "epoch has 5 bytes"),
+    ] {
+        let mut sensor = Sensor::open(&daemon.address).await;
+        sensor.say(Message::Hello(hello)).await;
+        let (code, message) = sensor.refused().await;
+        assert_eq!(code, Code::InvalidArgument);
+        assert!(message.contains(part), "{message}");
+    }
+    let (mut twice, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    twice.say(Message::Hello(hello("ws-12", &EPOCH))).await;
+    assert_eq!(twice.refused().await.0, Code::FailedPrecondition);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_a_kind_that_is_not_known_are_kept_and_passed_over() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    let unknown = Event {
+        body: None,
+        ..read(1, 5, 1, 1)
+    };
+    sensor
+        .send(1, [vec![unknown], theft(0, 1000)].concat())
+        .await;
+    sensor.persisted(9).await;
+    assert_eq!(totals(&place), (1, 9));
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    assert_eq!(alerts[0]["distinct_records"], 3);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_finishes_what_is_in_hand_and_tells_the_sensor() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.persisted(8).await;
+    let stopped = tokio::task::spawn_blocking(move || daemon.stop());
+    assert_eq!(
+        sensor.refused().await,
+        (Code::Unavailable, "the collector is stopping".into())
+    );
+    assert!(stopped.await.unwrap().success());
+    assert_eq!(
+        place.alerts_until(|_| true).len(),
+        1,
+        "detection had caught up before the end"
+    );
+}
