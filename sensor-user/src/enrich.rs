@@ -227,9 +227,7 @@ impl Enricher {
         let (arguments, cut) = arguments(&exec.untrusted_arguments);
         Image {
             executable: self.privacy.text(&executable),
-            arguments: arguments
-                .map(|a| self.privacy.argument(a, cwd.as_deref()))
-                .collect(),
+            arguments: self.privacy.arguments(&arguments.collect::<Vec<_>>(), cwd),
             truncated: exec.arguments_truncated || cut,
         }
     }
@@ -371,9 +369,7 @@ impl Enricher {
                 .executable()
                 .map(|exe| self.privacy.text(&exe))
                 .unwrap_or_default(),
-            arguments: arguments
-                .map(|a| self.privacy.argument(a, cwd.as_deref()))
-                .collect(),
+            arguments: self.privacy.arguments(&arguments.collect::<Vec<_>>(), cwd),
             truncated: cut || cut_again,
         };
         let parent = self.proc.key(pid.parent);

@@ -14,8 +14,10 @@ mod key;
 mod relative;
 mod text;
 
+use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use aes_siv::KeyInit;
@@ -102,16 +104,31 @@ impl Privacy {
         text::replace(&self.roots, untrusted_text, &|below| marked(cipher, below))
     }
 
-    /// An argument of a process whose working directory is `cwd`, where that is known.
+    /// The arguments of a process whose working directory is `cwd`, where that is known. Directories in stores that the
+    /// arguments themselves mention (`tar -C`, `cd`) count as working directories too.
     #[must_use]
-    pub fn argument(&self, untrusted_argument: &[u8], cwd: Option<&Path>) -> String {
+    pub fn arguments(&self, untrusted: &[&[u8]], cwd: Option<PathBuf>) -> Vec<String> {
         let Some(cipher) = &self.cipher else {
-            return self.text(untrusted_argument);
+            return untrusted
+                .iter()
+                .map(|argument| self.text(argument))
+                .collect();
         };
         let token = |below: &[u8]| marked(cipher, below);
-        let relative =
-            cwd.and_then(|cwd| relative::replace(&self.roots, untrusted_argument, cwd, &token));
-        self.text(relative.as_deref().unwrap_or(untrusted_argument))
+        let mentioned = untrusted
+            .iter()
+            .flat_map(|argument| text::places(&self.roots, argument));
+        let mentioned = mentioned.map(|path| PathBuf::from(OsString::from_vec(path)));
+        let mut places: Vec<PathBuf> = mentioned.filter(|path| path.is_dir()).chain(cwd).collect();
+        places.sort_unstable();
+        places.dedup();
+        let argument = |argument: &&[u8]| {
+            let shown = places.iter().fold(argument.to_vec(), |shown, place| {
+                relative::replace(&self.roots, &shown, place, &token).unwrap_or(shown)
+            });
+            self.text(&shown)
+        };
+        untrusted.iter().map(argument).collect()
     }
 
     /// Whether arguments have to be looked at with the working directory in mind.

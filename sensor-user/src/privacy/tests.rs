@@ -98,17 +98,18 @@ fn arguments_that_mention_a_record() {
 
 #[test]
 fn whatever_the_bytes_the_name_never_shows() {
+    // With a full stop, which no token has by chance.
     let privacy = privacy();
     for raw in [
-        &b"/srv/store/DOE\xff\xfe"[..],
-        b"x=/srv/store/\xffDOE",
-        b"\xff /srv/store/DOE'",
-        b"'/srv/store/DOE",
-        b"/srv/store/DOE\\",
+        &b"/srv/store/DOE.J\xff\xfe"[..],
+        b"x=/srv/store/\xffDOE.J",
+        b"\xff /srv/store/DOE.J'",
+        b"'/srv/store/DOE.J",
+        b"/srv/store/DOE.J\\",
     ] {
         let text = privacy.text(raw);
         assert!(
-            !text.contains("DOE") && text.contains(TOKEN_PREFIX),
+            !text.contains("DOE.J") && text.contains(TOKEN_PREFIX),
             "{text}"
         );
     }
@@ -147,11 +148,42 @@ fn arguments_relative_to_a_directory_in_a_store() {
         ("", "http://10.0.0.2/up", "http://10.0.0.2/up"),
         ("", "user@10.0.0.2", "user@10.0.0.2"),
     ] {
-        let shown = privacy.argument(argument.as_bytes(), Some(&root.join(cwd)));
-        assert_eq!(shown, expected(&privacy, expect), "{argument} in {cwd:?}");
+        let shown = privacy.arguments(&[argument.as_bytes()], Some(root.join(cwd)));
+        assert_eq!(shown, [expected(&privacy, expect)], "{argument} in {cwd:?}");
     }
-    assert_eq!(privacy.argument(b"doe.dcm", Some(place.path())), "doe.dcm");
-    assert_eq!(privacy.argument(b"doe.dcm", None), "doe.dcm");
+    let show = |arguments: &[&str], cwd: Option<PathBuf>| {
+        let raw: Vec<&[u8]> = arguments.iter().map(|a| a.as_bytes()).collect();
+        privacy.arguments(&raw, cwd).join(" ")
+    };
+    assert_eq!(show(&["doe.dcm"], Some(place.path().into())), "doe.dcm");
+    assert_eq!(show(&["doe.dcm"], None), "doe.dcm");
+    // Directories that the arguments lead to themselves.
+    let at = root.to_str().unwrap();
+    for (arguments, expect) in [
+        (
+            &["tar", "-C", "$", "-cf", "-", "doe.dcm"][..],
+            "tar -C $ -cf - <doe.dcm>",
+        ),
+        (
+            &["tar", "-C", "$/ward/", "roe.dcm"],
+            "tar -C $/<ward>/ <ward/roe.dcm>",
+        ),
+        (
+            &["sh", "-c", "cd $ && cat doe.dcm | nc h 1"],
+            "sh -c cd $ && cat <doe.dcm> | nc h 1",
+        ),
+        (
+            &["sh", "-c", "(cd $/ward; cat roe.dcm)"],
+            "sh -c (cd $/<ward>; cat <ward/roe.dcm>)",
+        ),
+    ] {
+        let given: Vec<String> = arguments.iter().map(|a| a.replace('$', at)).collect();
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        assert_eq!(
+            show(&given, None),
+            expected(&privacy, &expect.replace('$', at))
+        );
+    }
 }
 
 #[test]

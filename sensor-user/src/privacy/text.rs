@@ -42,13 +42,42 @@ impl Root {
 
     /// If the root is spelled at the start of `text` and a slash follows: where the name below it begins.
     fn at(&self, text: &[u8]) -> Option<usize> {
+        let end = self.spelled(text)?;
+        Some(end + slashes(&text[end..])?)
+    }
+
+    /// If the root is spelled at the start of `text`: where it ends.
+    fn spelled(&self, text: &[u8]) -> Option<usize> {
         let mut position = 0;
         for part in &self.parts {
             position += slashes(&text[position..])?;
             position += text[position..].starts_with(part).then_some(part.len())?;
         }
-        Some(position + slashes(&text[position..])?)
+        Some(position)
     }
+}
+
+/// The paths in stores that a text mentions, the roots themselves among them: where `cd`, `-C` and the like may lead.
+pub(super) fn places(roots: &[Root], text: &[u8]) -> Vec<Vec<u8>> {
+    let starts = (0..text.len()).filter(|i| text[*i] == b'/');
+    let place = |begin: usize| {
+        roots.iter().find_map(|root| {
+            let end = begin + root.spelled(&text[begin..])?;
+            let mut path = vec![b'/'];
+            path.extend(root.parts.join(&b'/'));
+            if let Some(gap) = slashes(&text[end..]) {
+                let name = end + gap;
+                let length = name_length(roots, text, begin, name);
+                path.push(b'/');
+                path.extend(unescaped(
+                    &text[name..name + length],
+                    quoted_by(text, begin),
+                ));
+            }
+            Some(path)
+        })
+    };
+    starts.filter_map(place).collect()
 }
 
 /// The parts of a path that name something.
