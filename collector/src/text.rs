@@ -3,8 +3,6 @@
 //! **Invariant:** what [`clean`] returns holds no control character, no bidirectional override and no line break, so
 //! a file name or argument cannot move the cursor or hide what follows.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 
 /// A string from a host, safe on a terminal: control and invisible characters are shown as `\u{..}`.
@@ -100,19 +98,20 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     u64::try_from(at.as_nanosecond()).ok()
 }
 
-/// A length of time for people: `850 ms`, `12.4 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+/// A length of time for people: `850 ms`, `12.4 s`, `3 min 20 s`, `24 h`, `3 d 4 h`.
 pub fn duration(ns: u64) -> String {
     let seconds = ns / 1_000_000_000;
-    let mut out = String::new();
-    let written = match seconds {
-        0 => write!(out, "{} ms", ns / 1_000_000),
-        1..60 => write!(out, "{:.1} s", ns as f64 / 1e9),
-        60..3600 => write!(out, "{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => write!(out, "{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => write!(out, "{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    let two = |large: u64, unit: &str, small: u64, rest: &str| match small {
+        0 => format!("{large} {unit}"),
+        _ => format!("{large} {unit} {small} {rest}"),
     };
-    debug_assert!(written.is_ok(), "writing to a String cannot fail");
-    out
+    match seconds {
+        0 => format!("{} ms", ns / 1_000_000),
+        1..60 => format!("{:.1} s", ns as f64 / 1e9),
+        60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3600..172_800 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
+    }
 }
 
 fn stamp(unix_ns: u64) -> Option<Timestamp> {
@@ -198,6 +197,13 @@ mod tests {
         for (ns, expect) in lengths {
             assert_eq!(duration(ns), expect);
         }
-        assert_eq!(duration(7_500 * 1_000_000_000), "2 h 5 min");
+        for (seconds, expect) in [
+            (7_500, "2 h 5 min"),
+            (86_400, "24 h"),
+            (604_800, "7 d"),
+            (187_200, "2 d 4 h"),
+        ] {
+            assert_eq!(duration(seconds * 1_000_000_000), expect);
+        }
     }
 }

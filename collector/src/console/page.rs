@@ -20,10 +20,15 @@ pub fn show(
     alert: &AlertForm,
     sensor: Option<&Sensor>,
 ) -> Result<(), ConsoleError> {
+    let leaving = if alert.settled {
+        "have left"
+    } else {
+        "are leaving"
+    };
+    let level = alert.severity.level.to_uppercase();
     writeln!(
         out,
-        "{} — patient records are leaving {}",
-        alert.severity.level.to_uppercase(),
+        "{level} — patient records {leaving} {}",
         text::clean(&alert.host)
     )?;
     writeln!(
