@@ -86,6 +86,10 @@ fn arguments_that_mention_a_record() {
             "open(\"/srv/store/<doe j.dcm>\")",
         ),
         ("tar -C /srv/store -cf - .", "tar -C /srv/store -cf - ."),
+        (
+            "cd /x && sh -c 'cat /srv/store/b | nc h'",
+            "cd /x && sh -c 'cat /srv/store/<b> | nc h'",
+        ),
         ("", ""),
     ] {
         assert_eq!(

@@ -187,15 +187,17 @@ fn quoted_by(text: &[u8], begin: usize) -> Quoting {
     {
         return Quoting::Alone;
     }
-    let mut open = None;
-    for b in before {
+    let mut open: Option<(usize, u8)> = None;
+    for (at, b) in before.iter().enumerate() {
         match open {
-            None if b"'\"`".contains(b) => open = Some(*b),
-            Some(quote) if quote == *b => open = None,
+            None if b"'\"`".contains(b) => open = Some((at, *b)),
+            Some((_, quote)) if quote == *b => open = None,
             _ => {}
         }
     }
-    open.map_or(Quoting::Bare, Quoting::Quotes)
+    // Quotes with a blank before the mention hold a command line themselves.
+    let own = open.filter(|(at, _)| !before[*at..].iter().any(u8::is_ascii_whitespace));
+    own.map_or(Quoting::Bare, |(_, quote)| Quoting::Quotes(quote))
 }
 
 fn name_length(roots: &[Root], text: &[u8], begin: usize, name: usize) -> usize {
