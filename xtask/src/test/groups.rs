@@ -133,7 +133,8 @@ fn test_targets() -> Result<Vec<String>> {
 fn judge(done: &Done) -> Result<Tally> {
     let log = &done.log;
     let bytes = fs::read(log).with_context(|| format!("failed to read {}", log.display()))?;
-    let counts = harness::count(&String::from_utf8_lossy(&bytes));
+    let output = String::from_utf8_lossy(&bytes);
+    let counts = harness::count(&output);
     let mut tally = Tally {
         passed: counts.passed,
         failed: counts.failed,
@@ -141,8 +142,15 @@ fn judge(done: &Done) -> Result<Tally> {
         why: counts.why,
     };
     if !done.status.success() {
+        let failures = harness::failures(&output);
+        // Without a failed test, something broke before or beside them: the end of the output tells.
+        let told = if failures.is_empty() {
+            tail_of(log)
+        } else {
+            format!("; from {}:\n{failures}", log.display())
+        };
+        say(format!("it ended with {}{told}", done.status));
         tally.failed = tally.failed.max(1);
-        say(format!("it ended with {}{}", done.status, tail_of(log)));
     }
     Ok(tally)
 }

@@ -41,6 +41,28 @@ pub(super) fn count(output: &str) -> Counts {
     counts
 }
 
+/// What the harnesses say about the failed tests: their own sections, without the backtraces' frames.
+pub(super) fn failures(output: &str) -> String {
+    let mut told = Vec::new();
+    let mut inside = false;
+    for line in output.lines() {
+        inside = (inside || line == "failures:") && !line.starts_with("test result: ");
+        if inside && !is_frame(line) {
+            told.push(line);
+        }
+    }
+    told.join("\n")
+}
+
+/// `   12: function` or `             at file:line`.
+fn is_frame(line: &str) -> bool {
+    let own = line.trim_start();
+    let numbered = own
+        .split_once(": ")
+        .is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    line.starts_with("  ") && (numbered || own.starts_with("at "))
+}
+
 /// `20` in `ok. 20 passed; 0 failed; ...`; 0 when the word is not there.
 fn number_before(summary: &str, word: &str) -> u64 {
     let mut before = "";
@@ -103,6 +125,17 @@ test result: ok. 20 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; fin
         let counts = count(output);
         assert_eq!((counts.passed, counts.failed, counts.skipped), (1, 0, 1));
         assert_eq!(counts.why, ["no rsyslogd here"]);
+    }
+
+    #[test]
+    fn failures_are_told_without_frames() {
+        let output = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nassertion failed\n   0: f\n             at g.rs:1\n\
+                      test result: FAILED. 0 passed; 1 failed\nrunning 1 test\n";
+        assert_eq!(
+            failures(output),
+            "failures:\n\n---- a stdout ----\nassertion failed"
+        );
+        assert_eq!(failures("test a ... ok\n"), "");
     }
 
     #[test]
