@@ -18,9 +18,14 @@ fn main() -> Result<()> {
     // `core` from source when it sees this.
     unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../sensor-ebpf");
-    let package = Package { name: "sensor-ebpf", root_dir: root, ..Package::default() };
-    aya_build::build_ebpf([package], Toolchain::Custom(&toolchain))
-        .context("failed to build the kernel programs; `cargo xtask setup` installs what that needs")
+    let package = Package {
+        name: "sensor-ebpf",
+        root_dir: root,
+        ..Package::default()
+    };
+    aya_build::build_ebpf([package], Toolchain::Custom(&toolchain)).context(
+        "failed to build the kernel programs; `cargo xtask setup` installs what that needs",
+    )
 }
 
 fn toolchain() -> Result<String> {
@@ -28,14 +33,24 @@ fn toolchain() -> Result<String> {
         return Ok(name);
     }
     let list = rustup(&["toolchain", "list"])?;
-    if list.lines().any(|line| line.split_whitespace().next() == Some(LINKED)) {
+    if list
+        .lines()
+        .any(|line| line.split_whitespace().next() == Some(LINKED))
+    {
         return Ok(LINKED.to_owned());
     }
     let active = rustup(&["show", "active-toolchain"])?;
-    active.split_whitespace().next().map(str::to_owned).context("rustup names no active toolchain")
+    active
+        .split_whitespace()
+        .next()
+        .map(str::to_owned)
+        .context("rustup names no active toolchain")
 }
 
 fn rustup(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("rustup").args(arguments).output().context("failed to run rustup")?;
+    let output = Command::new("rustup")
+        .args(arguments)
+        .output()
+        .context("failed to run rustup")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

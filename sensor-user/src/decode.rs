@@ -54,19 +54,32 @@ pub enum DecodeError {
 pub fn record(bytes: &[u8]) -> Result<Event, DecodeError> {
     let mut reader = Reader { bytes, at: 0 };
     if bytes.len() < size_of::<Header>() {
-        return Err(DecodeError::Length { kind: 0, found: bytes.len(), expected: size_of::<Header>() });
+        return Err(DecodeError::Length {
+            kind: 0,
+            found: bytes.len(),
+            expected: size_of::<Header>(),
+        });
     }
     let (boot_ns, kind) = (reader.u64(), reader.u32());
     reader.skip(4);
     let expected = length(kind)?;
     if bytes.len() != expected {
-        return Err(DecodeError::Length { kind, found: bytes.len(), expected });
+        return Err(DecodeError::Length {
+            kind,
+            found: bytes.len(),
+            expected,
+        });
     }
     let what = match kind {
-        kind::FORK => What::Fork(Fork { child: reader.process(), parent: reader.process() }),
+        kind::FORK => What::Fork(Fork {
+            child: reader.process(),
+            parent: reader.process(),
+        }),
         kind::EXEC_SMALL => What::Exec(reader.exec(ARGUMENTS_SMALL)?),
         kind::EXEC_LARGE => What::Exec(reader.exec(ARGUMENTS_LARGE)?),
-        kind::EXIT => What::Exit(Exit { process: reader.process() }),
+        kind::EXIT => What::Exit(Exit {
+            process: reader.process(),
+        }),
         kind::NAME_SMALL => What::Name(reader.name(PATH_SMALL)?),
         kind::NAME_LARGE => What::Name(reader.name(PATH_LARGE)?),
         kind::ACCESS => {
@@ -150,26 +163,42 @@ pub fn datagrams(key: &DatagramKey, sums: &Datagrams, closed: bool) -> Result<Fl
 /// Names a process the way `/proc` does.
 #[must_use]
 pub const fn process(process: &border::Process) -> ProcessKey {
-    ProcessKey { pid: process.pid, start_cs: process.start_ns / CENTISECOND_NS }
+    ProcessKey {
+        pid: process.pid,
+        start_cs: process.start_ns / CENTISECOND_NS,
+    }
 }
 
 const fn record_id(file: &layout::Inode) -> RecordId {
-    RecordId { device: file.dev, inode: file.ino, generation: file.generation }
+    RecordId {
+        device: file.dev,
+        inode: file.ino,
+        generation: file.generation,
+    }
 }
 
 /// FNV-1a over cookie and remote end; the top bit keeps it apart from the cookies of TCP sockets, which count from 1.
 fn datagrams_id(key: &DatagramKey) -> u64 {
     let remote = key.remote.iter().flat_map(|word| word.to_ne_bytes());
-    let bytes = key.cookie.to_ne_bytes().into_iter().chain(remote).chain(key.remote_port.to_ne_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-        | 1 << 63
+    let bytes = key
+        .cookie
+        .to_ne_bytes()
+        .into_iter()
+        .chain(remote)
+        .chain(key.remote_port.to_ne_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    }) | 1 << 63
 }
 
 fn direction(value: u8) -> Result<Direction, DecodeError> {
     match value {
         CONNECTED => Ok(Direction::Connected),
         ACCEPTED => Ok(Direction::Accepted),
-        other => Err(DecodeError::Value { what: "direction of a flow", value: u64::from(other) }),
+        other => Err(DecodeError::Value {
+            what: "direction of a flow",
+            value: u64::from(other),
+        }),
     }
 }
 
@@ -184,7 +213,10 @@ fn ends(ends: &Ends) -> Result<(SocketAddr, SocketAddr), DecodeError> {
                 }
                 Ok(Ipv6Addr::from(bytes).to_canonical())
             }
-            other => Err(DecodeError::Value { what: "IP version of a flow", value: u64::from(other) }),
+            other => Err(DecodeError::Value {
+                what: "IP version of a flow",
+                value: u64::from(other),
+            }),
         }
     };
     let local = SocketAddr::new(address(&ends.local)?, ends.local_port);
@@ -239,7 +271,11 @@ impl<'a> Reader<'a> {
     }
 
     fn border_process(&mut self) -> border::Process {
-        border::Process { start_ns: self.u64(), pid: self.u32(), pad: self.u32() }
+        border::Process {
+            start_ns: self.u64(),
+            pid: self.u32(),
+            pad: self.u32(),
+        }
     }
 
     fn process(&mut self) -> ProcessKey {
@@ -247,11 +283,18 @@ impl<'a> Reader<'a> {
     }
 
     fn inode(&mut self) -> layout::Inode {
-        layout::Inode { ino: self.u64(), dev: self.u32(), generation: self.u32() }
+        layout::Inode {
+            ino: self.u64(),
+            dev: self.u32(),
+            generation: self.u32(),
+        }
     }
 
     fn access_key(&mut self) -> layout::AccessKey {
-        layout::AccessKey { file: self.inode(), process: self.border_process() }
+        layout::AccessKey {
+            file: self.inode(),
+            process: self.border_process(),
+        }
     }
 
     fn access_sum(&mut self) -> layout::AccessSum {
@@ -288,7 +331,7 @@ impl<'a> Reader<'a> {
             out: self.u64(),
             r#in: self.u64(),
             ends: self.ends(),
-            pad: self.u32(),
+            pad: self.u64(),
         }
     }
 
@@ -297,7 +340,10 @@ impl<'a> Reader<'a> {
         let (filename_len, all) = (self.u32() as usize, self.u32() as usize);
         self.skip(4);
         if filename_len >= FILENAME_MAX {
-            return Err(DecodeError::Value { what: "length of a file name", value: filename_len as u64 });
+            return Err(DecodeError::Value {
+                what: "length of a file name",
+                value: filename_len as u64,
+            });
         }
         let filename = self.take(FILENAME_MAX);
         let arguments = self.take(room);
@@ -314,22 +360,36 @@ impl<'a> Reader<'a> {
     /// The parts lie from the file's own name upwards.
     fn name(&mut self, room: usize) -> Result<Name, DecodeError> {
         let (record, store) = (record_id(&self.inode()), self.u32());
-        let (parts, all, len) = (self.u32() as usize, self.u32() as usize, self.u32() as usize);
+        let (parts, all, len) = (
+            self.u32() as usize,
+            self.u32() as usize,
+            self.u32() as usize,
+        );
         if len > room {
-            return Err(DecodeError::Value { what: "length of a record's path", value: len as u64 });
+            return Err(DecodeError::Value {
+                what: "length of a record's path",
+                value: len as u64,
+            });
         }
         let path = &self.take(room + NAME_MAX)[..len];
         let mut names: Vec<&[u8]> = path.split(|byte| *byte == 0).collect();
         // What follows the last NUL is empty.
         if names.pop().is_some_and(|rest| !rest.is_empty()) || names.len() != parts {
-            return Err(DecodeError::Value { what: "number of parts of a record's path", value: parts as u64 });
+            return Err(DecodeError::Value {
+                what: "number of parts of a record's path",
+                value: parts as u64,
+            });
         }
         if all > parts {
             // Directories that did not fit: the path is marked as incomplete, for it names no file any more.
             names.push(b"...");
         }
         names.reverse();
-        Ok(Name { record, store: StoreId(store), untrusted_path: names.join(&b'/') })
+        Ok(Name {
+            record,
+            store: StoreId(store),
+            untrusted_path: names.join(&b'/'),
+        })
     }
 }
 

@@ -20,10 +20,10 @@ pub mod preflight;
 
 mod pipeline;
 
-pub mod load;
-pub mod source;
 pub mod decode;
 pub mod event;
+pub mod load;
+pub mod source;
 
 pub mod enrich;
 pub mod privacy;

@@ -37,7 +37,9 @@ const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The kernel does not describe its types.
-    #[error("{VMLINUX} cannot be read ({0}): the kernel must be built with CONFIG_DEBUG_INFO_BTF=y")]
+    #[error(
+        "{VMLINUX} cannot be read ({0}): the kernel must be built with CONFIG_DEBUG_INFO_BTF=y"
+    )]
     NoBtf(std::io::Error),
     /// The description cannot be understood.
     #[error("{VMLINUX}: {0}")]
@@ -46,7 +48,9 @@ pub enum LoadError {
     #[error("the programs do not fit this kernel: {0}")]
     Offsets(#[from] offsets::OffsetError),
     /// There is no cgroup2 hierarchy to watch packets on.
-    #[error("no cgroup2 file system is mounted, which the programs watch packets on: mount one, for example on /sys/fs/cgroup/unified")]
+    #[error(
+        "no cgroup2 file system is mounted, which the programs watch packets on: mount one, for example on /sys/fs/cgroup/unified"
+    )]
     NoCgroup,
     /// No backend works.
     #[error("no hook backend works on this kernel: {0}")]
@@ -105,9 +109,15 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
     let bytes = std::fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
     let types = btf::Btf::parse(&bytes)?;
     let offsets = offsets::resolve(&types)?;
-    let cgroup = mounts::Mounts::read().cgroup2().ok_or(LoadError::NoCgroup)?;
+    let cgroup = mounts::Mounts::read()
+        .cgroup2()
+        .ok_or(LoadError::NoCgroup)?;
     let kernel_btf = KernelBtf::from_sys_fs().map_err(|e| LoadError::NoBackend(chain(&e)))?;
-    let place = attach::Place { types: &types, btf: &kernel_btf, cgroup: &cgroup };
+    let place = attach::Place {
+        types: &types,
+        btf: &kernel_btf,
+        cgroup: &cgroup,
+    };
     let mut refusals = Vec::new();
     for backend in candidates(settings.backend) {
         match attempt(settings, *backend, &offsets, &place) {
@@ -166,7 +176,11 @@ fn reason(wanted: Backend, refusals: &[String]) -> String {
     if wanted != Backend::Auto {
         return "configured".to_owned();
     }
-    if refusals.is_empty() { "the first choice works".to_owned() } else { refusals.join("; ") }
+    if refusals.is_empty() {
+        "the first choice works".to_owned()
+    } else {
+        refusals.join("; ")
+    }
 }
 
 /// An error with its causes, in one line.
@@ -186,9 +200,14 @@ fn chain(error: &dyn std::error::Error) -> String {
         Some((head, log)) => {
             tracing::debug!(log, "the verifier refused a program");
             let statistics = ["processed ", "stack depth ", "verification time "];
-            let said = |line: &&str| !line.is_empty() && !statistics.iter().any(|s| line.starts_with(s));
+            let said =
+                |line: &&str| !line.is_empty() && !statistics.iter().any(|s| line.starts_with(s));
             let last = log.lines().map(str::trim).rfind(said);
-            format!("{} [verifier: {}]", head.trim(), last.unwrap_or("no output"))
+            format!(
+                "{} [verifier: {}]",
+                head.trim(),
+                last.unwrap_or("no output")
+            )
         }
         None => text,
     }

@@ -83,7 +83,12 @@ async fn watch(config: &Config) -> Result<End, Failure> {
             _ = interrupt.recv() => {}
         }
     };
-    let end = sensor_user::run(config, |ticks| kernel::start(&config.kernel, &config.stores, ticks), asked).await;
+    let end = sensor_user::run(
+        config,
+        |ticks| kernel::start(&config.kernel, &config.stores, ticks),
+        asked,
+    )
+    .await;
     end.map_err(|error| match error {
         RunError::Key(_) => with(Exit::Usage)(error),
         RunError::BootId(_) | RunError::Source(_) => with(Exit::Unavailable)(error),

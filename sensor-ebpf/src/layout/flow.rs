@@ -51,7 +51,7 @@ pub struct Socket {
     /// Its ends.
     pub ends: Ends,
     /// Zero.
-    pub pad: u32,
+    pub pad: u64,
 }
 
 /// Names a UDP conversation of a process that holds records.
@@ -87,7 +87,7 @@ pub struct Datagrams {
     /// Its ends.
     pub ends: Ends,
     /// Zero.
-    pub pad: u32,
+    pub pad: u64,
 }
 
 /// A TCP conversation of a process that holds records began or ended.
@@ -107,6 +107,11 @@ pub struct Flow {
 }
 
 const _: () = assert!(size_of::<Ends>() == 40);
+// No padding but the named: the last field ends where the struct does.
+const _: () = assert!(core::mem::offset_of!(Socket, pad) + 8 == size_of::<Socket>());
+const _: () = assert!(core::mem::offset_of!(Datagrams, pad) + 8 == size_of::<Datagrams>());
+const _: () = assert!(core::mem::offset_of!(DatagramKey, pad) + 5 == size_of::<DatagramKey>());
+const _: () = assert!(core::mem::offset_of!(Flow, closed) == 120);
 const _: () = assert!(size_of::<Socket>() == 96);
 const _: () = assert!(size_of::<DatagramKey>() == 32);
 const _: () = assert!(size_of::<Datagrams>() == 96);

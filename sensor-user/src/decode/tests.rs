@@ -40,29 +40,69 @@ impl Maker {
 }
 
 fn fork() -> Vec<u8> {
-    Maker::kind(kind::FORK).process(20, 123_456_789).process(10, 5_000_000).0
+    Maker::kind(kind::FORK)
+        .process(20, 123_456_789)
+        .process(10, 5_000_000)
+        .0
 }
 
 fn exec(arguments: &[u8], all: u32, room: usize, kind: u32) -> Vec<u8> {
-    let head = Maker::kind(kind).process(20, 10_000_000).process(10, 0).u32(1000).u32(8).u32(all).u32(0);
-    head.padded(b"/bin/cat", FILENAME_MAX).padded(arguments, room).0
+    let head = Maker::kind(kind)
+        .process(20, 10_000_000)
+        .process(10, 0)
+        .u32(1000)
+        .u32(8)
+        .u32(all)
+        .u32(0);
+    head.padded(b"/bin/cat", FILENAME_MAX)
+        .padded(arguments, room)
+        .0
 }
 
 fn name(path: &[u8], parts: u32, all: u32) -> Vec<u8> {
-    let head = Maker::kind(kind::NAME_SMALL).inode().u32(3).u32(parts).u32(all).u32(path.len() as u32);
+    let head = Maker::kind(kind::NAME_SMALL)
+        .inode()
+        .u32(3)
+        .u32(parts)
+        .u32(all)
+        .u32(path.len() as u32);
     head.padded(path, PATH_SMALL + NAME_MAX).0
 }
 
 fn tcp(version: u8, local: [u32; 4], direction: u8) -> Vec<u8> {
-    let mut maker = Maker::kind(kind::FLOW).u64(42).process(20, 10_000_000).u64(5).u64(0xdead).u64(1000).u64(2000);
-    for word in local.into_iter().chain([u32::from_ne_bytes([192, 0, 2, 7]), 0, 0, 0]) {
+    let mut maker = Maker::kind(kind::FLOW)
+        .u64(42)
+        .process(20, 10_000_000)
+        .u64(5)
+        .u64(0xdead)
+        .u64(1000)
+        .u64(2000);
+    for word in local
+        .into_iter()
+        .chain([u32::from_ne_bytes([192, 0, 2, 7]), 0, 0, 0])
+    {
         maker = maker.u32(word);
     }
-    maker.u16(40000).u16(443).u8s(&[version, 6, direction, 0]).u32(0).u32(1).u32(0).0
+    maker
+        .u16(40000)
+        .u16(443)
+        .u8s(&[version, 6, direction, 0])
+        .u64(0)
+        .u32(1)
+        .u32(0)
+        .0
 }
 
 fn every_kind() -> Vec<Vec<u8>> {
-    let sum = Maker::kind(kind::ACCESS).inode().process(20, 10_000_000).u64(1).u64(2).u64(3).u64(4).u64(5).u64(6);
+    let sum = Maker::kind(kind::ACCESS)
+        .inode()
+        .process(20, 10_000_000)
+        .u64(1)
+        .u64(2)
+        .u64(3)
+        .u64(4)
+        .u64(5)
+        .u64(6);
     vec![
         fork(),
         exec(b"cat\0a\0", 6, ARGUMENTS_SMALL, kind::EXEC_SMALL),
@@ -78,8 +118,14 @@ fn every_kind() -> Vec<Vec<u8>> {
 fn a_fork_keeps_hundredths_of_seconds() {
     let event = record(&fork()).unwrap();
     assert_eq!(event.boot_ns, 77);
-    let child = ProcessKey { pid: 20, start_cs: 12 };
-    let parent = ProcessKey { pid: 10, start_cs: 0 };
+    let child = ProcessKey {
+        pid: 20,
+        start_cs: 12,
+    };
+    let parent = ProcessKey {
+        pid: 10,
+        start_cs: 0,
+    };
     assert_eq!(event.what, What::Fork(Fork { child, parent }));
 }
 
@@ -88,10 +134,18 @@ fn arguments_say_when_they_were_longer() {
     let cases: [(&[u8], u32, usize, u32, bool); 3] = [
         (b"cat\0a\0", 6, ARGUMENTS_SMALL, kind::EXEC_SMALL, false),
         (b"cat\0a\0", 6, ARGUMENTS_LARGE, kind::EXEC_LARGE, false),
-        (&[b'x'; ARGUMENTS_LARGE], 5000, ARGUMENTS_LARGE, kind::EXEC_LARGE, true),
+        (
+            &[b'x'; ARGUMENTS_LARGE],
+            5000,
+            ARGUMENTS_LARGE,
+            kind::EXEC_LARGE,
+            true,
+        ),
     ];
     for (arguments, all, room, kind, truncated) in cases {
-        let What::Exec(exec) = record(&exec(arguments, all, room, kind)).unwrap().what else { panic!("no exec") };
+        let What::Exec(exec) = record(&exec(arguments, all, room, kind)).unwrap().what else {
+            panic!("no exec")
+        };
         assert_eq!(exec.untrusted_arguments, arguments);
         assert_eq!(exec.untrusted_filename, b"/bin/cat");
         assert_eq!((exec.uid, exec.arguments_truncated), (1000, truncated));
@@ -106,24 +160,49 @@ fn names_are_turned_round() {
         (b"scan.dcm\0ct\0", 2, 5, b".../ct/scan.dcm"),
     ];
     for (path, parts, all, expected) in cases {
-        let What::Name(name) = record(&name(path, parts, all)).unwrap().what else { panic!("no name") };
+        let What::Name(name) = record(&name(path, parts, all)).unwrap().what else {
+            panic!("no name")
+        };
         assert_eq!(name.untrusted_path, expected);
         assert_eq!(name.store, StoreId(3));
-        assert_eq!(name.record, RecordId { device: 8 << 20 | 1, inode: 4711, generation: 9 });
+        assert_eq!(
+            name.record,
+            RecordId {
+                device: 8 << 20 | 1,
+                inode: 4711,
+                generation: 9
+            }
+        );
     }
     for (path, parts) in [(&b"scan.dcm\0ct\0"[..], 1), (b"scan.dcm", 1), (b"", 1)] {
-        assert!(record(&name(path, parts, parts)).is_err(), "{path:?} was taken for {parts} parts");
+        assert!(
+            record(&name(path, parts, parts)).is_err(),
+            "{path:?} was taken for {parts} parts"
+        );
     }
 }
 
 #[test]
 fn addresses_are_in_network_order() {
     let four = [u32::from_ne_bytes([192, 0, 2, 1]), 0, 0, 0];
-    let six = [u32::from_ne_bytes([0x20, 1, 0xd, 0xb8]), 0, 0, u32::from_ne_bytes([0, 0, 0, 1])];
-    for (version, local, expected) in [(4, four, "192.0.2.1:40000"), (6, six, "[2001:db8::1]:40000")] {
-        let What::Flow(flow) = record(&tcp(version, local, ACCEPTED)).unwrap().what else { panic!("no flow") };
+    let six = [
+        u32::from_ne_bytes([0x20, 1, 0xd, 0xb8]),
+        0,
+        0,
+        u32::from_ne_bytes([0, 0, 0, 1]),
+    ];
+    for (version, local, expected) in [
+        (4, four, "192.0.2.1:40000"),
+        (6, six, "[2001:db8::1]:40000"),
+    ] {
+        let What::Flow(flow) = record(&tcp(version, local, ACCEPTED)).unwrap().what else {
+            panic!("no flow")
+        };
         assert_eq!(flow.local, expected.parse().unwrap());
-        assert_eq!((flow.bytes_out, flow.bytes_in, flow.closed), (1000, 2000, true));
+        assert_eq!(
+            (flow.bytes_out, flow.bytes_in, flow.closed),
+            (1000, 2000, true)
+        );
         assert_eq!((flow.direction, flow.id), (Direction::Accepted, 42));
     }
     assert!(record(&tcp(5, four, ACCEPTED)).is_err());
@@ -132,7 +211,13 @@ fn addresses_are_in_network_order() {
 
 #[test]
 fn conversations_of_one_socket_have_ids_of_their_own() {
-    let key = |port| DatagramKey { cookie: 1, remote: [1, 0, 0, 0], remote_port: port, version: 4, pad: [0; 5] };
+    let key = |port| DatagramKey {
+        cookie: 1,
+        remote: [1, 0, 0, 0],
+        remote_port: port,
+        version: 4,
+        pad: [0; 5],
+    };
     assert_ne!(datagrams_id(&key(53)), datagrams_id(&key(54)));
     assert_eq!(datagrams_id(&key(53)), datagrams_id(&key(53)));
 }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::Path;
 
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Lsm, ProgramError, RawTracePoint,
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Lsm,
+    ProgramError, RawTracePoint,
 };
 use aya::{Btf as KernelBtf, Ebpf};
 
@@ -24,11 +25,17 @@ pub(super) struct Place<'a> {
 }
 
 /// Loads and attaches every program of the backend, or says which one was refused.
-pub(super) fn attach(object: &mut Ebpf, backend: Backend, place: &Place<'_>) -> Result<(), AttemptError> {
+pub(super) fn attach(
+    object: &mut Ebpf,
+    backend: Backend,
+    place: &Place<'_>,
+) -> Result<(), AttemptError> {
     for program in PROGRAMS.iter().filter(|p| p.backends.contains(&backend)) {
         let target = target(program, place.types)?;
-        attach_one(object, program, target, place)
-            .map_err(|reason| AttemptError::Program { program: program.name, reason })?;
+        attach_one(object, program, target, place).map_err(|reason| AttemptError::Program {
+            program: program.name,
+            reason,
+        })?;
     }
     Ok(())
 }
@@ -36,15 +43,25 @@ pub(super) fn attach(object: &mut Ebpf, backend: Backend, place: &Place<'_>) -> 
 /// The name a program is attached by; empty where it needs none.
 fn target(program: &Program, types: &Btf<'_>) -> Result<&'static str, AttemptError> {
     match program.attach {
-        Attach::Fexit(names) => names.iter().find(|n| types.has_function(n)).copied().ok_or_else(|| {
-            AttemptError::NoTarget { program: program.name, targets: names.join(", ") }
-        }),
+        Attach::Fexit(names) => names
+            .iter()
+            .find(|n| types.has_function(n))
+            .copied()
+            .ok_or_else(|| AttemptError::NoTarget {
+                program: program.name,
+                targets: names.join(", "),
+            }),
         Attach::Lsm(name) | Attach::Fentry(name) | Attach::Tracepoint(name) => Ok(name),
         Attach::Packets | Attach::Nowhere => Ok(""),
     }
 }
 
-fn attach_one(object: &mut Ebpf, program: &Program, target: &str, place: &Place<'_>) -> Result<(), ProgramError> {
+fn attach_one(
+    object: &mut Ebpf,
+    program: &Program,
+    target: &str,
+    place: &Place<'_>,
+) -> Result<(), ProgramError> {
     let Some(loaded) = object.program_mut(program.name) else {
         return Err(ProgramError::NotLoaded);
     };
@@ -80,7 +97,12 @@ fn attach_one(object: &mut Ebpf, program: &Program, target: &str, place: &Place<
 fn attach_packets(program: &mut CgroupSkb, name: &str, cgroup: &Path) -> Result<(), ProgramError> {
     program.load()?;
     let root = File::open(cgroup).map_err(ProgramError::IOError)?;
-    let direction =
-        if name == "packet_out" { CgroupSkbAttachType::Egress } else { CgroupSkbAttachType::Ingress };
-    program.attach(root, direction, CgroupAttachMode::Single).map(drop)
+    let direction = if name == "packet_out" {
+        CgroupSkbAttachType::Egress
+    } else {
+        CgroupSkbAttachType::Ingress
+    };
+    program
+        .attach(root, direction, CgroupAttachMode::Single)
+        .map(drop)
 }

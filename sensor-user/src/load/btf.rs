@@ -54,7 +54,10 @@ enum Shape<'a> {
     Void,
     Number,
     Pointer,
-    Array { element: u32, length: u32 },
+    Array {
+        element: u32,
+        length: u32,
+    },
     Composite(Vec<Member<'a>>),
     /// typedef, const, volatile, restrict, type tag.
     Alias,
@@ -105,13 +108,19 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     fn u32(&mut self) -> Result<u32, BtfError> {
         let end = self.at.checked_add(4).ok_or(BtfError::Short(self.at))?;
-        let word = self.bytes.get(self.at..end).ok_or(BtfError::Short(self.at))?;
+        let word = self
+            .bytes
+            .get(self.at..end)
+            .ok_or(BtfError::Short(self.at))?;
         self.at = end;
         Ok(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
     }
 
     fn skip(&mut self, words: usize) -> Result<(), BtfError> {
-        let end = words.checked_mul(4).and_then(|n| self.at.checked_add(n)).ok_or(BtfError::Short(self.at))?;
+        let end = words
+            .checked_mul(4)
+            .and_then(|n| self.at.checked_add(n))
+            .ok_or(BtfError::Short(self.at))?;
         if end > self.bytes.len() {
             return Err(BtfError::Short(self.at));
         }
@@ -141,8 +150,13 @@ impl<'a> Btf<'a> {
     }
 
     fn read_types(bytes: &'a [u8], texts: &'a [u8]) -> Result<Self, BtfError> {
-        let mut types = vec![Type { name: "", size_or_type: 0, shape: Shape::Void }];
-        let (mut structs, mut functions): (HashMap<_, Vec<u32>>, _) = (HashMap::new(), HashMap::new());
+        let mut types = vec![Type {
+            name: "",
+            size_or_type: 0,
+            shape: Shape::Void,
+        }];
+        let (mut structs, mut functions): (HashMap<_, Vec<u32>>, _) =
+            (HashMap::new(), HashMap::new());
         let mut cursor = Cursor { bytes, at: 0 };
         while cursor.at < bytes.len() {
             let id = types.len() as u32;
@@ -156,9 +170,17 @@ impl<'a> Btf<'a> {
             } else if kind == 12 {
                 *functions.entry(name).or_insert(0) += 1;
             }
-            types.push(Type { name, size_or_type, shape });
+            types.push(Type {
+                name,
+                size_or_type,
+                shape,
+            });
         }
-        Ok(Self { types, structs, functions })
+        Ok(Self {
+            types,
+            structs,
+            functions,
+        })
     }
 
     /// True when the kernel has exactly one function of this name that programs can attach to by name.
@@ -190,13 +212,23 @@ impl<'a> Btf<'a> {
             (id, bit_field) = (self.plain(member.1)?, member.2);
         }
         let size = self.size(id, NESTING_MAX)?;
-        let what = if bit_field { What::Bits } else { self.what(id)? };
-        (bits % 8 == 0).then_some(Place { offset: u64::from(bits / 8), size, what })
+        let what = if bit_field {
+            What::Bits
+        } else {
+            self.what(id)?
+        };
+        (bits % 8 == 0).then_some(Place {
+            offset: u64::from(bits / 8),
+            size,
+            what,
+        })
     }
 
     /// Offset in bits, type, and whether it is a bit field, of a member that may lie in unnamed structs and unions.
     fn find(&self, container: u32, name: &str, depth: usize) -> Option<(u32, u32, bool)> {
-        let Shape::Composite(members) = &self.types.get(container as usize)?.shape else { return None };
+        let Shape::Composite(members) = &self.types.get(container as usize)?.shape else {
+            return None;
+        };
         for member in members {
             if member.name == name {
                 return Some((member.bit_offset, member.kind, member.bit_field));
@@ -228,7 +260,9 @@ impl<'a> Btf<'a> {
         match &kind.shape {
             Shape::Number | Shape::Composite(_) => Some(kind.size_or_type),
             Shape::Pointer => Some(8),
-            Shape::Array { element, length } if depth > 0 => self.size(*element, depth - 1)?.checked_mul(*length),
+            Shape::Array { element, length } if depth > 0 => {
+                self.size(*element, depth - 1)?.checked_mul(*length)
+            }
             Shape::Array { .. } | Shape::Void | Shape::Alias | Shape::Other => None,
         }
     }
@@ -251,7 +285,12 @@ impl<'a> Btf<'a> {
 }
 
 /// Reads what follows the common part of a type, by its kind (`BTF_KIND_*`, include/uapi/linux/btf.h).
-fn read_shape<'a>(cursor: &mut Cursor<'_>, texts: &'a [u8], id: u32, info: u32) -> Result<Shape<'a>, BtfError> {
+fn read_shape<'a>(
+    cursor: &mut Cursor<'_>,
+    texts: &'a [u8],
+    id: u32,
+    info: u32,
+) -> Result<Shape<'a>, BtfError> {
     let count = (info & 0xffff) as usize;
     Ok(match info >> 24 & 0x1f {
         1 => skipped(cursor, 1, Shape::Number)?,
@@ -268,11 +307,20 @@ fn read_shape<'a>(cursor: &mut Cursor<'_>, texts: &'a [u8], id: u32, info: u32) 
         13 => skipped(cursor, 2 * count, Shape::Other)?,
         14 | 17 => skipped(cursor, 1, Shape::Other)?,
         15 => skipped(cursor, 3 * count, Shape::Other)?,
-        kind => return Err(BtfError::Kind { id: id as usize, kind }),
+        kind => {
+            return Err(BtfError::Kind {
+                id: id as usize,
+                kind,
+            });
+        }
     })
 }
 
-fn skipped<'a>(cursor: &mut Cursor<'_>, words: usize, shape: Shape<'a>) -> Result<Shape<'a>, BtfError> {
+fn skipped<'a>(
+    cursor: &mut Cursor<'_>,
+    words: usize,
+    shape: Shape<'a>,
+) -> Result<Shape<'a>, BtfError> {
     cursor.skip(words)?;
     Ok(shape)
 }
@@ -287,15 +335,26 @@ fn read_members<'a>(
         .map(|_| {
             let (name, kind, offset) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
             // With kind_flag the upper eight bits are the width of a bit field, 0 for a whole member.
-            let (bit_offset, width) = if with_widths { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
-            Ok(Member { name: text(texts, name), kind, bit_offset, bit_field: width != 0 })
+            let (bit_offset, width) = if with_widths {
+                (offset & 0xff_ffff, offset >> 24)
+            } else {
+                (offset, 0)
+            };
+            Ok(Member {
+                name: text(texts, name),
+                kind,
+                bit_offset,
+                bit_field: width != 0,
+            })
         })
         .collect()
 }
 
 /// A name; empty when it is out of bounds or no UTF-8, which no name that is looked for is.
 fn text(texts: &[u8], at: u32) -> &str {
-    let Some(rest) = texts.get(at as usize..) else { return "" };
+    let Some(rest) = texts.get(at as usize..) else {
+        return "";
+    };
     let end = rest.iter().position(|b| *b == 0).unwrap_or(0);
     std::str::from_utf8(&rest[..end]).unwrap_or("")
 }

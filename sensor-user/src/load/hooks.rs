@@ -37,7 +37,11 @@ const FENTRY: &[Backend] = &[Backend::Fentry];
 const TRACEPOINT: &[Backend] = &[Backend::Tracepoint];
 
 const fn program(name: &'static str, attach: Attach, backends: &'static [Backend]) -> Program {
-    Program { name, attach, backends }
+    Program {
+        name,
+        attach,
+        backends,
+    }
 }
 
 /// All programs. Processes and flows come first, so that whoever opens a record is known when it does.
@@ -54,13 +58,29 @@ pub const PROGRAMS: &[Program] = &[
     program("fexit_readv", Attach::Fexit(&["vfs_readv"]), TRAMPOLINES),
     program("fexit_write", Attach::Fexit(&["vfs_write"]), TRAMPOLINES),
     program("fexit_writev", Attach::Fexit(&["vfs_writev"]), TRAMPOLINES),
-    program("fentry_copy", Attach::Fentry("vfs_copy_file_range"), TRAMPOLINES),
-    program("fexit_copy", Attach::Fexit(&["vfs_copy_file_range"]), TRAMPOLINES),
-    program("fexit_splice", Attach::Fexit(&["do_splice_read", "do_splice_to"]), TRAMPOLINES),
+    program(
+        "fentry_copy",
+        Attach::Fentry("vfs_copy_file_range"),
+        TRAMPOLINES,
+    ),
+    program(
+        "fexit_copy",
+        Attach::Fexit(&["vfs_copy_file_range"]),
+        TRAMPOLINES,
+    ),
+    program(
+        "fexit_splice",
+        Attach::Fexit(&["do_splice_read", "do_splice_to"]),
+        TRAMPOLINES,
+    ),
     program("lsm_accept", Attach::Lsm("sock_graft"), LSM),
     program("lsm_mmap", Attach::Lsm("mmap_file"), LSM),
     program("lsm_open", Attach::Lsm("file_open"), LSM),
-    program("fentry_accept", Attach::Fentry("security_sock_graft"), FENTRY),
+    program(
+        "fentry_accept",
+        Attach::Fentry("security_sock_graft"),
+        FENTRY,
+    ),
     program("fentry_mmap", Attach::Fentry("security_mmap_file"), FENTRY),
     program("fentry_open", Attach::Fentry("security_file_open"), FENTRY),
     program("sys_exit", Attach::Tracepoint("sys_exit"), TRACEPOINT),

@@ -39,7 +39,10 @@ pub struct Kernel {
 
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kernel").field("backend", &self.backend).field("reason", &self.reason).finish_non_exhaustive()
+        f.debug_struct("Kernel")
+            .field("backend", &self.backend)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +58,12 @@ macro_rules! take {
 
 impl Kernel {
     pub(super) fn new(mut object: Ebpf, backend: Backend) -> Result<Self, AttemptError> {
-        let control = config::Control { active: 0, own_pid: std::process::id(), arming_tid: 0, arming_store: 0 };
+        let control = config::Control {
+            active: 0,
+            own_pid: std::process::id(),
+            arming_tid: 0,
+            arming_store: 0,
+        };
         let mut kernel = Self {
             control_map: take!(object, "CONTROL"),
             generation: take!(object, "GENERATION"),
@@ -95,24 +103,38 @@ impl Kernel {
 
     /// Makes the next open of this thread tell a store's root, or no longer.
     pub(super) fn arm(&mut self, store: Option<u32>) -> Result<(), AttemptError> {
-        self.control.arming_tid = if store.is_some() { gettid().as_raw_nonzero().get() as u32 } else { 0 };
+        self.control.arming_tid = if store.is_some() {
+            gettid().as_raw_nonzero().get() as u32
+        } else {
+            0
+        };
         self.control.arming_store = store.unwrap_or(0);
         self.write_control()
     }
 
     fn write_control(&mut self) -> Result<(), AttemptError> {
-        self.control_map.set(0, pod::Control(self.control), 0).map_err(|e| broken("CONTROL", e))
+        self.control_map
+            .set(0, pod::Control(self.control), 0)
+            .map_err(|e| broken("CONTROL", e))
     }
 
     /// Makes every remembered answer void.
     pub(super) fn forget_answers(&mut self) -> Result<(), AttemptError> {
-        let now = self.generation.get(&0, 0).map_err(|e| broken("GENERATION", e))?;
-        self.generation.set(0, now.wrapping_add(1), 0).map_err(|e| broken("GENERATION", e))
+        let now = self
+            .generation
+            .get(&0, 0)
+            .map_err(|e| broken("GENERATION", e))?;
+        self.generation
+            .set(0, now.wrapping_add(1), 0)
+            .map_err(|e| broken("GENERATION", e))
     }
 
     /// Roots the programs know, and the store of each.
     pub(super) fn roots(&self) -> impl Iterator<Item = (Inode, u32)> + '_ {
-        self.roots.iter().filter_map(Result::ok).map(|(file, store)| (file.0, store))
+        self.roots
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(file, store)| (file.0, store))
     }
 
     /// Takes the access sums, if there are any: makes the other buffer active, waits until no program can still write to this one, and
@@ -126,7 +148,8 @@ impl Kernel {
         self.write_control()?;
         // Programs run in RCU read-side sections, and this command is synchronize_rcu() (kernel/sched/membarrier.c).
         membarrier(MembarrierCommand::Global).map_err(|e| broken("ACCESSES", e))?;
-        empty(&mut self.sums[full], "ACCESSES").map(|all| all.into_iter().map(|(k, v)| (k.0, v.0)).collect())
+        empty(&mut self.sums[full], "ACCESSES")
+            .map(|all| all.into_iter().map(|(k, v)| (k.0, v.0)).collect())
     }
 
     /// UDP conversations of processes that hold records, as they stand.
@@ -144,7 +167,12 @@ impl Kernel {
     /// All open TCP sockets whose owner is known.
     pub fn sockets(&self) -> Result<Vec<(u64, Socket)>, AttemptError> {
         // An entry that goes while the map is walked is a socket that closed, which is reported by itself.
-        Ok(self.sockets.iter().filter_map(Result::ok).map(|(cookie, socket)| (cookie, socket.0)).collect())
+        Ok(self
+            .sockets
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(cookie, socket)| (cookie, socket.0))
+            .collect())
     }
 
     /// Looks at the counters of an open TCP socket; absent when it has closed.
@@ -159,7 +187,11 @@ impl Kernel {
         }
     }
 
-    fn run(&mut self, program: &'static str, options: RawTracePointRunOptions) -> Result<(), AttemptError> {
+    fn run(
+        &mut self,
+        program: &'static str,
+        options: RawTracePointRunOptions,
+    ) -> Result<(), AttemptError> {
         let refused = |reason| AttemptError::Program { program, reason };
         let Some(loaded) = self.object.program_mut(program) else {
             return Err(refused(aya::programs::ProgramError::NotLoaded));
@@ -183,7 +215,10 @@ impl Kernel {
         HOOKS
             .iter()
             .map(|(hook, name)| {
-                let values = self.counts.get(&(*hook as u32), 0).map_err(|e| broken("COUNTS", e))?;
+                let values = self
+                    .counts
+                    .get(&(*hook as u32), 0)
+                    .map_err(|e| broken("COUNTS", e))?;
                 Ok(total(name, values.iter().map(|c| &c.0)))
             })
             .collect()
@@ -194,7 +229,10 @@ impl Kernel {
         ERRORS
             .iter()
             .map(|(error, name)| {
-                let values = self.errors.get(&(*error as u32), 0).map_err(|e| broken("ERRORS", e))?;
+                let values = self
+                    .errors
+                    .get(&(*error as u32), 0)
+                    .map_err(|e| broken("ERRORS", e))?;
                 Ok((*error, *name, values.iter().sum()))
             })
             .collect()
@@ -217,7 +255,10 @@ impl Kernel {
     }
 }
 
-fn empty<K: Pod, V: Pod>(map: &mut HashMap<MapData, K, V>, name: &'static str) -> Result<Vec<(K, V)>, AttemptError> {
+fn empty<K: Pod, V: Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    name: &'static str,
+) -> Result<Vec<(K, V)>, AttemptError> {
     let entries: Result<Vec<_>, _> = map.iter().collect();
     let entries = entries.map_err(|e| broken(name, e))?;
     for (key, _) in &entries {
@@ -227,7 +268,10 @@ fn empty<K: Pod, V: Pod>(map: &mut HashMap<MapData, K, V>, name: &'static str) -
 }
 
 fn total<'a>(name: &str, counts: impl Iterator<Item = &'a Counts>) -> HookCount {
-    let mut sum = HookCount { hook: name.to_owned(), ..HookCount::default() };
+    let mut sum = HookCount {
+        hook: name.to_owned(),
+        ..HookCount::default()
+    };
     for count in counts {
         sum.seen += count.seen;
         sum.reported += count.reported;
@@ -247,5 +291,8 @@ fn gone_is_fine(result: Result<(), MapError>, map: &'static str) -> Result<(), A
 }
 
 fn broken(map: &'static str, reason: impl ToString) -> AttemptError {
-    AttemptError::Map { map, reason: reason.to_string() }
+    AttemptError::Map {
+        map,
+        reason: reason.to_string(),
+    }
 }

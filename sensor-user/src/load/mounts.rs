@@ -20,12 +20,18 @@ impl Mounts {
     /// Where the cgroup2 hierarchy is mounted.
     #[must_use]
     pub fn cgroup2(&self) -> Option<PathBuf> {
-        self.0.iter().find(|(_, kind)| kind == "cgroup2").map(|(path, _)| path.clone())
+        self.0
+            .iter()
+            .find(|(_, kind)| kind == "cgroup2")
+            .map(|(path, _)| path.clone())
     }
 
     /// Mount points strictly below a directory: other file systems, which walking up a file's directories does not leave.
     pub fn below<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a Path> {
-        self.0.iter().map(|(path, _)| path.as_path()).filter(move |p| *p != directory && p.starts_with(directory))
+        self.0
+            .iter()
+            .map(|(path, _)| path.as_path())
+            .filter(move |p| *p != directory && p.starts_with(directory))
     }
 }
 
@@ -39,9 +45,16 @@ fn parse_line(line: &str) -> Option<(PathBuf, String)> {
 
 /// Space, tab, newline and backslash are written as three octal digits (fs/proc_namespace.c, mangle()).
 fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (code, plain)| {
+        text.replace(code, plain)
+    })
 }
 
 #[cfg(test)]
@@ -60,7 +73,10 @@ nonsense
 
     #[test]
     fn cgroup2_is_found() {
-        assert_eq!(Mounts::parse(TABLE).cgroup2(), Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(
+            Mounts::parse(TABLE).cgroup2(),
+            Some(PathBuf::from("/sys/fs/cgroup/unified"))
+        );
         assert_eq!(Mounts::parse("").cgroup2(), None);
     }
 

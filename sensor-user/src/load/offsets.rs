@@ -17,7 +17,9 @@ pub enum OffsetError {
         member: &'static str,
     },
     /// A member is not what the programs take it for.
-    #[error("{container}.{member} is {found:?} of {size} bytes in this kernel; the programs expect {expected:?}")]
+    #[error(
+        "{container}.{member} is {found:?} of {size} bytes in this kernel; the programs expect {expected:?}"
+    )]
     Unlike {
         /// The struct.
         container: &'static str,
@@ -34,7 +36,10 @@ pub enum OffsetError {
 
 /// Offsets by the name of the global that takes each.
 pub fn resolve(btf: &Btf<'_>) -> Result<Vec<(&'static str, u64)>, OffsetError> {
-    FIELDS.iter().map(|field| Ok((field.global, offset(btf, field)?))).collect()
+    FIELDS
+        .iter()
+        .map(|field| Ok((field.global, offset(btf, field)?)))
+        .collect()
 }
 
 fn offset(btf: &Btf<'_>, field: &Field) -> Result<u64, OffsetError> {
@@ -56,7 +61,9 @@ fn offset(btf: &Btf<'_>, field: &Field) -> Result<u64, OffsetError> {
 fn fits(field: &Field, place: &Place) -> bool {
     place.size == field.size
         && match (&field.kind, &place.what) {
-            (Kind::Int, What::Number) | (Kind::Struct, What::Composite) | (Kind::Opaque, What::Pointer(_)) => true,
+            (Kind::Int, What::Number)
+            | (Kind::Struct, What::Composite)
+            | (Kind::Opaque, What::Pointer(_)) => true,
             (Kind::Pointer(target), What::Pointer(Some(found))) => found == target,
             _ => false,
         }
@@ -69,15 +76,34 @@ mod tests {
 
     #[test]
     fn kind_and_size_must_fit() {
-        let field = |kind| Field { global: "G", container: "c", member: "m", kind, size: 8, required: true };
-        let place = |size, what| Place { offset: 0, size, what };
+        let field = |kind| Field {
+            global: "G",
+            container: "c",
+            member: "m",
+            kind,
+            size: 8,
+            required: true,
+        };
+        let place = |size, what| Place {
+            offset: 0,
+            size,
+            what,
+        };
         let cases = [
             (Kind::Int, place(8, What::Number), true),
             (Kind::Int, place(4, What::Number), false),
             (Kind::Int, place(8, What::Bits), false),
             (Kind::Int, place(8, What::Pointer(None)), false),
-            (Kind::Pointer("inode"), place(8, What::Pointer(Some("inode".to_owned()))), true),
-            (Kind::Pointer("inode"), place(8, What::Pointer(Some("file".to_owned()))), false),
+            (
+                Kind::Pointer("inode"),
+                place(8, What::Pointer(Some("inode".to_owned()))),
+                true,
+            ),
+            (
+                Kind::Pointer("inode"),
+                place(8, What::Pointer(Some("file".to_owned()))),
+                false,
+            ),
             (Kind::Pointer("inode"), place(8, What::Pointer(None)), false),
             (Kind::Opaque, place(8, What::Pointer(None)), true),
             (Kind::Struct, place(8, What::Composite), true),
@@ -90,8 +116,16 @@ mod tests {
 
     #[test]
     fn a_missing_member_is_named() {
-        let blob = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let blob = [
+            0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
         let error = resolve(&Btf::parse(&blob).unwrap()).unwrap_err();
-        assert_eq!(error, OffsetError::Missing { container: "task_struct", member: "pid" });
+        assert_eq!(
+            error,
+            OffsetError::Missing {
+                container: "task_struct",
+                member: "pid"
+            }
+        );
     }
 }

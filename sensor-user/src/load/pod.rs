@@ -1,6 +1,9 @@
 //! Lets aya copy the layout's types into and out of maps.
 
-#![allow(unsafe_code, reason = "aya's Pod is an unsafe trait; its promises are kept here and nowhere else")]
+#![allow(
+    unsafe_code,
+    reason = "aya's Pod is an unsafe trait; its promises are kept here and nowhere else"
+)]
 
 use aya::Pod;
 use sensor_ebpf::layout::{access, config, count, flow};

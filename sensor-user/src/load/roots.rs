@@ -33,10 +33,19 @@ pub(super) fn tell(kernel: &mut Kernel, stores: &[Store]) -> Result<(), LoadErro
 /// Tells one root, and checks that the programs took it.
 pub(super) fn tell_one(kernel: &mut Kernel, root: &Path, store: u32) -> Result<(), String> {
     kernel.arm(Some(store)).map_err(|e| e.to_string())?;
-    let opened = OpenOptions::new().read(true).custom_flags(OFlags::DIRECTORY.bits() as i32).open(root);
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::DIRECTORY.bits() as i32)
+        .open(root);
     kernel.arm(None).map_err(|e| e.to_string())?;
-    let inode = opened.and_then(|file| file.metadata()).map_err(|e| format!("cannot be opened: {e}"))?.ino();
-    if !kernel.roots().any(|(file, of)| file.ino == inode && of == store) {
+    let inode = opened
+        .and_then(|file| file.metadata())
+        .map_err(|e| format!("cannot be opened: {e}"))?
+        .ino();
+    if !kernel
+        .roots()
+        .any(|(file, of)| file.ino == inode && of == store)
+    {
         return Err("the programs did not see it being opened".to_owned());
     }
     // What was opened before now was judged without knowing this store.

@@ -40,7 +40,10 @@ impl Flows {
 
     /// True while a process has an open flow.
     pub(super) fn belong_to(&self, process: ProcessKey) -> bool {
-        self.tcp.values().chain(self.udp.values()).any(|flow| flow.process == process)
+        self.tcp
+            .values()
+            .chain(self.udp.values())
+            .any(|flow| flow.process == process)
     }
 
     /// Says what has changed, `new` being processes that have just become holders.
@@ -73,13 +76,21 @@ impl Flows {
             // An entry of another layout cannot be here: programs and sensor are built together.
             if let Ok(flow) = decode::flow(cookie, &socket, false) {
                 self.tcp.insert(cookie, flow.clone());
-                events.push(Event { boot_ns: now, what: What::Flow(flow) });
+                events.push(Event {
+                    boot_ns: now,
+                    what: What::Flow(flow),
+                });
             }
         }
         Ok(())
     }
 
-    fn look(&mut self, kernel: &mut Kernel, now: u64, events: &mut Vec<Event>) -> Result<(), AttemptError> {
+    fn look(
+        &mut self,
+        kernel: &mut Kernel,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<(), AttemptError> {
         let after = self.tcp.range(self.turn + 1..).map(|(cookie, _)| *cookie);
         let before = self.tcp.range(..=self.turn).map(|(cookie, _)| *cookie);
         let turn: Vec<u64> = after.chain(before).take(LOOKS_MAX).collect();
@@ -89,11 +100,16 @@ impl Flows {
                 self.vanished(cookie, now, events);
                 continue;
             };
-            let Some(flow) = self.tcp.get_mut(&cookie) else { continue };
+            let Some(flow) = self.tcp.get_mut(&cookie) else {
+                continue;
+            };
             if (flow.bytes_out, flow.bytes_in) != (socket.out, socket.r#in) {
                 (flow.bytes_out, flow.bytes_in) = (socket.out, socket.r#in);
                 flow.local.set_port(socket.ends.local_port);
-                events.push(Event { boot_ns: now, what: What::Flow(flow.clone()) });
+                events.push(Event {
+                    boot_ns: now,
+                    what: What::Flow(flow.clone()),
+                });
             }
         }
         Ok(())
@@ -105,16 +121,29 @@ impl Flows {
             return;
         }
         if let Some(flow) = self.tcp.remove(&cookie) {
-            events.push(Event { boot_ns: now, what: What::Flow(Flow { closed: true, ..flow }) });
+            events.push(Event {
+                boot_ns: now,
+                what: What::Flow(Flow {
+                    closed: true,
+                    ..flow
+                }),
+            });
         }
         self.missing.remove(&cookie);
     }
 
-    fn datagrams(&mut self, kernel: &mut Kernel, now: u64, events: &mut Vec<Event>) -> Result<(), AttemptError> {
+    fn datagrams(
+        &mut self,
+        kernel: &mut Kernel,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<(), AttemptError> {
         let mut over: Vec<DatagramKey> = Vec::new();
         for (key, sums) in kernel.datagrams()? {
             let closed = now.saturating_sub(sums.last_ns) > STILL_NS;
-            let Ok(flow) = decode::datagrams(&key, &sums, closed) else { continue };
+            let Ok(flow) = decode::datagrams(&key, &sums, closed) else {
+                continue;
+            };
             let known = self.udp.get(&flow.id);
             if closed {
                 over.push(key);
@@ -125,7 +154,10 @@ impl Flows {
                 self.udp.insert(flow.id, flow.clone());
             }
             let boot_ns = if closed { now } else { sums.last_ns };
-            events.push(Event { boot_ns, what: What::Flow(flow) });
+            events.push(Event {
+                boot_ns,
+                what: What::Flow(flow),
+            });
         }
         for key in over {
             kernel.forget_datagrams(key)?;

@@ -36,7 +36,10 @@ impl Holders {
         let key = decode::process(process);
         self.known.entry(key).or_insert_with(|| {
             self.new.push(key);
-            Holder { start_ns: process.start_ns, exited_ns: None }
+            Holder {
+                start_ns: process.start_ns,
+                exited_ns: None,
+            }
         });
     }
 
@@ -53,15 +56,28 @@ impl Holders {
     }
 
     /// Forgets those that are gone.
-    pub(super) fn tick(&mut self, kernel: &mut Kernel, flows: &Flows, now: u64) -> Result<(), AttemptError> {
+    pub(super) fn tick(
+        &mut self,
+        kernel: &mut Kernel,
+        flows: &Flows,
+        now: u64,
+    ) -> Result<(), AttemptError> {
         if now.saturating_sub(self.reconciled_ns) > RECONCILE_NS {
             self.reconciled_ns = now;
             self.reconcile(now);
         }
         let over = |key: &ProcessKey, holder: &Holder| {
-            holder.exited_ns.is_some_and(|then| now.saturating_sub(then) > GRACE_NS) && !flows.belong_to(*key)
+            holder
+                .exited_ns
+                .is_some_and(|then| now.saturating_sub(then) > GRACE_NS)
+                && !flows.belong_to(*key)
         };
-        let gone: Vec<_> = self.known.iter().filter(|(k, h)| over(k, h)).map(|(k, h)| (*k, h.start_ns)).collect();
+        let gone: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(k, h)| over(k, h))
+            .map(|(k, h)| (*k, h.start_ns))
+            .collect();
         for (key, start_ns) in gone {
             kernel.forget_holder(key.pid, start_ns)?;
             self.known.remove(&key);
@@ -72,7 +88,9 @@ impl Holders {
     /// Notes the exit of those that /proc does not have any more: their exit was lost with a full ring.
     fn reconcile(&mut self, now: u64) {
         for (key, holder) in &mut self.known {
-            if holder.exited_ns.is_none() && !std::path::Path::new(&format!("/proc/{}", key.pid)).exists() {
+            if holder.exited_ns.is_none()
+                && !std::path::Path::new(&format!("/proc/{}", key.pid)).exists()
+            {
                 holder.exited_ns = Some(now);
             }
         }

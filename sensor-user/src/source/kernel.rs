@@ -52,10 +52,17 @@ pub fn start(
     let health = Health {
         backend: kernel.backend().to_owned(),
         backend_reason: kernel.reason().to_owned(),
-        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
         ..Health::default()
     };
-    tracing::info!(backend = health.backend, reason = health.backend_reason, "the kernel programs run");
+    tracing::info!(
+        backend = health.backend,
+        reason = health.backend_reason,
+        "the kernel programs run"
+    );
     let (health_sender, health) = watch::channel(health);
     let reader = Reader {
         kernel,
@@ -70,8 +77,15 @@ pub fn start(
         losses: Losses::default(),
         looked: None,
     };
-    thread::Builder::new().name("kernel".to_owned()).spawn(move || reader.run()).map_err(StartError::Thread)?;
-    Ok(Source { health, pulse, stop: Box::new(move || stop.store(true, Ordering::Release)) })
+    thread::Builder::new()
+        .name("kernel".to_owned())
+        .spawn(move || reader.run())
+        .map_err(StartError::Thread)?;
+    Ok(Source {
+        health,
+        pulse,
+        stop: Box::new(move || stop.store(true, Ordering::Release)),
+    })
 }
 
 struct Reader {
@@ -121,7 +135,8 @@ impl Reader {
         }
         self.drain_rings();
         let new = self.holders.take_new();
-        self.flows.tick(&mut self.kernel, &new, now, &mut self.pending)?;
+        self.flows
+            .tick(&mut self.kernel, &new, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;
         if last || self.looked.is_none_or(|then| then.elapsed() >= LOOK) {
             self.looked = Some(Instant::now());
@@ -165,7 +180,11 @@ impl Reader {
                 match &event.what {
                     What::Exit(exit) => self.holders.exited(exit.process, event.boot_ns),
                     What::Flow(flow) => self.flows.said(flow),
-                    What::Fork(_) | What::Exec(_) | What::Name(_) | What::Access(_) | What::Gap(_) => {}
+                    What::Fork(_)
+                    | What::Exec(_)
+                    | What::Name(_)
+                    | What::Access(_)
+                    | What::Gap(_) => {}
                 }
                 self.push(event.boot_ns, event.what);
             }
@@ -194,10 +213,15 @@ impl Reader {
             if left.is_zero() {
                 return;
             }
-            let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let timeout = Timespec {
+                tv_sec: left.as_secs() as i64,
+                tv_nsec: left.subsec_nanos().into(),
+            };
             let [critical, bulk] = self.kernel.rings();
-            let mut rings =
-                [PollFd::from_borrowed_fd(critical, PollFlags::IN), PollFd::from_borrowed_fd(bulk, PollFlags::IN)];
+            let mut rings = [
+                PollFd::from_borrowed_fd(critical, PollFlags::IN),
+                PollFd::from_borrowed_fd(bulk, PollFlags::IN),
+            ];
             match poll(&mut rings, Some(&timeout)) {
                 Ok(0) => return,
                 // Without a wake-up from the programs a ring with little in it polls as readable, too; resting keeps

@@ -33,31 +33,61 @@ impl Losses {
     }
 
     /// Makes gaps of what was lost since this was last called.
-    pub(super) fn look(&mut self, kernel: &Kernel, now: u64, events: &mut Vec<Event>) -> Result<(), AttemptError> {
+    pub(super) fn look(
+        &mut self,
+        kernel: &Kernel,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<(), AttemptError> {
         let from = std::mem::replace(&mut self.looked_ns, now);
         for (error, name, count) in kernel.errors()? {
             let told = self.told.insert(error as u32, count).unwrap_or(0);
             self.gap(reason(error), count - told, name, (from, now), events);
         }
-        let undecodable = self.undecodable - std::mem::replace(&mut self.undecodable_told, self.undecodable);
-        self.gap(GapReason::Decode, undecodable, "records of the kernel programs", (from, now), events);
+        let undecodable =
+            self.undecodable - std::mem::replace(&mut self.undecodable_told, self.undecodable);
+        self.gap(
+            GapReason::Decode,
+            undecodable,
+            "records of the kernel programs",
+            (from, now),
+            events,
+        );
         Ok(())
     }
 
-    fn gap(&mut self, reason: GapReason, count: u64, detail: &str, span: (u64, u64), events: &mut Vec<Event>) {
+    fn gap(
+        &mut self,
+        reason: GapReason,
+        count: u64,
+        detail: &str,
+        span: (u64, u64),
+        events: &mut Vec<Event>,
+    ) {
         if count == 0 {
             return;
         }
         self.total += count;
-        let gap = Gap { reason, count, from_boot_ns: span.0, to_boot_ns: span.1, detail: detail.to_owned() };
-        events.push(Event { boot_ns: span.1, what: What::Gap(gap) });
+        let gap = Gap {
+            reason,
+            count,
+            from_boot_ns: span.0,
+            to_boot_ns: span.1,
+            detail: detail.to_owned(),
+        };
+        events.push(Event {
+            boot_ns: span.1,
+            what: What::Gap(gap),
+        });
     }
 }
 
 const fn reason(error: Error) -> GapReason {
     match error {
         Error::CriticalRingFull | Error::BulkRingFull => GapReason::RingFull,
-        Error::RootsFull | Error::HoldersFull | Error::SocketsFull | Error::DatagramsFull => GapReason::MapFull,
+        Error::RootsFull | Error::HoldersFull | Error::SocketsFull | Error::DatagramsFull => {
+            GapReason::MapFull
+        }
         Error::NoControl
         | Error::NoInode
         | Error::NoFile

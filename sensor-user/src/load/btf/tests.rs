@@ -22,7 +22,8 @@ impl Maker {
 
     fn add(&mut self, name: &str, kind: u32, count: u32, flag: bool, size: u32, rest: &[u32]) {
         let name = self.name(name);
-        self.types.extend([name, u32::from(flag) << 31 | kind << 24 | count, size]);
+        self.types
+            .extend([name, u32::from(flag) << 31 | kind << 24 | count, size]);
         self.types.extend(rest);
     }
 
@@ -52,7 +53,14 @@ fn sample() -> Vec<u8> {
     let (mode, alias) = (m.name("mode"), m.name("alias"));
     m.add("", 5, 2, false, 4, &[mode, 1, 0, alias, 1, 0]);
     let (inode, bits, inner) = (m.name("f_inode"), m.name("bits"), m.name("inner"));
-    m.add("file", 4, 4, true, 24, &[inode, 4, 0, 0, 5, 64, bits, 1, 96 | 3 << 24, inner, 2, 128]);
+    m.add(
+        "file",
+        4,
+        4,
+        true,
+        24,
+        &[inode, 4, 0, 0, 5, 64, bits, 1, 96 | 3 << 24, inner, 2, 128],
+    );
     m.add("vfs_read", 12, 0, false, 0, &[]);
     m.blob()
 }
@@ -62,7 +70,10 @@ fn members_are_found_with_kind_and_size() {
     let blob = sample();
     let btf = Btf::parse(&blob).unwrap();
     let cases = [
-        ("f_inode", Some((0, 8, What::Pointer(Some("inode".to_owned()))))),
+        (
+            "f_inode",
+            Some((0, 8, What::Pointer(Some("inode".to_owned())))),
+        ),
         ("mode", Some((8, 4, What::Number))),
         ("alias", Some((8, 4, What::Number))),
         ("bits", Some((12, 4, What::Bits))),
@@ -84,7 +95,10 @@ fn members_are_found_with_kind_and_size() {
 fn every_truncation_is_an_error_or_a_smaller_blob() {
     let blob = sample();
     for len in 0..blob.len() {
-        assert!(Btf::parse(&blob[..len]).is_err(), "{len} bytes were taken for whole");
+        assert!(
+            Btf::parse(&blob[..len]).is_err(),
+            "{len} bytes were taken for whole"
+        );
     }
 }
 
@@ -121,6 +135,9 @@ fn the_running_kernel_has_what_every_kernel_has() {
     };
     let btf = Btf::parse(&blob).unwrap();
     let place = btf.member("task_struct", "group_leader").unwrap();
-    assert_eq!((place.size, place.what), (8, What::Pointer(Some("task_struct".to_owned()))));
+    assert_eq!(
+        (place.size, place.what),
+        (8, What::Pointer(Some("task_struct".to_owned())))
+    );
     assert!(btf.has_function("vfs_read"));
 }

@@ -1,0 +1,33 @@
+//! The sensor's own account: which backend runs, and that nothing is missing from the books.
+
+use libtest_mimic::Failed;
+use sensor_user::event::What;
+
+use crate::watch::{Watch, same};
+
+/// The backend asked for has sung its canary and is the one in use.
+pub(crate) fn backend(watch: &mut Watch) -> Result<(), Failed> {
+    let health = watch.health();
+    same("backend", &health.backend, &watch.backend)?;
+    same("kernel is named", &health.kernel.is_empty(), &false)
+}
+
+/// After all that was done: every hook's books balance, every hook has run, nothing was dropped and no gap was said.
+pub(crate) fn balance(watch: &mut Watch) -> Result<(), Failed> {
+    // Health is looked at once a second; two of that, so that the last look is after the last test.
+    let before = watch.health();
+    watch.until("a new look at the books", |w| w.health() != before)?;
+    for hook in watch.health().hooks {
+        let sum = hook.reported + hook.summed + hook.ignored + hook.failed + hook.dropped;
+        same(&format!("sum of {hook:?}"), &sum, &hook.seen)?;
+        same(&format!("dropped of {hook:?}"), &hook.dropped, &0)?;
+        same(&format!("{hook:?} has run"), &(hook.seen > 0), &true)?;
+    }
+    let gaps: Vec<_> = watch
+        .events
+        .iter()
+        .filter(|e| matches!(&e.what, What::Gap(_)))
+        .collect();
+    same("gaps", &gaps.len(), &0)?;
+    same("lost events", &watch.health().lost_events, &0)
+}

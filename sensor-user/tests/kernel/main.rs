@@ -1,0 +1,91 @@
+//! The kernel programs on a real kernel: real programs touch real files and talk to real sockets, and what comes up must
+//! be exact.
+//!
+//! Needs root, a kernel with BTF, and `CHARTWATCH_BACKEND` (`lsm`, `fentry`, `tracepoint`), which names the backend that
+//! has to work. Without them every test is reported as ignored. The tests share one sensor and run one after another; the
+//! last one checks that the books balance after all that the others did.
+//!
+//! Kernel: 6.1 and newer; run on this machine's own by `cargo xtask test`, on others by `cargo xtask vm`.
+
+mod actor;
+mod books;
+mod files;
+mod flows;
+mod processes;
+mod watch;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use watch::Watch;
+
+/// A test: it gets the one sensor there is.
+type Test = fn(&mut Watch) -> Result<(), Failed>;
+
+/// All tests in the order they run.
+const TESTS: &[(&str, Test)] = &[
+    ("backend_is_the_one_asked_for", books::backend),
+    ("processes_exec_with_arguments", processes::exec),
+    (
+        "processes_long_arguments_are_cut_and_say_so",
+        processes::long_arguments,
+    ),
+    ("processes_fork_and_exit", processes::fork_and_exit),
+    ("files_cat_of_2000", files::cat),
+    ("files_tar_of_2000", files::tar),
+    ("files_cp_of_2000", files::cp),
+    ("files_mmap_of_2000", files::mmap),
+    ("files_readv_and_pread", files::vectors),
+    ("files_sendfile_to_a_socket", files::sendfile),
+    ("files_written", files::written),
+    ("files_outside_are_nobodys_business", files::outside),
+    ("files_renamed_into_and_out_of_the_store", files::renamed),
+    ("files_have_names_below_their_store", files::named),
+    ("flows_tcp_upload_over_ipv4", flows::upload4),
+    ("flows_tcp_upload_over_ipv6", flows::upload6),
+    ("flows_tcp_served_on_an_accepted_connection", flows::served),
+    ("flows_tcp_opened_before_the_record", flows::opened_before),
+    ("flows_tcp_long_one_is_told_on_the_tick", flows::long),
+    ("flows_udp_send_over_ipv4", flows::datagrams4),
+    ("flows_udp_send_over_ipv6", flows::datagrams6),
+    (
+        "flows_without_records_are_nobodys_business",
+        flows::without_records,
+    ),
+    ("books_balance", books::balance),
+];
+
+fn main() -> ExitCode {
+    if let Some(code) = actor::act() {
+        return code;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let backend = std::env::var("CHARTWATCH_BACKEND").ok();
+    let missing = watch::missing(backend.as_deref());
+    if let (Some(reason), false) = (&missing, arguments.list) {
+        eprintln!("skipped: all kernel tests: {reason}");
+    }
+    let sensor: Arc<Mutex<Option<Watch>>> = Arc::default();
+    let trials = TESTS.iter().map(|(name, test)| {
+        let (sensor, backend, test) = (Arc::clone(&sensor), backend.clone(), *test);
+        Trial::test(*name, move || run(&sensor, backend.as_deref(), test))
+            .with_ignored_flag(missing.is_some())
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    drop(sensor.lock().unwrap_or_else(PoisonError::into_inner).take());
+    conclusion.exit_code()
+}
+
+fn run(sensor: &Mutex<Option<Watch>>, backend: Option<&str>, test: Test) -> Result<(), Failed> {
+    let mut sensor = sensor.lock().unwrap_or_else(PoisonError::into_inner);
+    let watch = match sensor.take() {
+        Some(watch) => watch,
+        None => Watch::start(backend.unwrap_or_default())?,
+    };
+    let watch = sensor.insert(watch);
+    watch.forget();
+    test(watch)
+}

@@ -1,0 +1,285 @@
+//! The sensor under test: the real kernel source, and what it has said so far.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Failed;
+use sensor_user::config::{Backend, Kernel, Store};
+use sensor_user::event::{Access, Event, Flow, RecordId, What};
+use sensor_user::health::Health;
+use sensor_user::{Source, source};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// How long anything may take to come up. Generous: the machine may be emulated.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Files in the big directory.
+pub(crate) const FILES: usize = 2000;
+
+/// Why the tests cannot run here.
+pub(crate) fn missing(backend: Option<&str>) -> Option<String> {
+    match backend {
+        None => return Some("CHARTWATCH_BACKEND does not name a backend".to_owned()),
+        Some("lsm" | "fentry" | "tracepoint") => {}
+        Some(other) => {
+            return Some(format!(
+                "CHARTWATCH_BACKEND={other} is none of lsm, fentry, tracepoint"
+            ));
+        }
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Some("needs root".to_owned());
+    }
+    let btf = Path::new("/sys/kernel/btf/vmlinux");
+    (!btf.exists()).then(|| format!("{} is not there", btf.display()))
+}
+
+/// The sensor and its events since the test began.
+pub(crate) struct Watch {
+    source: Option<Source>,
+    ticks: mpsc::Receiver<Vec<Event>>,
+    pub(crate) backend: String,
+    pub(crate) events: Vec<Event>,
+    home: TempDir,
+    total: u64,
+}
+
+/// What one process did with records, added up.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) records: usize,
+    pub(crate) opens: u64,
+    pub(crate) read: u64,
+    pub(crate) mapped: u64,
+    pub(crate) written: u64,
+}
+
+impl Watch {
+    pub(crate) fn start(backend: &str) -> Result<Self, Failed> {
+        let wanted = match backend {
+            "lsm" => Backend::Lsm,
+            "fentry" => Backend::Fentry,
+            _ => Backend::Tracepoint,
+        };
+        let home = tempfile::tempdir()?;
+        let root = home.path().join("store");
+        std::fs::create_dir(&root)?;
+        let stores = [Store {
+            name: "test".to_owned(),
+            path: root.clone(),
+            canonical: root.canonicalize()?,
+        }];
+        let settings = Kernel {
+            backend: wanted,
+            tick: Duration::from_millis(100),
+            bulk_ring_bytes: 4 << 20,
+            critical_ring_bytes: 1 << 20,
+        };
+        let (sender, ticks) = mpsc::channel(64);
+        let source = source::kernel::start(&settings, &stores, sender)?;
+        let total = fill(&root.join("big"))?;
+        let backend = backend.to_owned();
+        Ok(Self {
+            source: Some(source),
+            ticks,
+            backend,
+            events: Vec::new(),
+            home,
+            total,
+        })
+    }
+
+    /// Forgets what came up before.
+    pub(crate) fn forget(&mut self) {
+        while self.ticks.try_recv().is_ok() {}
+        self.events.clear();
+    }
+
+    /// The store's root.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.home.path().join("store")
+    }
+
+    /// The directory with [`FILES`] files, and the sum of their bytes.
+    pub(crate) fn big(&self) -> (PathBuf, u64) {
+        (self.store().join("big"), self.total)
+    }
+
+    /// A directory that is no store.
+    pub(crate) fn elsewhere(&self) -> PathBuf {
+        self.home.path().to_owned()
+    }
+
+    /// What the source says of itself.
+    pub(crate) fn health(&self) -> Health {
+        self.source
+            .as_ref()
+            .map(|s| s.health.borrow().clone())
+            .unwrap_or_default()
+    }
+
+    /// Takes in events until the condition holds; then for two more ticks, so that what should not come can.
+    pub(crate) fn until(
+        &mut self,
+        what: &str,
+        holds: impl Fn(&Self) -> bool,
+    ) -> Result<(), Failed> {
+        let patience = Instant::now() + PATIENCE;
+        while !holds(self) {
+            if Instant::now() > patience {
+                return Err(
+                    format!("{what} did not come up in {PATIENCE:?}; {}", self.summary()).into(),
+                );
+            }
+            self.take(Duration::from_millis(50))?;
+        }
+        self.rest()
+    }
+
+    /// Takes in what comes within a few ticks.
+    pub(crate) fn rest(&mut self) -> Result<(), Failed> {
+        let end = Instant::now() + Duration::from_millis(600);
+        while Instant::now() < end {
+            self.take(Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, wait: Duration) -> Result<(), Failed> {
+        match self.ticks.try_recv() {
+            Ok(tick) => {
+                if !tick.is_sorted_by_key(|event| event.boot_ns) {
+                    return Err("a tick is not in the order of time".into());
+                }
+                self.events.extend(tick);
+                Ok(())
+            }
+            Err(mpsc::error::TryRecvError::Empty) => {
+                std::thread::sleep(wait);
+                Ok(())
+            }
+            Err(mpsc::error::TryRecvError::Disconnected) => Err("the source has ended".into()),
+        }
+    }
+
+    pub(crate) fn accesses(&self, pid: u32) -> impl Iterator<Item = &Access> {
+        self.events
+            .iter()
+            .filter_map(move |event| match &event.what {
+                What::Access(access) if access.process.pid == pid => Some(access),
+                _ => None,
+            })
+    }
+
+    /// What a process did with records.
+    pub(crate) fn sum(&self, pid: u32) -> Sum {
+        let records: BTreeSet<RecordId> = self.accesses(pid).map(|a| a.record).collect();
+        let mut sum = Sum {
+            records: records.len(),
+            ..Sum::default()
+        };
+        for access in self.accesses(pid) {
+            sum.opens += access.opens;
+            sum.read += access.bytes_read;
+            sum.mapped += access.bytes_mapped;
+            sum.written += access.bytes_written;
+        }
+        sum
+    }
+
+    /// The newest event of each flow of a process.
+    pub(crate) fn flows(&self, pid: u32) -> Vec<&Flow> {
+        let mut flows: Vec<&Flow> = Vec::new();
+        for event in &self.events {
+            if let What::Flow(flow) = &event.what
+                && flow.process.pid == pid
+            {
+                flows.retain(|known| known.id != flow.id);
+                flows.push(flow);
+            }
+        }
+        flows
+    }
+
+    pub(crate) fn exited(&self, pid: u32) -> bool {
+        self.events
+            .iter()
+            .any(|e| matches!(&e.what, What::Exit(exit) if exit.process.pid == pid))
+    }
+
+    /// Runs a program to its end, waits until the sensor has seen that, and gives its process id.
+    pub(crate) fn run(&mut self, command: &mut Command) -> Result<u32, Failed> {
+        let child = command.stdin(Stdio::null()).spawn()?;
+        self.finish(child)
+    }
+
+    /// The same for one that runs already.
+    pub(crate) fn finish(&mut self, mut child: Child) -> Result<u32, Failed> {
+        let pid = child.id();
+        let status = child.wait()?;
+        if !status.success() {
+            return Err(format!("a program under test failed: {status}").into());
+        }
+        self.until("the end of the program", |w| w.exited(pid))?;
+        Ok(pid)
+    }
+
+    fn summary(&self) -> String {
+        let mut kinds = [0; 7];
+        for event in &self.events {
+            let kind = match event.what {
+                What::Fork(_) => 0,
+                What::Exec(_) => 1,
+                What::Exit(_) => 2,
+                What::Name(_) => 3,
+                What::Access(_) => 4,
+                What::Flow(_) => 5,
+                What::Gap(_) => 6,
+            };
+            kinds[kind] += 1;
+        }
+        let [fork, exec, exit, name, access, flow, gap] = kinds;
+        format!(
+            "seen: {fork} forks, {exec} execs, {exit} exits, {name} names, {access} accesses, {flow} flows, {gap} gaps"
+        )
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(source) = self.source.take() {
+            (source.stop)();
+            // The last tick ends the channel; only then are the programs out of the kernel.
+            while self.ticks.blocking_recv().is_some() {}
+        }
+    }
+}
+
+/// Fails with both values when they differ.
+pub(crate) fn same<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    found: &T,
+    expected: &T,
+) -> Result<(), Failed> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{what}: {found:?} instead of {expected:?}").into())
+    }
+}
+
+/// Makes [`FILES`] files of 1 to 12,288 bytes in twenty directories; gives the sum.
+fn fill(directory: &Path) -> Result<u64, Failed> {
+    let mut total = 0;
+    for n in 0..FILES {
+        let inner = directory.join(format!("patient-{:02}", n % 20));
+        std::fs::create_dir_all(&inner)?;
+        // A fixed sequence, so that every run moves the same bytes. None is empty: tar does not open those.
+        let len = n * 7919 % 12_288 + 1;
+        std::fs::write(inner.join(format!("image-{n:04}.dcm")), vec![n as u8; len])?;
+        total += len as u64;
+    }
+    Ok(total)
+}
