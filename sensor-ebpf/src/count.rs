@@ -63,7 +63,14 @@ pub(crate) fn lost(error: Error) {
 
 #[inline(always)]
 fn book(counts: &mut Counts, dropped: bool, error: Error) {
-    add(if dropped { &mut counts.dropped } else { &mut counts.failed }, 1);
+    add(
+        if dropped {
+            &mut counts.dropped
+        } else {
+            &mut counts.failed
+        },
+        1,
+    );
     lost(error);
 }
 

@@ -18,7 +18,11 @@ use crate::count::{Outcome, Trouble};
 ///
 /// `fill` must write every byte: what it leaves is old kernel memory.
 #[inline(always)]
-pub(crate) fn record<T: 'static>(ring: &RingBuf, full: Error, fill: impl FnOnce(*mut T)) -> Result<Outcome, Trouble> {
+pub(crate) fn record<T: 'static>(
+    ring: &RingBuf,
+    full: Error,
+    fill: impl FnOnce(*mut T),
+) -> Result<Outcome, Trouble> {
     let Some(mut entry): Option<RingBufEntry<T>> = ring.reserve::<T>(0) else {
         return Err(Trouble::Dropped(full));
     };
@@ -36,7 +40,11 @@ pub(crate) fn submit<T: 'static>(entry: RingBufEntry<T>, ring: &RingBuf) {
 /// The first bytes of a record of this kind, now.
 #[inline(always)]
 pub(crate) fn header(kind: u32) -> Header {
-    Header { boot_ns: now(), kind, pad: 0 }
+    Header {
+        boot_ns: now(),
+        kind,
+        pad: 0,
+    }
 }
 
 /// Nanoseconds on the boot clock.

@@ -27,24 +27,29 @@ pub(crate) static ROOTS: HashMap<Inode, u32> = HashMap::with_max_entries(limits:
 
 /// Remembered answers. Only a memory: what is forgotten is found again by walking up.
 #[map]
-pub(crate) static MARKS: LruHashMap<Inode, Mark> = LruHashMap::with_max_entries(limits::MARKS_MAX, 0);
+pub(crate) static MARKS: LruHashMap<Inode, Mark> =
+    LruHashMap::with_max_entries(limits::MARKS_MAX, 0);
 
 /// Access sums, first buffer. The sensor makes the other one active, waits until no program can still write here, and
 /// takes what is in it, so no addition is lost.
 #[map]
-pub(crate) static ACCESSES_0: HashMap<AccessKey, AccessSum> = HashMap::with_max_entries(limits::ACCESSES_MAX, 0);
+pub(crate) static ACCESSES_0: HashMap<AccessKey, AccessSum> =
+    HashMap::with_max_entries(limits::ACCESSES_MAX, 0);
 
 /// Access sums, second buffer.
 #[map]
-pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> = HashMap::with_max_entries(limits::ACCESSES_MAX, 0);
+pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> =
+    HashMap::with_max_entries(limits::ACCESSES_MAX, 0);
 
 /// Processes that have touched records, by pid.
 #[map]
-pub(crate) static HOLDERS: HashMap<u32, Holder> = HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
+pub(crate) static HOLDERS: HashMap<u32, Holder> =
+    HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
 
 /// Open TCP sockets, by cookie.
 #[map]
-pub(crate) static SOCKETS: HashMap<u64, Socket> = HashMap::with_max_entries(limits::SOCKETS_MAX, BPF_F_NO_PREALLOC);
+pub(crate) static SOCKETS: HashMap<u64, Socket> =
+    HashMap::with_max_entries(limits::SOCKETS_MAX, BPF_F_NO_PREALLOC);
 
 /// UDP conversations of processes that hold records.
 #[map]
@@ -53,15 +58,18 @@ pub(crate) static DATAGRAMS: HashMap<DatagramKey, Datagrams> =
 
 /// Threads inside `vfs_copy_file_range` with a record, so that the splice inside is not counted as well.
 #[map]
-pub(crate) static COPIES: LruHashMap<u32, u32> = LruHashMap::with_max_entries(limits::COPIES_MAX, 0);
+pub(crate) static COPIES: LruHashMap<u32, u32> =
+    LruHashMap::with_max_entries(limits::COPIES_MAX, 0);
 
 /// The books, by hook and CPU.
 #[map]
-pub(crate) static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(HOOKS.len() as u32, 0);
+pub(crate) static COUNTS: PerCpuArray<Counts> =
+    PerCpuArray::with_max_entries(HOOKS.len() as u32, 0);
 
 /// What went wrong, by error and CPU.
 #[map]
-pub(crate) static ERRORS: PerCpuArray<u64> = PerCpuArray::with_max_entries(ALL_ERRORS.len() as u32, 0);
+pub(crate) static ERRORS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(ALL_ERRORS.len() as u32, 0);
 
 /// Processes and flows: few, and nothing else may push them out. The sensor sets the size.
 #[map]

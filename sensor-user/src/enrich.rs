@@ -25,7 +25,7 @@ use crate::privacy::Privacy;
 use crate::report::{Body, Image, NamedAccess, Owner, Process, Report};
 use names::Names;
 use procfs::{Pid, ProcFs};
-pub use stage::{Resend, Stage};
+pub use stage::Stage;
 use table::{Entry, Table};
 use users::Users;
 

@@ -35,6 +35,7 @@ pub mod spool;
 pub mod clock;
 pub mod health;
 pub mod metrics;
+pub mod mounts;
 mod service;
 
 pub use pipeline::{End, RunError, Source, TICKS_MAX, run, run_with};

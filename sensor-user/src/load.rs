@@ -9,7 +9,6 @@
 
 pub mod btf;
 pub mod hooks;
-pub mod mounts;
 pub mod offsets;
 pub mod pod;
 
@@ -24,6 +23,7 @@ use aya::{Btf as KernelBtf, EbpfLoader};
 use thiserror::Error;
 
 use crate::config::{Backend, Kernel as Settings, Store};
+use crate::mounts::Mounts;
 
 pub use kernel::{Kernel, Sums};
 
@@ -109,21 +109,20 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
     let bytes = std::fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
     let types = btf::Btf::parse(&bytes)?;
     let offsets = offsets::resolve(&types)?;
-    let cgroup = mounts::Mounts::read()
-        .cgroup2()
-        .ok_or(LoadError::NoCgroup)?;
+    let mounts = Mounts::read();
+    let cgroup = mounts.cgroup2().ok_or(LoadError::NoCgroup)?;
     let kernel_btf = KernelBtf::from_sys_fs().map_err(|e| LoadError::NoBackend(chain(&e)))?;
     let place = attach::Place {
         types: &types,
         btf: &kernel_btf,
-        cgroup: &cgroup,
+        cgroup,
     };
     let mut refusals = Vec::new();
     for backend in candidates(settings.backend) {
         match attempt(settings, *backend, &offsets, &place) {
             Ok(mut kernel) => {
                 kernel.set_reason(reason(settings.backend, &refusals));
-                roots::tell(&mut kernel, stores)?;
+                roots::tell(&mut kernel, stores, &mounts)?;
                 return Ok(kernel);
             }
             Err(error) => refusals.push(format!("{}: {error}", name(*backend))),

@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{self, Config};
-use crate::enrich::{Enricher, Places, Resend, Stage};
+use crate::enrich::{Enricher, Places, Stage};
 use crate::event::Event;
 use crate::health::{Health, Pulse};
 use crate::link::{Client, Host, Packer, Settings};
 use crate::metrics::Metrics;
 use crate::privacy::{Key, KeyError, Privacy};
+use crate::report::Resend;
 use crate::service::Service;
 use crate::spool::Spool;
 

@@ -5,7 +5,9 @@
 //! **Invariant:** [`judge`] is pure; only [`Facts::gather`] looks at the machine, and nothing here changes it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::mounts::Mounts;
 
 /// What was found on the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,18 +89,6 @@ pub fn judge(facts: &Facts) -> Vec<Verdict> {
     ]
 }
 
-/// Root of the unified control group hierarchy, by `proc_pid_mountinfo(5)`.
-#[must_use]
-pub fn cgroup2_root(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        (file_system.starts_with("cgroup2 ") && root == "/")
-            .then(|| PathBuf::from(unescaped(point)))
-    })
-}
-
 fn btf(bytes: Option<u64>) -> Result<String, String> {
     match bytes {
         Some(bytes) if bytes > 0 => Ok(format!("/sys/kernel/btf/vmlinux, {bytes} bytes")),
@@ -137,7 +127,7 @@ fn pid_namespace(inode: Option<u64>) -> Result<String, String> {
 }
 
 fn control_groups(mountinfo: &str) -> Result<String, String> {
-    cgroup2_root(mountinfo).map(|root| root.display().to_string()).ok_or_else(|| {
+    Mounts::parse(mountinfo).cgroup2().map(|root| root.display().to_string()).ok_or_else(|| {
         "no cgroup2 file system is mounted with its root; run `mount -t cgroup2 none /sys/fs/cgroup/unified`".to_owned()
     })
 }
@@ -156,20 +146,6 @@ fn namespace(link: &Path) -> Option<u64> {
         .strip_suffix(']')?
         .parse()
         .ok()
-}
-
-/// Blanks and the like are written as a backslash and three octal digits there.
-fn unescaped(field: &str) -> String {
-    let (escapes, marks) = (
-        ["\\040", "\\011", "\\012", "\\134"],
-        [" ", "\t", "\n", "\\"],
-    );
-    escapes
-        .iter()
-        .zip(marks)
-        .fold(field.to_owned(), |text, (escape, mark)| {
-            text.replace(escape, mark)
-        })
 }
 
 #[cfg(test)]
@@ -275,30 +251,6 @@ mod tests {
             capabilities(admin)
                 .is_err_and(|e| e.contains("CAP_NET_ADMIN") && !e.contains("CAP_BPF"))
         );
-    }
-
-    #[test]
-    fn the_unified_hierarchy_is_found_wherever_it_is() {
-        let hybrid = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let part = "41 31 0:38 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        for (mountinfo, expect) in [
-            (UNIFIED, Some("/sys/fs/cgroup")),
-            (hybrid, Some("/sys/fs/cgroup/unified")),
-            (
-                "41 31 0:38 / /odd\\040place rw shared:3 - cgroup2 none rw\n",
-                Some("/odd place"),
-            ),
-            (part, None),
-            ("", None),
-            ("garbage - cgroup2 \n", None),
-        ] {
-            assert_eq!(
-                cgroup2_root(mountinfo),
-                expect.map(PathBuf::from),
-                "{mountinfo}"
-            );
-        }
     }
 
     #[test]

@@ -4,15 +4,39 @@
 //! the protocol.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Offset;
 use crate::event::{Access, Flow, Gap, ProcessKey};
 use crate::privacy::NameForm;
 
+/// Asks that processes be sent again, because what was said of them is lost: numbers the rounds of sending.
+#[derive(Debug, Clone)]
+pub struct Resend(Arc<AtomicU64>);
+
+impl Default for Resend {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(1)))
+    }
+}
+
+impl Resend {
+    /// Begins a new round and answers its number.
+    pub fn ask(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The round in force; the first is 1.
+    #[must_use]
+    pub fn round(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// One tick's reports, in the order of their time.
 #[derive(Debug, Clone)]
 pub struct Tick {
-    /// Round of sending in which they were made, see [`crate::enrich::Resend`].
+    /// Round of sending in which they were made, see [`Resend`].
     pub round: u64,
     /// The wall clock at that tick.
     pub offset: Offset,

@@ -40,7 +40,10 @@ impl<R: Reach> File<R> {
     #[inline(always)]
     pub(crate) fn entry(self) -> Result<Entry<R>, Error> {
         // SAFETY: `self.0` is a struct file for `R`.
-        Ok(Entry(unsafe { R::get(self.0, fields::FILE_DENTRY.load())? }, PhantomData))
+        Ok(Entry(
+            unsafe { R::get(self.0, fields::FILE_DENTRY.load())? },
+            PhantomData,
+        ))
     }
 }
 
@@ -52,7 +55,9 @@ impl File<Probed> {
             return Ok(None);
         }
         // SAFETY: `self.0` is a struct file for `Probed`; of a socket, private_data is its struct socket (net/socket.c).
-        Ok(Some(unsafe { Probed::get(self.0, fields::FILE_PRIVATE.load())? }))
+        Ok(Some(unsafe {
+            Probed::get(self.0, fields::FILE_PRIVATE.load())?
+        }))
     }
 }
 
@@ -63,7 +68,11 @@ pub(crate) struct Inode<R>(*const u8, PhantomData<R>);
 impl<R: Reach> Inode<R> {
     #[inline(always)]
     fn new(pointer: *const u8) -> Result<Self, Error> {
-        if pointer.is_null() { Err(Error::NoInode) } else { Ok(Self(pointer, PhantomData)) }
+        if pointer.is_null() {
+            Err(Error::NoInode)
+        } else {
+            Ok(Self(pointer, PhantomData))
+        }
     }
 
     /// Its identity.
@@ -131,7 +140,11 @@ impl<R: Reach> Entry<R> {
     pub(crate) fn parent(self) -> Result<Option<Self>, Error> {
         // SAFETY: `self.0` is a struct dentry for `R`.
         let parent: *const u8 = unsafe { R::get(self.0, fields::DENTRY_PARENT.load())? };
-        Ok(if parent == self.0 || parent.is_null() { None } else { Some(Self(parent, PhantomData)) })
+        Ok(if parent == self.0 || parent.is_null() {
+            None
+        } else {
+            Some(Self(parent, PhantomData))
+        })
     }
 
     /// Address of the name, which ends in NUL.

@@ -2,7 +2,10 @@
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
 use core::marker::PhantomData;
-use sensor_ebpf::layout::{count::Error, flow::{Ends, TCP}};
+use sensor_ebpf::layout::{
+    count::Error,
+    flow::{Ends, TCP},
+};
 
 use super::fields;
 use super::read::{Probed, Reach, Typed};
@@ -57,8 +60,14 @@ impl<R: Reach> Sock<R> {
             INET => self.addresses4(&mut ends)?,
             INET6 => {
                 self.addresses6(&mut ends)?;
-                let mapped = ends.remote[0] == 0 && ends.remote[1] == 0 && ends.remote[2] == 0xffff_u32.to_be();
-                if mapped { self.addresses4(&mut ends)? } else { ends.version = 6 }
+                let mapped = ends.remote[0] == 0
+                    && ends.remote[1] == 0
+                    && ends.remote[2] == 0xffff_u32.to_be();
+                if mapped {
+                    self.addresses4(&mut ends)?
+                } else {
+                    ends.version = 6
+                }
             }
             _ => return Err(Error::NoSocket),
         }
@@ -152,7 +161,11 @@ impl Sock<Probed> {
     pub(crate) fn of(socket: *const u8) -> Result<Self, Error> {
         // SAFETY: `socket` is the address of a struct socket.
         let sk: *const u8 = unsafe { Probed::get(socket, fields::SOCKET_SK.load())? };
-        if sk.is_null() { Err(Error::NoSocket) } else { Ok(Self::new(sk)) }
+        if sk.is_null() {
+            Err(Error::NoSocket)
+        } else {
+            Ok(Self::new(sk))
+        }
     }
 
     /// Payload bytes sent and received of a socket known to be TCP: a tcp_sock begins with its sock (linux/tcp.h).

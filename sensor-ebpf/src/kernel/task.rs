@@ -40,7 +40,11 @@ impl Task {
         if start_ns == 0 {
             return Err(Error::NoTask);
         }
-        Ok(Process { start_ns, pid, pad: 0 })
+        Ok(Process {
+            start_ns,
+            pid,
+            pad: 0,
+        })
     }
 
     /// The process that is its parent now.
@@ -54,8 +58,12 @@ impl Task {
     #[inline(always)]
     pub(crate) fn is_thread(self) -> Result<bool, Error> {
         // SAFETY: `self.0` is a typed task_struct.
-        let (pid, tgid): (u32, u32) =
-            unsafe { (Typed::get(self.0, fields::TASK_PID.load())?, Typed::get(self.0, fields::TASK_TGID.load())?) };
+        let (pid, tgid): (u32, u32) = unsafe {
+            (
+                Typed::get(self.0, fields::TASK_PID.load())?,
+                Typed::get(self.0, fields::TASK_TGID.load())?,
+            )
+        };
         Ok(pid != tgid)
     }
 
@@ -75,7 +83,10 @@ impl Task {
         // SAFETY: `self.0` is a typed task_struct, its mm a typed mm_struct.
         let (start, end): (u64, u64) = unsafe {
             let mm: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
-            (Typed::get(mm, fields::MM_ARG_START.load())?, Typed::get(mm, fields::MM_ARG_END.load())?)
+            (
+                Typed::get(mm, fields::MM_ARG_START.load())?,
+                Typed::get(mm, fields::MM_ARG_END.load())?,
+            )
         };
         Ok((start, end.saturating_sub(start)))
     }
@@ -108,7 +119,11 @@ impl Task {
             let array: *const u8 = Typed::get(table, fields::FDT_FD.load())?;
             Probed::get(array, u64::from(fd) * 8)?
         };
-        if file.is_null() { Err(Error::NoFile) } else { Ok(file) }
+        if file.is_null() {
+            Err(Error::NoFile)
+        } else {
+            Ok(file)
+        }
     }
 }
 

@@ -54,7 +54,12 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
     let Some(record) = judge(file)? else {
         return Ok(Outcome::Ignored);
     };
-    let mut touch = Touch { opens: 0, read: 0, mapped: 0, written: 0 };
+    let mut touch = Touch {
+        opens: 0,
+        read: 0,
+        mapped: 0,
+        written: 0,
+    };
     match act {
         Act::Open => touch.opens = 1,
         Act::Read => touch.read = result as u64,
@@ -85,8 +90,15 @@ fn record_touched(record: &Record, touch: &Touch) -> Result<Outcome, Trouble> {
     if process.pid == control.own_pid && record.store != CANARY_STORE {
         return Ok(Outcome::Ignored);
     }
-    let sums = if control.active == 0 { &ACCESSES_0 } else { &ACCESSES_1 };
-    let key = AccessKey { file: record.file, process };
+    let sums = if control.active == 0 {
+        &ACCESSES_0
+    } else {
+        &ACCESSES_1
+    };
+    let key = AccessKey {
+        file: record.file,
+        process,
+    };
     if let Some(sum) = sums.get_ptr_mut(&key) {
         // SAFETY: the value stays while this buffer is active or a program may still write to it; the sensor waits.
         unsafe { add_up(&mut *sum, touch) };
@@ -115,7 +127,13 @@ fn record_touched(record: &Record, touch: &Touch) -> Result<Outcome, Trouble> {
     }
     emit::record(&BULK, Error::BulkRingFull, |out: *mut Access| {
         // SAFETY: `out` is an Access in the ring.
-        unsafe { out.write(Access { header: emit::header(kind::ACCESS), key, sum }) }
+        unsafe {
+            out.write(Access {
+                header: emit::header(kind::ACCESS),
+                key,
+                sum,
+            })
+        }
     })
 }
 
@@ -149,7 +167,17 @@ fn hold(process: Process, store: u32) {
             return;
         }
     }
-    if HOLDERS.insert(process.pid, &Holder { process, stores: bit }, 0).is_err() {
+    if HOLDERS
+        .insert(
+            process.pid,
+            &Holder {
+                process,
+                stores: bit,
+            },
+            0,
+        )
+        .is_err()
+    {
         lost(Error::HoldersFull);
     }
 }

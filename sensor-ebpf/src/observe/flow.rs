@@ -13,11 +13,7 @@ use sensor_ebpf::layout::{
 use crate::{
     count::{Outcome, Trouble},
     emit,
-    kernel::{
-        read::Typed,
-        sock::Sock,
-        task::Task,
-    },
+    kernel::{read::Typed, sock::Sock, task::Task},
     maps::{CRITICAL, SOCKETS},
 };
 
@@ -30,7 +26,11 @@ const SYN_RECV: i32 = 3;
 const CLOSE: i32 = 7;
 
 /// Nobody yet.
-const NOBODY: Process = Process { start_ns: 0, pid: 0, pad: 0 };
+const NOBODY: Process = Process {
+    start_ns: 0,
+    pid: 0,
+    pad: 0,
+};
 
 /// A socket went from one state to another.
 #[inline(always)]
@@ -52,7 +52,9 @@ fn connecting(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
     let process = Task::current().process()?;
     let socket = socket(sock, process, CONNECTED)?;
     let cookie = sock.make_cookie();
-    SOCKETS.insert(cookie, &socket, 0).map_err(|_| Trouble::Dropped(Error::SocketsFull))?;
+    SOCKETS
+        .insert(cookie, &socket, 0)
+        .map_err(|_| Trouble::Dropped(Error::SocketsFull))?;
     began(cookie, &socket)
 }
 
@@ -63,7 +65,9 @@ fn arrived(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     let socket = socket(sock, NOBODY, ACCEPTED)?;
-    SOCKETS.insert(sock.make_cookie(), &socket, 0).map_err(|_| Trouble::Dropped(Error::SocketsFull))?;
+    SOCKETS
+        .insert(sock.make_cookie(), &socket, 0)
+        .map_err(|_| Trouble::Dropped(Error::SocketsFull))?;
     Ok(Outcome::Summed)
 }
 
@@ -146,7 +150,11 @@ pub(crate) fn refreshed(cookie: u64) -> Result<Outcome, Trouble> {
 
 #[inline(always)]
 fn began(cookie: u64, socket: &Socket) -> Result<Outcome, Trouble> {
-    if is_holder(&socket.process) { report(cookie, socket, false) } else { Ok(Outcome::Summed) }
+    if is_holder(&socket.process) {
+        report(cookie, socket, false)
+    } else {
+        Ok(Outcome::Summed)
+    }
 }
 
 #[inline(always)]

@@ -146,5 +146,8 @@ fn parse(packet: &SkBuffContext, leaving: bool) -> Result<Datagram, Error> {
         pad: 0,
     };
     // The packet's length, not the header's: with segmentation offload one packet carries many datagrams' payload.
-    Ok(Datagram { ends, payload: u64::from(packet.len()).saturating_sub(header + UDP_HEADER) })
+    Ok(Datagram {
+        ends,
+        payload: u64::from(packet.len()).saturating_sub(header + UDP_HEADER),
+    })
 }

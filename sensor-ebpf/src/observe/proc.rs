@@ -27,7 +27,13 @@ pub(crate) fn forked(parent: Task, child: Task) -> Result<Outcome, Trouble> {
     let (parent, child) = (parent.process()?, child.process()?);
     emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Fork| {
         // SAFETY: `out` is a Fork in the ring.
-        unsafe { out.write(Fork { header: emit::header(kind::FORK), child, parent }) }
+        unsafe {
+            out.write(Fork {
+                header: emit::header(kind::FORK),
+                child,
+                parent,
+            })
+        }
     })
 }
 
@@ -40,7 +46,12 @@ pub(crate) fn exited(task: Task) -> Result<Outcome, Trouble> {
     let process = task.process()?;
     emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Exit| {
         // SAFETY: `out` is an Exit in the ring.
-        unsafe { out.write(Exit { header: emit::header(kind::EXIT), process }) }
+        unsafe {
+            out.write(Exit {
+                header: emit::header(kind::EXIT),
+                process,
+            })
+        }
     })
 }
 
@@ -64,7 +75,11 @@ fn exec_of_size<const A: usize>(
     kind: u32,
 ) -> Result<Outcome, Trouble> {
     let (process, parent) = (task.process()?, task.parent()?);
-    let all = if len > u64::from(u32::MAX) { u32::MAX } else { len as u32 };
+    let all = if len > u64::from(u32::MAX) {
+        u32::MAX
+    } else {
+        len as u32
+    };
     emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Exec<A>| {
         // SAFETY: `out` is an Exec<A> in the ring; all of it is written, name and arguments zeroed first.
         unsafe {

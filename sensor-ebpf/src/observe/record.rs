@@ -48,14 +48,23 @@ pub(crate) fn judge<R: Reach>(file: File<R>) -> Result<Option<Record>, Error> {
     let key = inode.key()?;
     let generation = generation()?;
     // SAFETY: a mark that is replaced meanwhile reads as the old or the new answer.
-    if let Some(mark) = unsafe { MARKS.get(&key) } && mark.generation == generation {
+    if let Some(mark) = unsafe { MARKS.get(&key) }
+        && mark.generation == generation
+    {
         return Ok(known(key, mark.store));
     }
     let found = walk(file.entry()?)?;
     // A file with several names may be outside under one and inside under another: "outside" is not remembered.
     if found.store != NO_STORE || !inode.is_linked()? {
         // A memory only: that there was no room costs another walk.
-        let _unremembered = MARKS.insert(&key, &Mark { store: found.store, generation }, 0);
+        let _unremembered = MARKS.insert(
+            &key,
+            &Mark {
+                store: found.store,
+                generation,
+            },
+            0,
+        );
     }
     if found.store != NO_STORE {
         name(file.entry()?, key, &found)?;
@@ -89,7 +98,11 @@ fn generation() -> Result<u32, Error> {
 
 #[inline(always)]
 fn known(file: Inode, store: u32) -> Option<Record> {
-    if store == NO_STORE { None } else { Some(Record { file, store }) }
+    if store == NO_STORE {
+        None
+    } else {
+        Some(Record { file, store })
+    }
 }
 
 struct Found {
@@ -109,11 +122,19 @@ fn walk<R: Reach>(file: Entry<R>) -> Result<Found, Error> {
         len = len.wrapping_add(entry.name_len()?).wrapping_add(1);
         parts += 1;
         let Some(parent) = entry.parent()? else {
-            return Ok(Found { store: NO_STORE, parts: 0, len: 0 });
+            return Ok(Found {
+                store: NO_STORE,
+                parts: 0,
+                len: 0,
+            });
         };
         // SAFETY: roots are only ever added, and their value is one word.
         if let Some(store) = unsafe { ROOTS.get(parent.inode()?.key()?) } {
-            return Ok(Found { store: *store, parts, len });
+            return Ok(Found {
+                store: *store,
+                parts,
+                len,
+            });
         }
         entry = parent;
     }
@@ -168,7 +189,11 @@ fn name_of_size<R: Reach, const P: usize>(
 /// # Safety
 /// `P + NAME_MAX` bytes from `path` must be writable.
 #[inline(always)]
-unsafe fn copy_parts<R: Reach, const P: usize>(first: Entry<R>, wanted: u32, path: *mut u8) -> (u32, u32) {
+unsafe fn copy_parts<R: Reach, const P: usize>(
+    first: Entry<R>,
+    wanted: u32,
+    path: *mut u8,
+) -> (u32, u32) {
     let mut entry = first;
     let mut at = 0_usize;
     let mut parts = 0_u32;
@@ -178,7 +203,9 @@ unsafe fn copy_parts<R: Reach, const P: usize>(first: Entry<R>, wanted: u32, pat
         // the compiler would drop a mask it can prove useless.
         let start = core::hint::black_box(at) & (P - 1);
         // SAFETY: `start` is below P, and NAME_MAX bytes follow P.
-        let written = unsafe { bpf_probe_read_kernel_str(path.add(start).cast(), NAME_MAX as u32, name.cast()) };
+        let written = unsafe {
+            bpf_probe_read_kernel_str(path.add(start).cast(), NAME_MAX as u32, name.cast())
+        };
         if written <= 0 || at + written as usize > P {
             break;
         }

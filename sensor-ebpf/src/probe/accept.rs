@@ -21,12 +21,16 @@ use crate::{
 
 #[lsm(hook = "sock_graft")]
 fn lsm_accept(ctx: LsmContext) -> i32 {
-    count::run(Hook::Accept, || flow::accepted(Sock::<Typed>::new(ctx.arg(0)).cookie()?));
+    count::run(Hook::Accept, || {
+        flow::accepted(Sock::<Typed>::new(ctx.arg(0)).cookie()?)
+    });
     0
 }
 
 #[fentry(function = "security_sock_graft")]
 fn fentry_accept(ctx: FEntryContext) -> i32 {
-    count::run(Hook::Accept, || flow::accepted(Sock::<Typed>::new(ctx.arg(0)).cookie()?));
+    count::run(Hook::Accept, || {
+        flow::accepted(Sock::<Typed>::new(ctx.arg(0)).cookie()?)
+    });
     0
 }

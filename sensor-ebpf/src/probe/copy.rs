@@ -48,8 +48,12 @@ fn fentry_copy(ctx: FEntryContext) -> i32 {
 #[fexit(function = "vfs_copy_file_range")]
 fn fexit_copy(ctx: FExitContext) -> i32 {
     let _absent = COPIES.remove(current_tid());
-    count::run(Hook::Copy, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(6)));
-    count::run(Hook::Write, || access::touched(File::<Typed>::new(ctx.arg(2)), Act::Write, ctx.arg(6)));
+    count::run(Hook::Copy, || {
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(6))
+    });
+    count::run(Hook::Write, || {
+        access::touched(File::<Typed>::new(ctx.arg(2)), Act::Write, ctx.arg(6))
+    });
     0
 }
 

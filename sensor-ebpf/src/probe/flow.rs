@@ -15,6 +15,8 @@ use crate::{count, kernel::sock::Sock, observe::flow};
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn flow_state(ctx: BtfTracePointContext) -> i32 {
-    count::run(Hook::Flow, || flow::changed(Sock::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2)));
+    count::run(Hook::Flow, || {
+        flow::changed(Sock::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2))
+    });
     0
 }

@@ -14,6 +14,8 @@ use crate::{count, kernel::task::Task, observe::proc};
 
 #[btf_tracepoint(function = "sched_process_fork")]
 fn fork(ctx: BtfTracePointContext) -> i32 {
-    count::run(Hook::Fork, || proc::forked(Task::new(ctx.arg(0)), Task::new(ctx.arg(1))));
+    count::run(Hook::Fork, || {
+        proc::forked(Task::new(ctx.arg(0)), Task::new(ctx.arg(1)))
+    });
     0
 }

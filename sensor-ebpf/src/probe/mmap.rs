@@ -36,5 +36,9 @@ fn fentry_mmap(ctx: FEntryContext) -> i32 {
 
 #[inline(always)]
 fn mapped(file: File<Typed>) -> Result<Outcome, Trouble> {
-    if file.is_absent() { Ok(Outcome::Ignored) } else { access::touched(file, Act::Map, 0) }
+    if file.is_absent() {
+        Ok(Outcome::Ignored)
+    } else {
+        access::touched(file, Act::Map, 0)
+    }
 }

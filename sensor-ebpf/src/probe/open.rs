@@ -23,12 +23,16 @@ use crate::{
 
 #[lsm(hook = "file_open")]
 fn lsm_open(ctx: LsmContext) -> i32 {
-    count::run(Hook::Open, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Open, 0));
+    count::run(Hook::Open, || {
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Open, 0)
+    });
     0
 }
 
 #[fentry(function = "security_file_open")]
 fn fentry_open(ctx: FEntryContext) -> i32 {
-    count::run(Hook::Open, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Open, 0));
+    count::run(Hook::Open, || {
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Open, 0)
+    });
     0
 }

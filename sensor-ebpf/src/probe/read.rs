@@ -24,12 +24,16 @@ use crate::{
 
 #[fexit(function = "vfs_read")]
 fn fexit_read(ctx: FExitContext) -> i32 {
-    count::run(Hook::Read, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(4)));
+    count::run(Hook::Read, || {
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(4))
+    });
     0
 }
 
 #[fexit(function = "vfs_readv")]
 fn fexit_readv(ctx: FExitContext) -> i32 {
-    count::run(Hook::Read, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(5)));
+    count::run(Hook::Read, || {
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(5))
+    });
     0
 }

@@ -14,7 +14,9 @@ use crate::{count, observe::flow};
 
 #[raw_tracepoint]
 fn refresh(ctx: RawTracePointContext) -> i32 {
-    if let Err(count::Trouble::Failed(error) | count::Trouble::Dropped(error)) = flow::refreshed(ctx.arg(0)) {
+    if let Err(count::Trouble::Failed(error) | count::Trouble::Dropped(error)) =
+        flow::refreshed(ctx.arg(0))
+    {
         count::lost(error);
     }
     0

@@ -74,7 +74,9 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 /// Calls with one descriptor, or with two, between which bytes move.
 #[inline(always)]
 fn on_file(number: u64, regs: Regs, result: i64) {
-    let Ok((hook, act, fd)) = first_file(number, regs, result) else { return };
+    let Ok((hook, act, fd)) = first_file(number, regs, result) else {
+        return;
+    };
     count::run(hook, || touched(act, fd, result));
     if let Some(output) = second_file(number, regs) {
         count::run(Hook::Write, || touched(Act::Write, output, result));
@@ -85,7 +87,9 @@ fn on_file(number: u64, regs: Regs, result: i64) {
 #[inline(always)]
 fn first_file(number: u64, regs: Regs, result: i64) -> Result<(Hook, Act, u64), Error> {
     Ok(match number {
-        nr::READ | nr::PREAD64 | nr::READV | nr::PREADV | nr::PREADV2 => (Hook::Read, Act::Read, regs.first()?),
+        nr::READ | nr::PREAD64 | nr::READV | nr::PREADV | nr::PREADV2 => {
+            (Hook::Read, Act::Read, regs.first()?)
+        }
         nr::WRITE | nr::PWRITE64 | nr::WRITEV | nr::PWRITEV | nr::PWRITEV2 => {
             (Hook::Write, Act::Write, regs.first()?)
         }

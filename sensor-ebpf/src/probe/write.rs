@@ -21,12 +21,16 @@ use crate::{
 
 #[fexit(function = "vfs_write")]
 fn fexit_write(ctx: FExitContext) -> i32 {
-    count::run(Hook::Write, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Write, ctx.arg(4)));
+    count::run(Hook::Write, || {
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Write, ctx.arg(4))
+    });
     0
 }
 
 #[fexit(function = "vfs_writev")]
 fn fexit_writev(ctx: FExitContext) -> i32 {
-    count::run(Hook::Write, || access::touched(File::<Typed>::new(ctx.arg(0)), Act::Write, ctx.arg(5)));
+    count::run(Hook::Write, || {
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Write, ctx.arg(5))
+    });
     0
 }

@@ -4,8 +4,6 @@
 //!
 //! **Invariant:** it ends when the source has ended and everything it gave was passed on.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -16,7 +14,7 @@ use super::Enricher;
 use crate::clock::{self, Offset};
 use crate::event::Event;
 use crate::health::Pulse;
-use crate::report::{Report, Tick};
+use crate::report::{Report, Resend, Tick};
 
 /// Longest wait for events before the stage shows that it is alive.
 const TURN: Duration = Duration::from_millis(500);
@@ -24,29 +22,6 @@ const TURN: Duration = Duration::from_millis(500);
 const RECONCILE_NS: u64 = 60_000_000_000;
 /// Ticks that may wait for the link to pack them. Packing never blocks, so this is hardly used.
 const TICKS_MAX: usize = 8;
-
-/// Asks that processes be sent again, because what was said of them is lost: numbers the rounds of sending.
-#[derive(Debug, Clone)]
-pub struct Resend(Arc<AtomicU64>);
-
-impl Default for Resend {
-    fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(1)))
-    }
-}
-
-impl Resend {
-    /// Begins a new round and answers its number.
-    pub fn ask(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    /// The round in force; the first is 1.
-    #[must_use]
-    pub fn round(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-}
 
 /// The stage, ready to start.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::session::{Session, SessionError};
-use crate::enrich::Resend;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::report::Resend;
 use crate::spool::{Batch, Spool};
 
 /// How the link behaves.

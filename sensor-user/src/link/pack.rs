@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 
 use super::wire;
 use crate::clock::Offset;
-use crate::enrich::Resend;
 use crate::event::{Gap, GapReason};
 use crate::metrics::Metrics;
+use crate::report::Resend;
 use crate::report::{Body, Report, Tick};
 use crate::spool::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Full, Spool};
 

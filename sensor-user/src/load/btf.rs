@@ -45,7 +45,7 @@ pub struct Btf<'a> {
 struct Type<'a> {
     name: &'a str,
     /// Size in bytes, or the type referred to.
-    size_or_type: u32,
+    size_or_target: u32,
     shape: Shape<'a>,
 }
 
@@ -152,7 +152,7 @@ impl<'a> Btf<'a> {
     fn read_types(bytes: &'a [u8], texts: &'a [u8]) -> Result<Self, BtfError> {
         let mut types = vec![Type {
             name: "",
-            size_or_type: 0,
+            size_or_target: 0,
             shape: Shape::Void,
         }];
         let (mut structs, mut functions): (HashMap<_, Vec<u32>>, _) =
@@ -162,7 +162,7 @@ impl<'a> Btf<'a> {
             let id = types.len() as u32;
             let name = text(texts, cursor.u32()?);
             let info = cursor.u32()?;
-            let size_or_type = cursor.u32()?;
+            let size_or_target = cursor.u32()?;
             let kind = info >> 24 & 0x1f;
             let shape = read_shape(&mut cursor, texts, id, info)?;
             if kind == 4 && !name.is_empty() {
@@ -172,7 +172,7 @@ impl<'a> Btf<'a> {
             }
             types.push(Type {
                 name,
-                size_or_type,
+                size_or_target,
                 shape,
             });
         }
@@ -250,7 +250,7 @@ impl<'a> Btf<'a> {
             if !matches!(kind.shape, Shape::Alias) {
                 return Some(id);
             }
-            id = kind.size_or_type;
+            id = kind.size_or_target;
         }
         None
     }
@@ -258,7 +258,7 @@ impl<'a> Btf<'a> {
     fn size(&self, id: u32, depth: usize) -> Option<u32> {
         let kind = self.types.get(self.plain(id)? as usize)?;
         match &kind.shape {
-            Shape::Number | Shape::Composite(_) => Some(kind.size_or_type),
+            Shape::Number | Shape::Composite(_) => Some(kind.size_or_target),
             Shape::Pointer => Some(8),
             Shape::Array { element, length } if depth > 0 => {
                 self.size(*element, depth - 1)?.checked_mul(*length)
@@ -273,7 +273,7 @@ impl<'a> Btf<'a> {
             Shape::Number => What::Number,
             Shape::Composite(_) => What::Composite,
             Shape::Array { .. } => What::Array,
-            Shape::Pointer => What::Pointer(self.pointee(kind.size_or_type)),
+            Shape::Pointer => What::Pointer(self.pointee(kind.size_or_target)),
             Shape::Void | Shape::Alias | Shape::Other => What::Other,
         })
     }

@@ -290,7 +290,7 @@ fn gone_is_fine(result: Result<(), MapError>, map: &'static str) -> Result<(), A
     }
 }
 
-fn broken(map: &'static str, reason: impl ToString) -> AttemptError {
+fn broken(map: &'static str, reason: impl std::fmt::Display) -> AttemptError {
     AttemptError::Map {
         map,
         reason: reason.to_string(),

@@ -10,13 +10,16 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::mounts::Mounts;
 use super::{Kernel, LoadError};
 use crate::config::Store;
+use crate::mounts::Mounts;
 
 /// Tells all stores, and the file systems mounted below their roots.
-pub(super) fn tell(kernel: &mut Kernel, stores: &[Store]) -> Result<(), LoadError> {
-    let mounts = Mounts::read();
+pub(super) fn tell(
+    kernel: &mut Kernel,
+    stores: &[Store],
+    mounts: &Mounts,
+) -> Result<(), LoadError> {
     for (number, store) in (1_u32..).zip(stores) {
         let below = mounts.below(&store.canonical);
         for path in std::iter::once(store.canonical.as_path()).chain(below) {

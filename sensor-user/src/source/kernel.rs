@@ -4,12 +4,14 @@
 //! process, is in the same tick or an earlier one. While the channel is full the thread waits, the rings fill, and the
 //! programs count what finds no room.
 
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{Timespec, epoll};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -35,6 +37,9 @@ pub enum StartError {
     /// The programs are not in the kernel.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The rings cannot be waited for.
+    #[error("the rings of the kernel programs cannot be waited for: {0}")]
+    Rings(std::io::Error),
     /// Its thread could not be started.
     #[error("the thread that reads from the kernel could not be started: {0}")]
     Thread(std::io::Error),
@@ -65,6 +70,7 @@ pub fn start(
     );
     let (health_sender, health) = watch::channel(health);
     let reader = Reader {
+        rings: watch(&kernel).map_err(StartError::Rings)?,
         kernel,
         tick: settings.tick,
         ticks,
@@ -89,6 +95,7 @@ pub fn start(
 }
 
 struct Reader {
+    rings: OwnedFd,
     kernel: Kernel,
     tick: Duration,
     ticks: mpsc::Sender<Vec<Event>>,
@@ -217,22 +224,23 @@ impl Reader {
                 tv_sec: left.as_secs() as i64,
                 tv_nsec: left.subsec_nanos().into(),
             };
-            let [critical, bulk] = self.kernel.rings();
-            let mut rings = [
-                PollFd::from_borrowed_fd(critical, PollFlags::IN),
-                PollFd::from_borrowed_fd(bulk, PollFlags::IN),
-            ];
-            match poll(&mut rings, Some(&timeout)) {
-                Ok(0) => return,
-                // Without a wake-up from the programs a ring with little in it polls as readable, too; resting keeps
-                // that from becoming a loop.
-                Ok(_) => {
-                    self.drain_rings();
-                    thread::sleep(left.min(Duration::from_millis(5)));
-                }
-                // A signal, or no memory: the next tick is early, which harms nothing.
-                Err(_) => return,
+            let mut woken = [MaybeUninit::uninit(); 2];
+            match epoll::wait(&self.rings, &mut woken, Some(&timeout)) {
+                Ok(([_, ..], _)) => self.drain_rings(),
+                // The tick is due; or a signal makes it early, which harms nothing.
+                Ok(([], _)) | Err(_) => return,
             }
         }
     }
+}
+
+/// Watches the rings for wake-ups. Edge-triggered: a ring with a little in it would always be ready, but the programs
+/// wake the reader only when much is waiting.
+fn watch(kernel: &Kernel) -> std::io::Result<OwnedFd> {
+    let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for (number, ring) in (0..).zip(kernel.rings()) {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&watch, ring, epoll::EventData::new_u64(number), flags)?;
+    }
+    Ok(watch)
 }

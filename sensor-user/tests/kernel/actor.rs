@@ -126,18 +126,11 @@ fn touch_pages(file: &File) -> io::Result<u64> {
 /// Reads a file's first bytes by readv (10 + 20), then by pread (100), then by preadv (30 + 40).
 fn vectors(file: &Path) -> io::Result<()> {
     let file = File::open(file)?;
-    let (mut a, mut b, mut c) = ([0; 10], [0; 20], [0; 100]);
-    let got = rustix::io::readv(
-        &file,
-        &mut [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)],
-    )?;
-    file.read_exact_at(&mut c, 5)?;
-    let (mut d, mut e) = ([0; 30], [0; 40]);
-    let more = rustix::io::preadv(
-        &file,
-        &mut [IoSliceMut::new(&mut d), IoSliceMut::new(&mut e)],
-        0,
-    )?;
+    let mut parts = [[0; 10].to_vec(), [0; 20].to_vec()];
+    let got = rustix::io::readv(&file, &mut parts.each_mut().map(|p| IoSliceMut::new(p)))?;
+    file.read_exact_at(&mut [0; 100], 5)?;
+    let mut parts = [[0; 30].to_vec(), [0; 40].to_vec()];
+    let more = rustix::io::preadv(&file, &mut parts.each_mut().map(|p| IoSliceMut::new(p)), 0)?;
     if (got, more) == (30, 70) {
         Ok(())
     } else {

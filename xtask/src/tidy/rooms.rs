@@ -50,7 +50,7 @@ const RESERVED: &[Reserved] = &[
     Reserved {
         library: "sensor_ebpf",
         room_crate: "sensor-user",
-        rooms: &["load", "decode"],
+        rooms: &["load", "source", "decode"],
     },
     Reserved {
         library: "proto",

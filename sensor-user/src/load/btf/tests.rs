@@ -59,7 +59,20 @@ fn sample() -> Vec<u8> {
         4,
         true,
         24,
-        &[inode, 4, 0, 0, 5, 64, bits, 1, 96 | 3 << 24, inner, 2, 128],
+        &[
+            inode,
+            4,
+            0,
+            0,
+            5,
+            64,
+            bits,
+            1,
+            0x60 | 3 << 24,
+            inner,
+            2,
+            128,
+        ],
     );
     m.add("vfs_read", 12, 0, false, 0, &[]);
     m.blob()
