@@ -104,7 +104,10 @@ fn record_touched(record: &Record, touch: &Touch) -> Result<Outcome, Trouble> {
         unsafe { add_up(&mut *sum, touch) };
         return Ok(Outcome::Summed);
     }
-    hold(process, record.store);
+    // The canary is no patient's: who sings it, the sensor, is no holder, and its own flows stay its own.
+    if record.store != CANARY_STORE {
+        hold(process, record.store);
+    }
     let now = emit::now();
     let sum = AccessSum {
         first_ns: now,

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
+use sensor_ebpf::layout::access::CANARY_STORE;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -136,7 +137,9 @@ impl Reader {
         let sums = self.kernel.take_sums()?;
         let now = clock::boot_ns();
         for (key, sum) in &sums {
-            self.holders.touched(&key.process);
+            if sum.store != CANARY_STORE {
+                self.holders.touched(&key.process);
+            }
             let access = decode::access(key, sum);
             self.push(access.last_boot_ns, What::Access(access));
         }
@@ -201,7 +204,7 @@ impl Reader {
 
     /// Keeps an event for this tick; what the sensor's own canary did is nobody's business.
     fn push(&mut self, boot_ns: u64, what: What) {
-        let canary = StoreId(sensor_ebpf::layout::access::CANARY_STORE);
+        let canary = StoreId(CANARY_STORE);
         let own = match &what {
             What::Access(access) => access.store == canary,
             What::Name(name) => name.store == canary,

@@ -193,8 +193,9 @@ fn trickle(record: &Path, to: SocketAddr, bytes: usize) -> io::Result<()> {
 /// Says its port, accepts one connection, and sends it a record.
 fn serve(record: &Path) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("{}", listener.local_addr()?);
-    io::stdout().flush()?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", listener.local_addr()?)?;
+    out.flush()?;
     let (mut socket, _) = listener.accept()?;
     let content = std::fs::read(record)?;
     let mut request = [0; 3];

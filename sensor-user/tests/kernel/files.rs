@@ -50,7 +50,7 @@ pub(crate) fn tar(watch: &mut Watch) -> Result<(), Failed> {
     same("tar", &watch.sum(pid), &read_all(total))
 }
 
-/// `cp -r` of the directory: copy_file_range or whatever the file system leads it to.
+/// `cp -r` of the directory: `copy_file_range` or whatever the file system leads it to.
 pub(crate) fn cp(watch: &mut Watch) -> Result<(), Failed> {
     let (big, total) = watch.big();
     let copy = watch.elsewhere().join("copy");
@@ -209,10 +209,7 @@ pub(crate) fn renamed(watch: &mut Watch) -> Result<(), Failed> {
 
 /// A record's name is its path below the store, however it was reached; a long one keeps its end.
 pub(crate) fn named(watch: &mut Watch) -> Result<(), Failed> {
-    let deep = format!(
-        "{}/scan.dcm",
-        vec!["directory-with-a-long-name"; 12].join("/")
-    );
+    let deep = format!("{}/scan.dcm", ["directory-with-a-long-name"; 12].join("/"));
     for path in ["plain.dcm", "Doe^Jane/1970 01 01/\u{e9}tude.dcm", &deep] {
         let record = make(watch, path, 5)?;
         let link = watch.elsewhere().join("link");

@@ -54,6 +54,7 @@ const TESTS: &[(&str, Test)] = &[
         "flows_without_records_are_nobodys_business",
         flows::without_records,
     ),
+    ("flows_of_the_sensor_are_its_own", flows::own),
     ("books_balance", books::balance),
 ];
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// How long anything may take to come up. Generous: the machine may be emulated.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Files in the big directory.
 pub(crate) const FILES: usize = 2000;
 
