@@ -33,41 +33,81 @@ pub enum BtfError {
     },
 }
 
-/// A parsed BTF blob.
+/// A BTF blob whose types have been found. Members are read when they are asked for: a kernel has 100,000 types, and the
+/// programs need a few dozen members.
 #[derive(Debug)]
 pub struct Btf<'a> {
-    types: Vec<Type<'a>>,
+    types: &'a [u8],
+    texts: &'a [u8],
+    /// Where each type begins in `types`; the first, void, has no bytes.
+    starts: Vec<u32>,
     structs: HashMap<&'a str, Vec<u32>>,
-    functions: HashMap<&'a str, u32>,
 }
 
-#[derive(Debug)]
+/// The part that all types have (`struct btf_type`), and where what follows it begins.
+#[derive(Debug, Clone, Copy)]
 struct Type<'a> {
     name: &'a str,
+    info: u32,
     /// Size in bytes, or the type referred to.
     size_or_target: u32,
-    shape: Shape<'a>,
+    rest: usize,
 }
 
-#[derive(Debug)]
-enum Shape<'a> {
-    Void,
-    Number,
-    Pointer,
-    Array {
-        element: u32,
-        length: u32,
-    },
-    Composite(Vec<Member<'a>>),
-    /// typedef, const, volatile, restrict, type tag.
-    Alias,
-    Other,
+/// `BTF_KIND_*` of include/uapi/linux/btf.h, as far as the reader has to tell them apart.
+mod kind {
+    pub(super) const INT: u32 = 1;
+    pub(super) const PTR: u32 = 2;
+    pub(super) const ARRAY: u32 = 3;
+    pub(super) const STRUCT: u32 = 4;
+    pub(super) const UNION: u32 = 5;
+    pub(super) const ENUM: u32 = 6;
+    pub(super) const TYPEDEF: u32 = 8;
+    pub(super) const RESTRICT: u32 = 11;
+    pub(super) const FUNC: u32 = 12;
+    pub(super) const TYPE_TAG: u32 = 18;
+    pub(super) const ENUM64: u32 = 19;
+}
+
+impl Type<'_> {
+    const fn kind(&self) -> u32 {
+        self.info >> 24 & 0x1f
+    }
+
+    const fn count(&self) -> usize {
+        (self.info & 0xffff) as usize
+    }
+
+    const fn is_composite(&self) -> bool {
+        matches!(self.kind(), kind::STRUCT | kind::UNION)
+    }
+
+    const fn is_number(&self) -> bool {
+        matches!(self.kind(), kind::INT | kind::ENUM | kind::ENUM64)
+    }
+
+    /// typedef, volatile, const, restrict, type tag.
+    const fn is_alias(&self) -> bool {
+        matches!(self.kind(), kind::TYPEDEF..=kind::RESTRICT | kind::TYPE_TAG)
+    }
+
+    /// 32-bit words that follow the common part (Documentation/bpf/btf.rst); absent for a kind that is not known.
+    fn words(&self) -> Option<usize> {
+        Some(match self.kind() {
+            2 | 7..=12 | 16 | 18 => 0,
+            1 | 14 | 17 => 1,
+            3 => 3,
+            6 | 13 => 2 * self.count(),
+            4 | 5 | 15 | 19 => 3 * self.count(),
+            _ => return None,
+        })
+    }
 }
 
 #[derive(Debug)]
 struct Member<'a> {
     name: &'a str,
-    kind: u32,
+    target: u32,
     bit_offset: u32,
     bit_field: bool,
 }
@@ -100,93 +140,112 @@ pub enum What {
     Other,
 }
 
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Cursor<'_> {
-    fn u32(&mut self) -> Result<u32, BtfError> {
-        let end = self.at.checked_add(4).ok_or(BtfError::Short(self.at))?;
-        let word = self
-            .bytes
-            .get(self.at..end)
-            .ok_or(BtfError::Short(self.at))?;
-        self.at = end;
-        Ok(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
-    }
-
-    fn skip(&mut self, words: usize) -> Result<(), BtfError> {
-        let end = words
-            .checked_mul(4)
-            .and_then(|n| self.at.checked_add(n))
-            .ok_or(BtfError::Short(self.at))?;
-        if end > self.bytes.len() {
-            return Err(BtfError::Short(self.at));
-        }
-        self.at = end;
-        Ok(())
-    }
+/// The word at a place, if it is there.
+fn word(bytes: &[u8], at: usize) -> Result<u32, BtfError> {
+    let end = at.checked_add(4).ok_or(BtfError::Short(at))?;
+    let word = bytes.get(at..end).ok_or(BtfError::Short(at))?;
+    Ok(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
 }
 
 impl<'a> Btf<'a> {
-    /// Parses a blob such as `/sys/kernel/btf/vmlinux`.
+    /// Finds the types of a blob such as `/sys/kernel/btf/vmlinux`.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BtfError> {
-        let mut head = Cursor { bytes, at: 0 };
-        let magic = head.u32()?;
-        if magic as u16 != MAGIC {
-            return Err(BtfError::Magic(magic as u16));
+        let magic = word(bytes, 0)? as u16;
+        if magic != MAGIC {
+            return Err(BtfError::Magic(magic));
         }
-        let header = head.u32()? as usize;
-        let (type_at, type_len) = (head.u32()? as usize, head.u32()? as usize);
-        let (text_at, text_len) = (head.u32()? as usize, head.u32()? as usize);
-        let section = |at: usize, len: usize| {
-            let start = header.checked_add(at).ok_or(BtfError::Short(header))?;
-            let end = start.checked_add(len).ok_or(BtfError::Short(start))?;
+        let header = word(bytes, 4)? as usize;
+        let section = |at: u32, len: u32| {
+            let start = header
+                .checked_add(at as usize)
+                .ok_or(BtfError::Short(header))?;
+            let end = start
+                .checked_add(len as usize)
+                .ok_or(BtfError::Short(start))?;
             bytes.get(start..end).ok_or(BtfError::Short(start))
         };
-        let (types, texts) = (section(type_at, type_len)?, section(text_at, text_len)?);
-        Self::read_types(types, texts)
+        let types = section(word(bytes, 8)?, word(bytes, 12)?)?;
+        let texts = section(word(bytes, 16)?, word(bytes, 20)?)?;
+        let mut btf = Self {
+            types,
+            texts,
+            starts: vec![0],
+            structs: HashMap::new(),
+        };
+        btf.find_types()?;
+        Ok(btf)
     }
 
-    fn read_types(bytes: &'a [u8], texts: &'a [u8]) -> Result<Self, BtfError> {
-        let mut types = vec![Type {
-            name: "",
-            size_or_target: 0,
-            shape: Shape::Void,
-        }];
-        let (mut structs, mut functions): (HashMap<_, Vec<u32>>, _) =
-            (HashMap::new(), HashMap::new());
-        let mut cursor = Cursor { bytes, at: 0 };
-        while cursor.at < bytes.len() {
-            let id = types.len() as u32;
-            let name = text(texts, cursor.u32()?);
-            let info = cursor.u32()?;
-            let size_or_target = cursor.u32()?;
-            let kind = info >> 24 & 0x1f;
-            let shape = read_shape(&mut cursor, texts, id, info)?;
-            if kind == 4 && !name.is_empty() {
-                structs.entry(name).or_default().push(id);
-            } else if kind == 12 {
-                *functions.entry(name).or_insert(0) += 1;
+    fn find_types(&mut self) -> Result<(), BtfError> {
+        let mut at = 0;
+        while at < self.types.len() {
+            let id = self.starts.len();
+            let found = self.read(at)?;
+            let words = found.words().ok_or(BtfError::Kind {
+                id,
+                kind: found.kind(),
+            })?;
+            let end = words
+                .checked_mul(4)
+                .and_then(|len| found.rest.checked_add(len))
+                .ok_or(BtfError::Short(at))?;
+            if end > self.types.len() {
+                return Err(BtfError::Short(at));
             }
-            types.push(Type {
-                name,
-                size_or_target,
-                shape,
-            });
+            if found.kind() == kind::STRUCT && !found.name.is_empty() {
+                self.structs.entry(found.name).or_default().push(id as u32);
+            }
+            self.starts.push(at as u32);
+            at = end;
         }
-        Ok(Self {
-            types,
-            structs,
-            functions,
+        Ok(())
+    }
+
+    fn read(&self, at: usize) -> Result<Type<'a>, BtfError> {
+        Ok(Type {
+            name: text(self.texts, word(self.types, at)?),
+            info: word(self.types, at + 4)?,
+            size_or_target: word(self.types, at + 8)?,
+            rest: at + 12,
         })
     }
 
-    /// True when the kernel has exactly one function of this name that programs can attach to by name.
+    /// A type by its number; absent for void and for numbers no type has.
+    fn get(&self, id: u32) -> Option<Type<'a>> {
+        if id == 0 {
+            return None;
+        }
+        self.read(*self.starts.get(id as usize)? as usize).ok()
+    }
+
+    /// Members of a struct or union.
+    fn members(&self, of: Type<'a>) -> impl Iterator<Item = Member<'a>> + '_ {
+        let with_widths = of.info >> 31 == 1;
+        (0..of.count()).filter_map(move |n| {
+            let at = of.rest + n * 12;
+            let offset = word(self.types, at + 8).ok()?;
+            // With kind_flag the upper eight bits are the width of a bit field, 0 for a whole member.
+            let (bit_offset, width) = if with_widths {
+                (offset & 0xff_ffff, offset >> 24)
+            } else {
+                (offset, 0)
+            };
+            Some(Member {
+                name: text(self.texts, word(self.types, at).ok()?),
+                target: word(self.types, at + 4).ok()?,
+                bit_offset,
+                bit_field: width != 0,
+            })
+        })
+    }
+
+    /// True when the kernel has exactly one function of this name, which programs can then attach to by name.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.functions.get(name) == Some(&1)
+        let functions = (1..self.starts.len())
+            .filter_map(|id| self.get(id as u32))
+            .filter(|t| t.kind() == kind::FUNC);
+        functions.filter(|t| t.name == name).count() == 1
     }
 
     /// Finds a member of a struct by its name, with dots into structs inside. Absent when there is no such struct or
@@ -208,8 +267,8 @@ impl<'a> Btf<'a> {
         let (mut id, mut bits, mut bit_field) = (container, 0_u32, false);
         for part in path.split('.') {
             let member = self.find(id, part, NESTING_MAX)?;
-            bits = bits.checked_add(member.0)?;
-            (id, bit_field) = (self.plain(member.1)?, member.2);
+            bits = bits.checked_add(member.bit_offset)?;
+            (id, bit_field) = (self.plain(member.target)?, member.bit_field);
         }
         let size = self.size(id, NESTING_MAX)?;
         let what = if bit_field {
@@ -224,19 +283,21 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// Offset in bits, type, and whether it is a bit field, of a member that may lie in unnamed structs and unions.
-    fn find(&self, container: u32, name: &str, depth: usize) -> Option<(u32, u32, bool)> {
-        let Shape::Composite(members) = &self.types.get(container as usize)?.shape else {
-            return None;
-        };
-        for member in members {
+    /// A member that may lie in unnamed structs and unions; its offset is counted from the container.
+    fn find(&self, container: u32, name: &str, depth: usize) -> Option<Member<'a>> {
+        let of = self.get(container).filter(Type::is_composite)?;
+        for member in self.members(of) {
             if member.name == name {
-                return Some((member.bit_offset, member.kind, member.bit_field));
+                return Some(member);
             }
             if member.name.is_empty() && depth > 0 {
-                let inner = self.plain(member.kind)?;
+                let inner = self.plain(member.target)?;
                 if let Some(found) = self.find(inner, name, depth - 1) {
-                    return Some((member.bit_offset.checked_add(found.0)?, found.1, found.2));
+                    let bit_offset = member.bit_offset.checked_add(found.bit_offset)?;
+                    return Some(Member {
+                        bit_offset,
+                        ..found
+                    });
                 }
             }
         }
@@ -246,108 +307,44 @@ impl<'a> Btf<'a> {
     /// The type behind typedefs and qualifiers.
     fn plain(&self, mut id: u32) -> Option<u32> {
         for _ in 0..NESTING_MAX {
-            let kind = self.types.get(id as usize)?;
-            if !matches!(kind.shape, Shape::Alias) {
-                return Some(id);
+            match self.get(id) {
+                Some(found) if found.is_alias() => id = found.size_or_target,
+                _ => return Some(id),
             }
-            id = kind.size_or_target;
         }
         None
     }
 
     fn size(&self, id: u32, depth: usize) -> Option<u32> {
-        let kind = self.types.get(self.plain(id)? as usize)?;
-        match &kind.shape {
-            Shape::Number | Shape::Composite(_) => Some(kind.size_or_target),
-            Shape::Pointer => Some(8),
-            Shape::Array { element, length } if depth > 0 => {
-                self.size(*element, depth - 1)?.checked_mul(*length)
+        let found = self.get(self.plain(id)?)?;
+        match found.kind() {
+            kind::PTR => Some(8),
+            kind::ARRAY if depth > 0 => {
+                let (element, length) = (
+                    word(self.types, found.rest).ok()?,
+                    word(self.types, found.rest + 8).ok()?,
+                );
+                self.size(element, depth - 1)?.checked_mul(length)
             }
-            Shape::Array { .. } | Shape::Void | Shape::Alias | Shape::Other => None,
+            _ => (found.is_number() || found.is_composite()).then_some(found.size_or_target),
         }
     }
 
     fn what(&self, id: u32) -> Option<What> {
-        let kind = self.types.get(id as usize)?;
-        Some(match &kind.shape {
-            Shape::Number => What::Number,
-            Shape::Composite(_) => What::Composite,
-            Shape::Array { .. } => What::Array,
-            Shape::Pointer => What::Pointer(self.pointee(kind.size_or_target)),
-            Shape::Void | Shape::Alias | Shape::Other => What::Other,
+        let found = self.get(id)?;
+        Some(match found.kind() {
+            kind::PTR => What::Pointer(self.pointee(found.size_or_target)),
+            kind::ARRAY => What::Array,
+            _ if found.is_number() => What::Number,
+            _ if found.is_composite() => What::Composite,
+            _ => What::Other,
         })
     }
 
     fn pointee(&self, id: u32) -> Option<String> {
-        let kind = self.types.get(self.plain(id)? as usize)?;
-        matches!(kind.shape, Shape::Composite(_)).then(|| kind.name.to_owned())
+        let found = self.get(self.plain(id)?)?;
+        found.is_composite().then(|| found.name.to_owned())
     }
-}
-
-/// Reads what follows the common part of a type, by its kind (`BTF_KIND_*`, include/uapi/linux/btf.h).
-fn read_shape<'a>(
-    cursor: &mut Cursor<'_>,
-    texts: &'a [u8],
-    id: u32,
-    info: u32,
-) -> Result<Shape<'a>, BtfError> {
-    let count = (info & 0xffff) as usize;
-    Ok(match info >> 24 & 0x1f {
-        1 => skipped(cursor, 1, Shape::Number)?,
-        2 => Shape::Pointer,
-        3 => {
-            let (element, _index, length) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
-            Shape::Array { element, length }
-        }
-        4 | 5 => Shape::Composite(read_members(cursor, texts, count, info >> 31 == 1)?),
-        6 => skipped(cursor, 2 * count, Shape::Number)?,
-        19 => skipped(cursor, 3 * count, Shape::Number)?,
-        8..=11 | 18 => Shape::Alias,
-        7 | 12 | 16 => Shape::Other,
-        13 => skipped(cursor, 2 * count, Shape::Other)?,
-        14 | 17 => skipped(cursor, 1, Shape::Other)?,
-        15 => skipped(cursor, 3 * count, Shape::Other)?,
-        kind => {
-            return Err(BtfError::Kind {
-                id: id as usize,
-                kind,
-            });
-        }
-    })
-}
-
-fn skipped<'a>(
-    cursor: &mut Cursor<'_>,
-    words: usize,
-    shape: Shape<'a>,
-) -> Result<Shape<'a>, BtfError> {
-    cursor.skip(words)?;
-    Ok(shape)
-}
-
-fn read_members<'a>(
-    cursor: &mut Cursor<'_>,
-    texts: &'a [u8],
-    count: usize,
-    with_widths: bool,
-) -> Result<Vec<Member<'a>>, BtfError> {
-    (0..count)
-        .map(|_| {
-            let (name, kind, offset) = (cursor.u32()?, cursor.u32()?, cursor.u32()?);
-            // With kind_flag the upper eight bits are the width of a bit field, 0 for a whole member.
-            let (bit_offset, width) = if with_widths {
-                (offset & 0xff_ffff, offset >> 24)
-            } else {
-                (offset, 0)
-            };
-            Ok(Member {
-                name: text(texts, name),
-                kind,
-                bit_offset,
-                bit_field: width != 0,
-            })
-        })
-        .collect()
 }
 
 /// A name; empty when it is out of bounds or no UTF-8, which no name that is looked for is.
