@@ -9,6 +9,7 @@
 
 mod convert;
 mod error;
+mod serve;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub use convert::{WireError, block};
 pub use error::Refusal;
+pub use serve::serve;
 
 use crate::fleet::FleetHandle;
 use crate::log::{AppendReply, LogHandle};
@@ -64,7 +66,7 @@ impl Ingest {
     }
 
     /// The service as tonic's router wants it, with its size limit set.
-    pub fn into_server(self) -> LinkServer<Self> {
+    fn into_server(self) -> LinkServer<Self> {
         LinkServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }

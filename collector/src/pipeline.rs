@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::alerts::{self, AlertError, AlertStore, Raised};
 use crate::config::Config;
@@ -24,9 +23,6 @@ use crate::sink;
 const LOGGED_MAX: usize = 256;
 /// Rounds of alerts between detection and their store.
 const RAISED_MAX: usize = 256;
-/// How often an idle connection is asked whether the sensor is still there, and how long it may take to answer.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long sinks may take to deliver what is left when the collector stops.
 const SINK_GRACE: Duration = Duration::from_secs(15);
 /// How long log, detection and alerts may take to work off what is in hand.
@@ -127,9 +123,8 @@ impl Collector {
         let sinks = spawn_sinks(&config, &newest_seen)?;
 
         let (stopping, stop_seen) = watch::channel(false);
-        let service =
-            Ingest::new(log.clone(), fleet.clone(), log_id, stop_seen.clone()).into_server();
-        let server = tokio::spawn(serve(listener, service, stop_seen));
+        let service = Ingest::new(log.clone(), fleet.clone(), log_id, stop_seen.clone());
+        let server = tokio::spawn(ingest::serve(listener, service, stop_seen));
         let stages = vec![log_thread, detect_thread, alert_thread];
         Ok(Self {
             address,
@@ -184,25 +179,6 @@ impl Collector {
         join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
     }
-}
-
-async fn serve(
-    listener: TcpListener,
-    service: proto::sensor::v1::link_server::LinkServer<Ingest>,
-    mut stopping: watch::Receiver<bool>,
-) -> Result<(), tonic::transport::Error> {
-    let stop = async move {
-        // An error means that the collector was dropped, which is as good a reason.
-        if stopping.wait_for(|stop| *stop).await.is_err() {
-            tracing::debug!("the collector was dropped");
-        }
-    };
-    tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
-        .await
 }
 
 /// Reads the log back from the horizon on.
