@@ -3,6 +3,7 @@
 //! **Invariant:** every string that came from a host goes through [`text::clean`] before it is written as text. JSON
 //! output is escaped by its format.
 
+mod events;
 mod list;
 mod page;
 mod sensors;
@@ -10,6 +11,7 @@ mod settings;
 
 use std::io::Write;
 
+pub use events::{EventsError, events};
 pub use list::alerts;
 pub use page::show;
 pub use sensors::{sensors, sensors_json};

@@ -19,6 +19,7 @@
 pub mod alerts;
 pub mod config;
 pub mod console;
+mod database;
 pub mod detect;
 pub mod event;
 pub mod fleet;

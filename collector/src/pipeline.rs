@@ -1,7 +1,9 @@
 //! The pipeline: every stage, every channel, and how it all stops.
 
+use std::fs::{DirBuilder, File, TryLockError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,13 +43,19 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The data directory cannot be made.
-    #[error("{path}: cannot be made: {source}", path = path.display())]
+    /// The data directory cannot be made or written to.
+    #[error("data directory {path} cannot be used: {source}", path = path.display())]
     DataDir {
         /// The directory.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Another collector works in the data directory.
+    #[error("{path}: another collector works in this directory; stop it, or set another data_dir", path = path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
     },
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
@@ -69,6 +77,8 @@ pub enum StartError {
 /// A collector that runs.
 #[derive(Debug)]
 pub struct Collector {
+    /// Held while it runs, so that no second collector works in the data directory.
+    _lock: File,
     address: SocketAddr,
     log: LogHandle,
     fleet: FleetHandle,
@@ -92,10 +102,7 @@ impl Collector {
         caught_up: impl FnMut(replay::Progress),
     ) -> Result<Self, StartError> {
         let data_dir = config.data_dir.clone();
-        std::fs::create_dir_all(&data_dir).map_err(|source| StartError::DataDir {
-            path: data_dir.clone(),
-            source,
-        })?;
+        let lock = take(&data_dir)?;
         let listen_error = |source| StartError::Listen {
             address: config.listen,
             source,
@@ -127,6 +134,7 @@ impl Collector {
         let server = tokio::spawn(ingest::serve(listener, service, stop_seen));
         let stages = vec![log_thread, detect_thread, alert_thread];
         Ok(Self {
+            _lock: lock,
             address,
             log,
             fleet,
@@ -151,6 +159,7 @@ impl Collector {
     /// Stops: no new streams, what is in hand is finished, detection has seen it, sinks get a time of grace.
     pub async fn stop(self) {
         let Self {
+            _lock,
             log,
             fleet,
             fleet_thread,
@@ -178,6 +187,27 @@ impl Collector {
         fleet.close().await;
         join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
+    }
+}
+
+/// Makes the data directory, readable for the owner and the group, and takes it for this process.
+fn take(data_dir: &Path) -> Result<File, StartError> {
+    let refused = |source| StartError::DataDir {
+        path: data_dir.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(data_dir)
+        .map_err(refused)?;
+    let lock = File::create(data_dir.join("lock")).map_err(refused)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse {
+            path: data_dir.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(refused(source)),
     }
 }
 

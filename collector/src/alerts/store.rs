@@ -1,17 +1,16 @@
 //! The database of alerts: tables, adding, cursors, and reading beside a collector that writes.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::form::AlertForm;
 use super::{AlertError, ToFinding};
+use crate::database::{self, Commit};
 use crate::detect::Alert;
 
 /// Version of the tables, kept in `user_version`.
 const FORMAT: i64 = 1;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
 CREATE TABLE alert (
@@ -85,17 +84,14 @@ impl AlertStore {
     pub fn open(data_dir: &Path) -> Result<Self, AlertError> {
         let path = file(data_dir);
         let inner = || -> Result<(Connection, i64), rusqlite::Error> {
-            let mut connection = Connection::open(&path)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
+            let mut connection = database::open(&path, Commit::Durable)?;
             let transaction =
                 connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            if format(&transaction)? == 0 {
+            if database::format(&transaction)? == 0 {
                 transaction.execute_batch(SCHEMA)?;
                 transaction.pragma_update(None, "user_version", FORMAT)?;
             }
-            let found = format(&transaction)?;
+            let found = database::format(&transaction)?;
             transaction.commit()?;
             Ok((connection, found))
         };
@@ -114,7 +110,7 @@ impl AlertStore {
         to_finding: ToFinding,
     ) -> Result<Vec<Stored>, AlertError> {
         let path = self.path.clone();
-        let database = |source| AlertError::Database {
+        let refused = |source| AlertError::Database {
             path: path.clone(),
             source,
         };
@@ -122,10 +118,10 @@ impl AlertStore {
         let transaction = self
             .connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-            .map_err(database)?;
+            .map_err(refused)?;
         let mut added = Vec::new();
         for alert in alerts {
-            let newest = newest_of(&transaction, alert).map_err(database)?;
+            let newest = newest_of(&transaction, alert).map_err(refused)?;
             let Some(revision) = next_revision(newest.as_ref(), alert, to_finding)? else {
                 continue;
             };
@@ -135,9 +131,9 @@ impl AlertStore {
             };
             let finding = to_finding(&alert)?;
             let body = serde_json::to_string(&AlertForm::from(&alert))?;
-            added.push(insert(&transaction, &alert, &finding, &body).map_err(database)?);
+            added.push(insert(&transaction, &alert, &finding, &body).map_err(refused)?);
         }
-        transaction.commit().map_err(database)?;
+        transaction.commit().map_err(refused)?;
         Ok(added)
     }
 
@@ -274,9 +270,8 @@ impl AlertReader {
     pub fn open(data_dir: &Path) -> Result<Self, AlertError> {
         let path = file(data_dir);
         let inner = || -> Result<(Connection, i64), rusqlite::Error> {
-            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            let found = format(&connection)?;
+            let connection = database::open_to_read(&path)?;
+            let found = database::format(&connection)?;
             Ok((connection, found))
         };
         let (connection, found) = inner().map_err(|source| AlertError::Database {
@@ -352,12 +347,6 @@ fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
 
 fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("alerts.db")
-}
-
-fn format(connection: &Connection) -> Result<i64, rusqlite::Error> {
-    connection.query_row("SELECT user_version FROM pragma_user_version", [], |row| {
-        row.get(0)
-    })
 }
 
 fn check_format(path: &Path, found: i64) -> Result<(), AlertError> {

@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use collector::alerts::AlertReader;
 use collector::alerts::form::AlertForm;
 use collector::config::{Config, DEFAULT_DATA_DIR, DEFAULT_FILE, DetectConfig, EXIT_BAD_CONFIG};
+use collector::log::LogReader;
 use collector::replay::{self, Span};
 use collector::{console, fleet, text};
 
@@ -21,6 +22,7 @@ Examples:
   chartwatch show 3fa1c2d4                everything about one alert
   chartwatch show 3fa1c2d4 --json         the same as an OCSF finding
   chartwatch replay --from 2026-03-01T00:00:00Z --to 2026-03-31T23:59:59Z
+  chartwatch events --from 2026-03-16T03:00:00Z | jq .access
   chartwatch sensors                      who is alive, and what it cannot see
 
 Exit status:
@@ -66,6 +68,19 @@ enum Command {
                             The log is only read. Equal settings give equal alerts with equal ids."
     )]
     Replay(ReplayArgs),
+    /// Print the stored events of a span, one JSON object to a line.
+    #[command(
+        after_help = "Times are RFC 3339, for example 2026-03-16T03:00:00Z or 2026-03-16T04:00:00+01:00.\n\
+                            The log is only read. Sequence numbers of one epoch are dense where nothing is missing."
+    )]
+    Events {
+        /// Events from this time on; without it from the beginning of the log.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        from: Option<u64>,
+        /// Events up to this time; without it to the end of the log.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        to: Option<u64>,
+    },
     /// Show the sensors: who is alive, on which backend and why, the books of the hooks, and the gaps.
     Sensors {
         /// As one JSON array.
@@ -139,6 +154,7 @@ fn run(cli: Cli, detect: DetectConfig, out: &mut impl Write) -> Result<(), anyho
         }
         Command::Show { id, json } => show(&cli.data, &id, json, out)?,
         Command::Replay(args) => replay(&cli.data, detect, &args, out)?,
+        Command::Events { from, to } => events(&cli.data, from, to, out)?,
         Command::Sensors { json } => {
             let sensors = fleet::read(&cli.data)?;
             if json {
@@ -250,6 +266,26 @@ fn replay(
         },
         text::duration(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX))
     ));
+    Ok(())
+}
+
+fn events(
+    data: &Path,
+    from: Option<u64>,
+    to: Option<u64>,
+    out: &mut impl Write,
+) -> Result<(), anyhow::Error> {
+    let span = Span {
+        from_ns: from.unwrap_or(0),
+        to_ns: to.unwrap_or(u64::MAX),
+    };
+    let unknown = console::events(out, &LogReader::open(data)?, span, collector::decode)?;
+    if unknown > 0 {
+        say(&format!(
+            "{} of a kind this version does not know left out",
+            text::count(unknown, "event")
+        ));
+    }
     Ok(())
 }
 

@@ -5,13 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{Heartbeat, HookBooks, Sensor};
-
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::database::{self, Commit};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS sensor (
@@ -67,10 +65,7 @@ impl Table {
     pub(super) fn open(data_dir: &Path) -> Result<Self, FleetError> {
         let path = file(data_dir);
         let inner = || {
-            let connection = Connection::open(&path)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "NORMAL")?;
+            let connection = database::open(&path, Commit::Soon)?;
             connection.execute_batch(SCHEMA)?;
             connection.execute("UPDATE sensor SET streams = 0", [])?;
             let sensors = select(&connection)?;
@@ -114,8 +109,7 @@ impl Table {
 pub fn read(data_dir: &Path) -> Result<Vec<Sensor>, FleetError> {
     let path = file(data_dir);
     let inner = || {
-        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let connection = database::open_to_read(&path)?;
         select(&connection)
     };
     inner().map_err(|source| FleetError::Database {

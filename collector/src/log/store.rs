@@ -7,17 +7,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::{AppendError, Batch, Epoch, LogError};
+use crate::database::{self, Commit};
 
 /// Version of the tables, kept in `user_version`.
 const FORMAT: i64 = 1;
-/// How long to wait for another process that holds the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Batches read at a time.
 const PAGE: i64 = 64;
 
@@ -69,6 +67,10 @@ pub struct StoredBatch {
     pub pos: i64,
     /// The sensor it came from.
     pub sensor: Arc<str>,
+    /// The run of sequence numbers it belongs to.
+    pub epoch: Epoch,
+    /// Number of its first event.
+    pub first_seq: u64,
     /// Sequence numbers missing directly before it.
     pub missing_before: u64,
     /// The events, as they came.
@@ -80,16 +82,13 @@ impl LogStore {
     pub fn open(data_dir: &Path) -> Result<Self, LogError> {
         let path = file(data_dir);
         let inner = || -> Result<(Connection, i64), rusqlite::Error> {
-            let mut connection = Connection::open(&path)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
+            let mut connection = database::open(&path, Commit::Durable)?;
             let found = create(&mut connection)?;
             Ok((connection, found))
         };
-        let (connection, found) = inner().map_err(|error| database(&path, &error))?;
+        let (connection, found) = inner().map_err(|error| refused(&path, &error))?;
         check_format(&path, found)?;
-        let log_id = read_log_id(&connection).map_err(|error| database(&path, &error))?;
+        let log_id = read_log_id(&connection).map_err(|error| refused(&path, &error))?;
         Ok(Self {
             connection,
             path,
@@ -104,7 +103,7 @@ impl LogStore {
 
     /// Up to which number the log holds an epoch.
     pub(super) fn mark(&self, sensor: &str, epoch: Epoch) -> Result<Option<u64>, LogError> {
-        read_mark(&self.connection, sensor, epoch).map_err(|error| database(&self.path, &error))
+        read_mark(&self.connection, sensor, epoch).map_err(|error| refused(&self.path, &error))
     }
 
     /// Begins a transaction that several batches may share.
@@ -112,12 +111,12 @@ impl LogStore {
         let path = self.path.clone();
         self.connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-            .map_err(|error| database(&path, &error))
+            .map_err(|error| refused(&path, &error))
     }
 
     /// Turns what SQLite said into an error that names the file.
     pub(super) fn error(&self, error: &rusqlite::Error) -> LogError {
-        database(&self.path, error)
+        refused(&self.path, error)
     }
 }
 
@@ -224,12 +223,11 @@ impl LogReader {
     pub fn open(data_dir: &Path) -> Result<Self, LogError> {
         let path = file(data_dir);
         let inner = || -> Result<(Connection, i64), rusqlite::Error> {
-            let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            let found = format(&connection)?;
+            let connection = database::open_to_read(&path)?;
+            let found = database::format(&connection)?;
             Ok((connection, found))
         };
-        let (connection, found) = inner().map_err(|error| database(&path, &error))?;
+        let (connection, found) = inner().map_err(|error| refused(&path, &error))?;
         check_format(&path, found)?;
         Ok(Self { connection, path })
     }
@@ -251,7 +249,7 @@ impl LogReader {
                                    (SELECT coalesce(max(pos), 0) + 1 FROM batch))";
         self.connection
             .query_row(sql, [ns as i64], |row| row.get(0))
-            .map_err(|error| database(&self.path, &error))
+            .map_err(|error| refused(&self.path, &error))
     }
 
     /// Number of batches and of the events in them.
@@ -266,25 +264,28 @@ impl LogReader {
         let read = || -> Result<Vec<StoredBatch>, rusqlite::Error> {
             self.connection
                 .prepare_cached(
-                    "SELECT pos, sensor, missing_before, payload FROM batch WHERE pos >= ?1 ORDER BY pos LIMIT ?2",
+                    "SELECT pos, sensor, epoch, first_seq, missing_before, payload FROM batch
+                     WHERE pos >= ?1 ORDER BY pos LIMIT ?2",
                 )?
                 .query_map([from_pos, PAGE], |row| {
                     Ok(StoredBatch {
                         pos: row.get(0)?,
                         sensor: row.get::<_, String>(1)?.into(),
-                        missing_before: row.get::<_, i64>(2)? as u64,
-                        payload: row.get(3)?,
+                        epoch: row.get(2)?,
+                        first_seq: row.get::<_, i64>(3)? as u64,
+                        missing_before: row.get::<_, i64>(4)? as u64,
+                        payload: row.get(5)?,
                     })
                 })?
                 .collect()
         };
-        read().map_err(|error| database(&self.path, &error))
+        read().map_err(|error| refused(&self.path, &error))
     }
 
     fn one(&self, sql: &str) -> Result<i64, LogError> {
         self.connection
             .query_row(sql, [], |row| row.get(0))
-            .map_err(|error| database(&self.path, &error))
+            .map_err(|error| refused(&self.path, &error))
     }
 }
 
@@ -296,7 +297,7 @@ fn file(data_dir: &Path) -> PathBuf {
 fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if format(&transaction)? == 0 {
+    if database::format(&transaction)? == 0 {
         transaction.execute_batch(SCHEMA)?;
         let id = Uuid::new_v4();
         transaction.execute(
@@ -305,15 +306,9 @@ fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
         )?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
     }
-    let found = format(&transaction)?;
+    let found = database::format(&transaction)?;
     transaction.commit()?;
     Ok(found)
-}
-
-fn format(connection: &Connection) -> Result<i64, rusqlite::Error> {
-    connection.query_row("SELECT user_version FROM pragma_user_version", [], |row| {
-        row.get(0)
-    })
 }
 
 fn check_format(path: &Path, found: i64) -> Result<(), LogError> {
@@ -335,7 +330,7 @@ fn read_log_id(connection: &Connection) -> Result<Uuid, rusqlite::Error> {
     Ok(Uuid::from_bytes(bytes))
 }
 
-fn database(path: &Path, error: &rusqlite::Error) -> LogError {
+fn refused(path: &Path, error: &rusqlite::Error) -> LogError {
     LogError::Database {
         path: path.display().to_string(),
         message: error.to_string(),

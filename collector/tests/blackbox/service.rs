@@ -70,6 +70,24 @@ fn an_address_in_use_is_a_failure_with_a_reason() {
 }
 
 #[test]
+fn two_collectors_do_not_share_a_directory() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let output = collector(&["run", "--config", place.config().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("another collector") && said.contains(place.data().to_str().unwrap()),
+        "{said}"
+    );
+    daemon.kill();
+    assert!(
+        Daemon::start(&place).stop().success(),
+        "a lock dies with its holder"
+    );
+}
+
+#[test]
 fn systemd_finds_nothing_wrong_with_the_unit() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("pkg/chartwatch-collector.service");
     let text = std::fs::read_to_string(unit).unwrap();
