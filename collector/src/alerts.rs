@@ -55,8 +55,7 @@ pub enum AlertError {
     Json(#[from] serde_json::Error),
 }
 
-/// How often storing is tried, and how long is waited in between.
-const ATTEMPTS: u32 = 5;
+/// How long is waited before storing is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Writes an alert as the finding that sinks deliver. Given by whoever wires the rooms, so that this one need not know
@@ -84,7 +83,12 @@ pub fn spawn(
         .spawn(move || {
             while let Some(next) = raised.blocking_recv() {
                 match next {
-                    Raised::Alerts(alerts) => keep(&mut store, &alerts, &newest, to_finding),
+                    Raised::Alerts(alerts) => {
+                        if let Err(error) = keep(&mut store, &alerts, &newest, to_finding, None) {
+                            let alerts = alerts.len();
+                            tracing::error!(%error, alerts, "alerts could not be stored and are lost until the next start");
+                        }
+                    }
                     Raised::Probe(reply) => {
                         if reply.send(()).is_err() {
                             tracing::debug!("nobody waited for the probe");
@@ -95,28 +99,36 @@ pub fn spawn(
         })
 }
 
-/// Stores alerts and lets sinks know. When that fails again and again it goes on without: the log has the events, the
-/// next start finds the alerts again.
+/// Stores alerts and lets sinks know. While the database cannot be written it tries again: what comes behind waits,
+/// back to the sensors, and the watchdog's probe does not come out. After `attempts` it gives up with the last error,
+/// `None`: never.
+///
+/// # Errors
+///
+/// The database refused every attempt, or an alert cannot be written as JSON, which no further attempt would change.
 pub fn keep(
     store: &mut AlertStore,
     alerts: &[Alert],
     newest: &watch::Sender<i64>,
     to_finding: ToFinding,
-) {
+    attempts: Option<u32>,
+) -> Result<(), AlertError> {
     for attempt in 1.. {
         match store.add(alerts, to_finding) {
-            Ok(added) => return tell(&added, newest),
-            Err(error) if attempt < ATTEMPTS => {
-                tracing::warn!(%error, attempt, "alerts could not be stored; trying again");
+            Ok(added) => {
+                tell(&added, newest);
+                break;
+            }
+            Err(error @ AlertError::Database { .. })
+                if attempts.is_none_or(|max| attempt < max) =>
+            {
+                tracing::error!(%error, attempt, "alerts could not be stored; trying again");
                 std::thread::sleep(RETRY);
             }
-            Err(error) => {
-                let alerts = alerts.len();
-                tracing::error!(%error, alerts, "alerts could not be stored; the next start finds them again");
-                return;
-            }
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 fn tell(added: &[Stored], newest: &watch::Sender<i64>) {
@@ -131,5 +143,43 @@ fn tell(added: &[Stored], newest: &watch::Sender<i64>) {
     }
     if let Some(last) = added.last() {
         newest.send_replace(last.position);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::sink::ocsf;
+
+    #[test]
+    fn alerts_wait_for_a_database_that_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = AlertStore::open(dir.path()).unwrap();
+        let other = rusqlite::Connection::open(dir.path().join("alerts.db")).unwrap();
+        let alerts = vec![ocsf::tests::alert()];
+        let (newest, seen) = watch::channel(0);
+        other
+            .execute_batch("ALTER TABLE alert RENAME TO away")
+            .unwrap();
+        let failed = keep(&mut store, &alerts, &newest, ocsf::finding, Some(1));
+        assert!(
+            matches!(failed, Err(AlertError::Database { .. })),
+            "{failed:?}"
+        );
+
+        let (raised, receiver) = mpsc::channel(2);
+        let stage = spawn(store, receiver, newest, ocsf::finding).unwrap();
+        raised.try_send(Raised::Alerts(alerts.clone())).unwrap();
+        raised.try_send(Raised::Alerts(alerts)).unwrap();
+        drop(raised);
+        other
+            .execute_batch("ALTER TABLE away RENAME TO alert")
+            .unwrap();
+        stage.join().unwrap();
+        let reader = AlertReader::open(dir.path()).unwrap();
+        assert_eq!(reader.newest().unwrap().len(), 1, "stored once");
+        assert_eq!(*seen.borrow(), 1);
     }
 }

@@ -25,6 +25,8 @@ use crate::sink;
 const LOGGED_MAX: usize = 256;
 /// Rounds of alerts between detection and their store.
 const RAISED_MAX: usize = 256;
+/// How often alerts found at start are tried to be stored before the start fails.
+const START_ATTEMPTS: u32 = 5;
 /// How long sinks may take to deliver what is left when the collector stops.
 const SINK_GRACE: Duration = Duration::from_secs(15);
 /// How long log, detection and alerts may take to work off what is in hand.
@@ -226,16 +228,19 @@ fn catch_up(
         last_pos: reader.last_pos()?,
         ..replay::Progress::default()
     };
+    let mut kept = Ok(());
     replay::feed(&reader, from, decode, |pos, block| {
         let alerts = detector.block(&block);
-        if !alerts.is_empty() {
-            alerts::keep(store, &alerts, newest, sink::ocsf::finding);
+        if kept.is_ok() && !alerts.is_empty() {
+            let finding = sink::ocsf::finding;
+            kept = alerts::keep(store, &alerts, newest, finding, Some(START_ATTEMPTS));
         }
         done.batches += 1;
         done.events += block.events.len() as u64;
         done.pos = pos;
         progress(done);
     })?;
+    kept?;
     tracing::info!(
         batches = done.batches,
         events = done.events,

@@ -220,6 +220,14 @@ fn replay(
         from_ns: args.from.unwrap_or(0),
         to_ns: args.to.unwrap_or(u64::MAX),
     };
+    if span.from_ns > span.to_ns {
+        Cli::command()
+            .error(
+                clap::error::ErrorKind::ValueValidation,
+                "--from is later than --to; no event can be in between",
+            )
+            .exit();
+    }
     let began = Instant::now();
     let mut said = began;
     let mut found: Vec<AlertForm> = Vec::new();

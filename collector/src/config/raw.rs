@@ -104,12 +104,25 @@ impl Raw {
     pub(super) fn check(self) -> Result<Config, Refused> {
         absolute("data_dir", &self.data_dir)?;
         let horizon_days = bounded("detect.horizon_days", self.detect.horizon_days, 7, 1, 365)?;
+        let horizon = Duration::from_hours(24 * horizon_days);
+        let direct = self.detect.direct.check()?;
+        if horizon < direct.window {
+            let window = direct.window.as_secs();
+            return Err(refused(
+                "detect.horizon_days",
+                format!(
+                    "{horizon_days} is shorter than detect.direct.window_seconds ({window}): a restart would forget \
+                     what was read within the window; {} or more is needed",
+                    window.div_ceil(86_400)
+                ),
+            ));
+        }
         Ok(Config {
             listen: self.listen,
             data_dir: self.data_dir,
-            horizon: Duration::from_hours(24 * horizon_days),
+            horizon,
             detect: DetectConfig {
-                direct: self.detect.direct.check()?,
+                direct,
                 approved: approved(self.approved)?,
             },
             file_sink: self.sink.file.map(FileSink::check).transpose()?,

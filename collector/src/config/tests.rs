@@ -77,6 +77,10 @@ fn a_bad_value_names_file_key_and_reason() {
             &["detect.horizon_days"],
         ),
         (
+            "[detect]\nhorizon_days = 1\n[detect.direct]\nwindow_seconds = 86401".into(),
+            &["detect.horizon_days", "86401", "2 or more"],
+        ),
+        (
             "[sink.file]\npath = \"x\"".into(),
             &["sink.file.path", "absolute"],
         ),

@@ -237,9 +237,10 @@ impl LogReader {
         self.one("SELECT coalesce(max(pos), 0) FROM batch")
     }
 
-    /// Latest event time in the log, nanoseconds since the Unix epoch; 0 for an empty log.
+    /// Latest event time in the log, nanoseconds since the Unix epoch; 0 for an empty log. An event from a host whose
+    /// clock is ahead counts from when it was received, or one wrong clock would hide what all other hosts sent.
     pub fn newest_ns(&self) -> Result<u64, LogError> {
-        self.one("SELECT coalesce(max(last_ns), 0) FROM batch")
+        self.one("SELECT coalesce(min(max(last_ns), max(received_ns)), 0) FROM batch")
             .map(|ns| ns as u64)
     }
 

@@ -255,4 +255,4 @@ fn millis(ns: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

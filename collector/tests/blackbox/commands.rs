@@ -265,6 +265,17 @@ fn wrong_usage_and_unknown_things_have_their_exit_status() {
         (&["show", "%"], 1, "is no alert id"),
         (&["show"], 2, "Usage"),
         (&["replay", "--from", "yesterday"], 2, "RFC 3339"),
+        (
+            &[
+                "replay",
+                "--from",
+                "2026-03-02T00:00:00Z",
+                "--to",
+                "2026-03-01T00:00:00Z",
+            ],
+            2,
+            "--from is later than --to",
+        ),
         (&["nonsense"], 2, "Usage"),
         (&["--data", "/nowhere", "alerts"], 1, "/nowhere/alerts.db"),
         (

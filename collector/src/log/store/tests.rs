@@ -103,3 +103,27 @@ fn a_log_of_another_format_is_refused_by_name() {
         .to_string();
     assert!(missing.contains("/nowhere/log.db"), "{missing}");
 }
+
+#[test]
+fn a_clock_that_is_ahead_does_not_move_the_newest_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LogStore::open(dir.path()).unwrap();
+    let reader = LogReader::open(dir.path()).unwrap();
+    assert_eq!(reader.newest_ns().unwrap(), 0);
+    // Event times of the batch, when it was received, and the newest time after it.
+    let cases = [
+        ((100, 200), 1000, 200),
+        ((300, 400), 1100, 400),
+        ((500, i64::MAX as u64), 1200, 1200),
+        ((600, 700), 1300, 1300),
+    ];
+    for (seq, (span, received_ns, newest)) in (1..).zip(cases) {
+        let transaction = store.begin().unwrap();
+        let batch = batch("a", seq, seq, 1, b"payload");
+        append(&transaction, &batch, span, received_ns)
+            .unwrap()
+            .unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(reader.newest_ns().unwrap(), newest, "batch {seq}");
+    }
+}

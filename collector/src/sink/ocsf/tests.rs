@@ -166,7 +166,8 @@ const ENUMS: &[(&str, &[u64])] = &[
     ("/databucket/type_id", &[0, 1, 2, 3, 99]),
 ];
 
-fn alert() -> Alert {
+/// An alert with something in every field.
+pub(crate) fn alert() -> Alert {
     let key = ProcessKey {
         pid: 1000,
         start_cs: 5,
