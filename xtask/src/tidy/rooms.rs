@@ -282,7 +282,7 @@ mod tests {
             (
                 "sensor-user/src/event.rs",
                 "use sensor_ebpf as layout;\n",
-                ":1: only load and decode may see",
+                ":1: only load and source and decode may see",
             ),
         ];
         for (path, text, expect) in bad {
