@@ -1,8 +1,9 @@
 //! What the analyst sees: the commands behind `chartwatch`, written to a passed-in writer.
 //!
-//! **Invariant:** every string that came from a host goes through [`text::clean`] before it is written as text. JSON
-//! output is escaped by its format.
+//! **Invariant:** every string that came from a host goes through [`text::clean`] before it is written as text, and JSON
+//! through [`text::clean_json`]: what a terminal shows is what is there.
 
+mod backend;
 mod events;
 mod list;
 mod page;
@@ -34,8 +35,40 @@ pub enum ConsoleError {
 /// One JSON value and a line end.
 pub fn json(out: &mut impl Write, value: &impl serde::Serialize) -> Result<(), ConsoleError> {
     let line = serde_json::to_string(value)?;
-    writeln!(out, "{line}")?;
+    json_line(out, &line)?;
     Ok(())
+}
+
+/// A line that is JSON already.
+pub fn json_line(out: &mut impl Write, line: &str) -> Result<(), std::io::Error> {
+    writeln!(out, "{}", text::clean_json(line))
+}
+
+/// Width of running text.
+const WIDTH: usize = 96;
+
+/// Running text, broken at blanks.
+fn paragraph(
+    out: &mut impl Write,
+    words: &str,
+    first: &str,
+    others: &str,
+) -> Result<(), std::io::Error> {
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text::clean(words).split(' ') {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(out, "{line}")?;
+            others.clone_into(&mut line);
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    writeln!(out, "{line}")
 }
 
 /// `at least ` when the figures of an alert are lower bounds.

@@ -1,6 +1,6 @@
 //! How times, byte counts and strings from hosts are written for people, everywhere alike.
 //!
-//! **Invariant:** what [`clean`] returns holds no control character, no bidirectional override and no line break, so
+//! **Invariant:** what [`clean`] and [`clean_json`] return holds no control character, no bidirectional override and no line break, so
 //! a file name or argument cannot move the cursor or hide what follows.
 
 use jiff::Timestamp;
@@ -11,6 +11,24 @@ pub fn clean(untrusted: &str) -> String {
     for c in untrusted.chars() {
         if c.is_control() || is_invisible(c) {
             out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// JSON, safe on a terminal: what JSON lets through and [`clean`] does not is written as `\uXXXX`, which JSON reads back
+/// as the same character. Such characters can stand in strings only, so it is the same value.
+pub fn clean_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || is_invisible(c) {
+            // All of them lie below U+10000: one escape each.
+            out.push_str("\\u");
+            for shift in [12, 8, 4, 0] {
+                out.extend(char::from_digit(u32::from(c) >> shift & 0xf, 16));
+            }
         } else {
             out.push(c);
         }
@@ -142,6 +160,13 @@ mod tests {
         for (untrusted, expect) in cases {
             assert_eq!(clean(untrusted), expect);
         }
+        let value = serde_json::json!({"a": "x\u{9b}31m\u{202e}\u{7f}\n\u{feff}ü"});
+        let line = clean_json(&value.to_string());
+        assert_eq!(line, "{\"a\":\"x\\u009b31m\\u202e\\u007f\\n\\ufeffü\"}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&line).unwrap(),
+            value
+        );
         let arguments = ["curl", "-F", "a b", "", "it's", "x\ny"].map(String::from);
         assert_eq!(
             command_line(&arguments),

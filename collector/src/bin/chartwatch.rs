@@ -197,11 +197,14 @@ fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), a
         let finding = reader
             .finding(&alert.id)?
             .context("the alert has no finding")?;
-        writeln!(out, "{finding}").context("failed to write")?;
+        console::json_line(out, &finding).context("failed to write")?;
         return Ok(());
     }
-    // The list of sensors is decoration: an alert is shown without it too.
-    let sensors = fleet::read(data).unwrap_or_default();
+    // An alert is shown without the list of sensors too, but not as if there were none.
+    let sensors = fleet::read(data).unwrap_or_else(|error| {
+        say(&format!("chartwatch: {error}"));
+        Vec::new()
+    });
     console::show(
         out,
         &alert,

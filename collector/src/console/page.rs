@@ -4,15 +4,15 @@
 
 use std::io::Write;
 
-use super::{ConsoleError, at_least, endpoint, user};
+use super::{ConsoleError, at_least, backend, endpoint, paragraph, user};
 use crate::alerts::form::{AlertForm, ProcessForm};
 use crate::fleet::Sensor;
 use crate::text;
 
-/// Width of running text.
-const WIDTH: usize = 96;
 /// Width of the labels.
 const LABEL: usize = 14;
+/// Characters shown of an ancestor's command line; the sender's is shown whole.
+const ANCESTOR_COMMAND: usize = 300;
 
 /// The page. `sensor` is what its sensor last said about itself, if anything.
 pub fn show(
@@ -73,13 +73,23 @@ fn figures(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error
             ),
         )?;
     }
-    for (index, name) in alert.names.iter().enumerate() {
-        let label = if index == 0 { "for example" } else { "" };
-        field(
-            out,
-            label,
-            &format!("{} ({})", text::clean(&name.text), text::clean(&name.form)),
-        )?;
+    names(out, alert)
+}
+
+/// Names of a few records, each on a line of its own, so that it can be copied.
+fn names(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    if alert.names.is_empty() {
+        return Ok(());
+    }
+    let tokens = alert.names.iter().any(|name| name.form == "token");
+    let what = if tokens {
+        "these tokens stand for names; the holder of the hospital's key can open them"
+    } else {
+        "of their names"
+    };
+    field(out, "for example", what)?;
+    for name in &alert.names {
+        writeln!(out, "    {}", text::clean(&name.text))?;
     }
     Ok(())
 }
@@ -136,23 +146,18 @@ fn chain(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> 
             (true, path) => text::clean(path),
         };
         writeln!(out, "  {indent}{branch}{program}  pid {}{mark}", link.pid)?;
-        for line in details(link) {
+        for line in details(link, depth == last) {
             writeln!(out, "  {indent}     {line}")?;
         }
     }
     Ok(())
 }
 
-fn details(link: &ProcessForm) -> Vec<String> {
+fn details(link: &ProcessForm, sender: bool) -> Vec<String> {
     if !link.known {
         return Vec::new();
     }
-    let cut = if link.arguments_truncated {
-        " … (cut)"
-    } else {
-        ""
-    };
-    let mut lines = vec![format!("$ {}{cut}", text::command_line(&link.arguments))];
+    let mut lines = vec![format!("$ {}", command(link, sender))];
     let mut who = vec![format!("user {}", user(&link.user, link.uid))];
     if link.login_uid.is_some() {
         who.push(format!(
@@ -161,16 +166,14 @@ fn details(link: &ProcessForm) -> Vec<String> {
         ));
     }
     who.extend(link.session.map(|session| format!("session {session}")));
-    lines.push(who.join(", "));
     let places = [("unit", &link.unit), ("container", &link.container)];
-    let place: Vec<String> = places
-        .iter()
-        .filter(|(_, name)| !name.is_empty())
-        .map(|(what, name)| format!("{what} {}", text::clean(name)))
-        .collect();
-    if !place.is_empty() {
-        lines.push(place.join(", "));
-    }
+    who.extend(
+        places
+            .iter()
+            .filter(|(_, name)| !name.is_empty())
+            .map(|(what, name)| format!("{what} {}", text::clean(name))),
+    );
+    lines.push(who.join(", "));
     let ended = link
         .exited_ns
         .map_or(String::new(), |at| format!(", ended {}", text::time(at)));
@@ -187,6 +190,21 @@ fn details(link: &ProcessForm) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// The command line; of an ancestor only the beginning when it is long.
+fn command(link: &ProcessForm, sender: bool) -> String {
+    let mut line = text::command_line(&link.arguments);
+    let length = line.chars().count();
+    if !sender && length > ANCESTOR_COMMAND {
+        let more = text::count((length - ANCESTOR_COMMAND) as u64, "more character");
+        let shown: String = line.chars().take(ANCESTOR_COMMAND).collect();
+        line = format!("{shown} … ({more}; --json has them)");
+    }
+    if link.arguments_truncated {
+        line.push_str(" … (cut by the sensor)");
+    }
+    line
 }
 
 fn severity(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
@@ -273,12 +291,12 @@ fn watched_by(
             "not known: no heartbeat of this sensor has been heard",
         );
     };
-    let backend = format!(
-        "{} as last heard ({})",
-        text::clean(&beat.backend),
-        text::clean(&beat.backend_reason)
-    );
-    field(out, "backend", &backend)?;
+    field(
+        out,
+        "backend",
+        &format!("{} when last heard", text::clean(&beat.backend)),
+    )?;
+    backend::reasons(out, &beat.backend_reason)?;
     field(out, "kernel", &text::clean(&beat.kernel))
 }
 
@@ -296,28 +314,4 @@ fn exact(bytes: u64) -> String {
     } else {
         format!("{} ({} bytes)", text::bytes(bytes), text::number(bytes))
     }
-}
-
-/// Running text, broken at blanks.
-fn paragraph(
-    out: &mut impl Write,
-    words: &str,
-    first: &str,
-    others: &str,
-) -> Result<(), std::io::Error> {
-    let mut line = first.to_owned();
-    let mut empty = true;
-    for word in text::clean(words).split(' ') {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            writeln!(out, "{line}")?;
-            others.clone_into(&mut line);
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    writeln!(out, "{line}")
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::list::table;
-use super::{ConsoleError, json};
+use super::{ConsoleError, backend, json};
 use crate::fleet::{Heartbeat, HookBooks, Sensor};
 use crate::text;
 
@@ -61,12 +61,8 @@ fn one(out: &mut impl Write, sensor: &Sensor, now_ns: u64) -> Result<(), std::io
 }
 
 fn heartbeat(out: &mut impl Write, beat: &Heartbeat) -> Result<(), std::io::Error> {
-    writeln!(
-        out,
-        "  backend      {}: {}",
-        text::clean(&beat.backend),
-        text::clean(&beat.backend_reason)
-    )?;
+    writeln!(out, "  backend      {}", text::clean(&beat.backend))?;
+    backend::reasons(out, &beat.backend_reason)?;
     writeln!(out, "  kernel       {}", text::clean(&beat.kernel))?;
     let stores: Vec<String> = beat.stores.iter().map(|store| text::clean(store)).collect();
     writeln!(

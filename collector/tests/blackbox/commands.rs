@@ -206,7 +206,7 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
     let heartbeat = Heartbeat {
         time_unix_ns: at(0),
         backend: "tracepoint".into(),
-        backend_reason: "lsm: bpf is not in the kernel's list".into(),
+        backend_reason: "lsm: bpf is not in the kernel's list; fentry: refused".into(),
         kernel: "6.1.0".into(),
         hooks: vec![hook("file_open", 10), hook("file_read", 11)],
         queued_events: 4,
@@ -236,7 +236,7 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
     let page = text(&place.chartwatch(&["sensors"]));
     for part in [
         "ALIVE",
-        "tracepoint: lsm: bpf is not",
+        "  backend      tracepoint\n    - lsm: bpf is not in the kernel's list\n    - fentry: refused\n",
         "DO NOT BALANCE",
         "balance",
         "pacs",
@@ -297,5 +297,32 @@ fn wrong_usage_and_unknown_things_have_their_exit_status() {
         assert!(text(&place.chartwatch(&["completions", shell])).contains("chartwatch"));
     }
     assert!(text(&place.chartwatch(&["--help"])).contains("Exit status"));
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_command_is_shown_whole_for_the_sender_only() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    let long = "x".repeat(900);
+    let mut events = theft(0, 1000);
+    for event in &mut events {
+        if let Some(Body::Process(process)) = &mut event.body {
+            process.arguments = vec!["program".into(), long.clone()];
+        }
+    }
+    let count = events.len() as u64;
+    sensor.send(1, events).await;
+    sensor.persisted(count).await;
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    let chain = alerts[0]["chain"].as_array().unwrap();
+    assert!(chain.len() > 1, "there are ancestors");
+    let page = text(&place.chartwatch(&["show", alerts[0]["id"].as_str().unwrap()]));
+    let whole = page.matches(&format!("$ program {long}\n")).count();
+    let cut = page
+        .matches("x … (608 more characters; --json has them)\n")
+        .count();
+    assert_eq!((whole, cut), (1, chain.len() - 1), "{page}");
     assert!(daemon.stop().success());
 }

@@ -130,10 +130,12 @@ impl Daemon {
     pub(crate) fn told(&self, line: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
-            let length = self
-                .notify
-                .recv(&mut buffer)
-                .unwrap_or_else(|error| panic!("waited for {line}: {error}"));
+            let length = match self.notify.recv(&mut buffer) {
+                Ok(length) => length,
+                // A socket with a time limit says so when the process was stopped for a moment (signal(7)).
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => panic!("waited for {line}: {error}"),
+            };
             let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if message.lines().any(|told| told == line) {
                 return message;

@@ -43,9 +43,7 @@ async fn the_file_has_every_finding_once_whatever_is_killed() {
         thefts(&daemon, round * 5, 5).await;
         daemon.kill();
     }
-    // As after a crash in the middle of a line that the cursor does not know of yet.
-    let whole = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(whole.is_empty() || whole.ends_with('\n'));
+    // A kill may have left a torn last line, or whole lines that the cursor does not know of.
     let daemon = Daemon::start(&place);
     until("all findings", || lines(&path).len() >= 20);
     assert!(daemon.stop().success());
