@@ -119,6 +119,7 @@ pub struct DestinationForm {
 pub struct TechniqueForm {
     pub id: String,
     pub name: String,
+    pub tactic_id: String,
     pub tactic: String,
 }
 
@@ -178,6 +179,7 @@ impl From<&Alert> for AlertForm {
                 .map(|technique| TechniqueForm {
                     id: technique.id.into(),
                     name: technique.name.into(),
+                    tactic_id: technique.tactic_id.into(),
                     tactic: technique.tactic.into(),
                 })
                 .collect(),

@@ -6,6 +6,11 @@
 //!   (`id.revision`), since that field identifies an event instance; `metadata.sequence` is the revision.
 //! - `activity_id` is 1 Create for the first revision and 2 Update for all others. 3 Close means that somebody has
 //!   resolved the finding, which no sensor can know; a settled alert says so in `unmapped.settled`.
+//! - `dst_endpoint` is where the records went. The schema's words for it in this class are the endpoint where sensitive
+//!   data is stored or was accessed from; it has no other place for a destination. Host and store are `device` and
+//!   `databucket`.
+//! - `actor` and `device` are the class's own attributes, so no host profile is needed for them; the container of a
+//!   process is there by the container profile.
 //! - Times are milliseconds since the Unix epoch and come from the events, so live and replay agree.
 
 mod model;
@@ -113,7 +118,7 @@ fn metadata(form: &AlertForm) -> Metadata {
         uid: format!("{}.{}", form.id, form.revision),
         correlation_uid: form.id.clone(),
         sequence: form.revision,
-        profiles: ["host", "container"],
+        profiles: ["container"],
     }
 }
 
@@ -147,20 +152,11 @@ fn finding_info(form: &AlertForm) -> FindingInfo {
                     name: technique.name.clone(),
                 },
                 tactic: Named {
-                    uid: tactic_id(&technique.tactic).into(),
+                    uid: technique.tactic_id.clone(),
                     name: technique.tactic.clone(),
                 },
             })
             .collect(),
-    }
-}
-
-/// Tactic ids of the two tactics the patterns name.
-fn tactic_id(tactic: &str) -> &'static str {
-    if tactic == "Collection" {
-        "TA0009"
-    } else {
-        "TA0010"
     }
 }
 

@@ -1,5 +1,5 @@
-//! The part of OCSF 1.8.0 that a finding uses, field for field. Names, types and numbers are those of the schema
-//! (schema.ocsf.io, class 2006 and the objects it refers to).
+//! The part of OCSF 1.8.0 that a finding uses, field for field: class 2006 and the objects it refers to, under the
+//! schema's names. What these are checked against is said in the tests.
 
 #![expect(clippy::struct_field_names, reason = "the names are the schema's")]
 
@@ -62,7 +62,7 @@ pub(super) struct Metadata {
     pub(super) uid: String,
     pub(super) correlation_uid: String,
     pub(super) sequence: u32,
-    pub(super) profiles: [&'static str; 2],
+    pub(super) profiles: [&'static str; 1],
 }
 
 #[derive(Debug, Serialize)]
