@@ -1,7 +1,8 @@
 //! Who is alive: the latest each sensor said about itself, in memory and, for `chartwatch sensors`, in a small database.
 //!
 //! **Invariant:** news of a sensor never waits and never holds up its events. What does not fit the queue is dropped
-//! and counted; the next heartbeat says the same again.
+//! and counted. A lost heartbeat is made good by the next one; a lost connect, disconnect or gap is not, so the list may
+//! show a stream or miss a gap until the collector starts anew. The log has the gaps all the same.
 
 mod table;
 

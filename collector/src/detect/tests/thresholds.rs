@@ -1,0 +1,138 @@
+//! What it takes for an alert: table by table around each threshold.
+
+use super::*;
+
+#[test]
+fn the_thresholds_decide() {
+    let family = || family();
+    let cases: Vec<(&str, Vec<Event>, bool)> = vec![
+        (
+            "just enough",
+            vec![read(2, 1, 65_536), sent(3, 16_384, true)],
+            true,
+        ),
+        (
+            "one byte too little read",
+            vec![read(2, 1, 65_535), sent(3, 16_384, true)],
+            false,
+        ),
+        (
+            "one byte too little sent",
+            vec![read(2, 1, 65_536), sent(3, 16_383, true)],
+            false,
+        ),
+        (
+            "five percent of much",
+            vec![read(2, 1, 10_000_000), sent(3, 500_000, true)],
+            true,
+        ),
+        (
+            "less than five percent",
+            vec![read(2, 1, 10_000_000), sent(3, 499_999, true)],
+            false,
+        ),
+        (
+            "the flow is heard of first",
+            vec![sent(3, 99_000, true), read(2, 1, 99_000)],
+            true,
+        ),
+        (
+            "sent before the first read",
+            vec![sent(1, 99_000, true), read(2, 1, 99_000)],
+            false,
+        ),
+        (
+            "the same, heard of the other way round",
+            vec![read(2, 1, 99_000), sent(1, 99_000, true)],
+            false,
+        ),
+        (
+            "only what was sent after the first read counts",
+            vec![
+                sent(1, 990_000, false),
+                read(2, 1, 99_000),
+                sent(3, 1_006_383, true),
+            ],
+            false,
+        ),
+        (
+            "and is enough",
+            vec![
+                sent(1, 990_000, false),
+                read(2, 1, 99_000),
+                sent(3, 1_006_384, true),
+            ],
+            true,
+        ),
+        (
+            "totals are not added up",
+            vec![
+                read(2, 1, 99_000),
+                sent(3, 9_000, false),
+                sent(4, 12_000, false),
+                sent(5, 16_000, true),
+            ],
+            false,
+        ),
+        (
+            "loopback",
+            vec![read(2, 1, 99_000), to("127.0.0.1:80")],
+            false,
+        ),
+        (
+            "all of 127/8",
+            vec![read(2, 1, 99_000), to("127.8.0.1:80")],
+            false,
+        ),
+        (
+            "loopback of IPv6",
+            vec![read(2, 1, 99_000), to("[::1]:80")],
+            false,
+        ),
+        (
+            "the host's own address",
+            vec![read(2, 1, 99_000), to("10.0.0.5:80")],
+            false,
+        ),
+        (
+            "a neighbour",
+            vec![read(2, 1, 99_000), to("10.0.0.6:80")],
+            true,
+        ),
+        (
+            "IPv6",
+            vec![read(2, 1, 99_000), to("[2001:db8::9]:80")],
+            true,
+        ),
+        (
+            "the read is too long ago",
+            vec![read(2, 1, 99_000), sent(86_403, 99_000, true)],
+            false,
+        ),
+        (
+            "just within the window",
+            vec![read(2, 1, 99_000), sent(86_402, 99_000, true)],
+            true,
+        ),
+        (
+            "only opened",
+            vec![read(2, 1, 0), sent(3, 99_000, true)],
+            false,
+        ),
+    ];
+    for (what, events, fires) in cases {
+        let found = detect(config(), &[[family(), events.clone()].concat()]);
+        assert_eq!(!found.is_empty(), fires, "{what}");
+        // One event a block: the same, block by block.
+        let single: Vec<Vec<Event>> = [family(), events]
+            .concat()
+            .into_iter()
+            .map(|e| vec![e])
+            .collect();
+        assert_eq!(
+            !detect(config(), &single).is_empty(),
+            fires,
+            "{what}, event by event"
+        );
+    }
+}
