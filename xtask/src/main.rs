@@ -10,6 +10,7 @@ mod hooks;
 mod install;
 mod lint;
 mod records;
+mod restart;
 mod setup;
 mod step;
 mod table;
@@ -51,6 +52,8 @@ enum Command {
     DemoSink(up::sink::Args),
     /// Fill a directory with synthetic patient records in real formats
     Records(records::Args),
+    /// Kill or restart a daemon under load and check that the log holds every access exactly once
+    Restart(restart::Args),
     /// Run the kernel tests on a Debian kernel in a virtual machine
     Vm(vm::Args),
 }
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::DemoSink(args) => up::sink::run(&args),
         Command::Records(args) => records::run(&args),
+        Command::Restart(args) => restart::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     match result {

@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
 use self::person::Person;
-use self::random::Random;
+pub(crate) use self::random::Random;
 use crate::table::Table;
 
 /// What a patient has, in this order; a store is so many of them, and the last patient may have fewer.

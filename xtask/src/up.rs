@@ -7,15 +7,15 @@
 
 mod alerts;
 mod check;
-mod config;
+pub(crate) mod config;
 mod health;
 mod netns;
-mod service;
+pub(crate) mod service;
 pub(crate) mod sink;
 mod theft;
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -107,10 +107,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// True from the first Ctrl-C, `SIGTERM` or hang-up on.
 #[derive(Debug)]
-struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    fn on_signals() -> Result<Self> {
+    pub(crate) fn on_signals() -> Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&flag))
@@ -119,20 +119,24 @@ impl Stop {
         Ok(Self(flag))
     }
 
-    fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// Our programs, built.
 #[derive(Debug)]
-struct Programs {
-    sensor: PathBuf,
-    collector: PathBuf,
-    analyst: PathBuf,
+pub(crate) struct Programs {
+    pub(crate) sensor: PathBuf,
+    pub(crate) collector: PathBuf,
+    pub(crate) analyst: PathBuf,
 }
 
-fn build() -> Result<Programs> {
+/// Builds them, optimised.
+///
+/// # Errors
+/// The build failed.
+pub(crate) fn build() -> Result<Programs> {
     let mut command = cargo();
     command.args([
         "build",
@@ -190,7 +194,7 @@ impl Running {
         stores: &[Store],
         stop: &Stop,
     ) -> Result<Self> {
-        let file = config::collector(directory)?;
+        let file = config::collector(directory, (Ipv4Addr::LOCALHOST, 0).into())?;
         let mut collector =
             Service::start("collector", daemon(&programs.collector, &file), directory)?;
         collector.wait_ready(&|| stop.is_asked())?;
@@ -335,7 +339,7 @@ fn show(page: &str) -> Result<()> {
 }
 
 /// Where the collector says it listens: the port is the kernel's choice.
-fn listening(collector: &Service) -> Result<SocketAddr> {
+pub(crate) fn listening(collector: &Service) -> Result<SocketAddr> {
     let status = collector.status();
     let address = status
         .strip_prefix("listening on ")
@@ -343,7 +347,8 @@ fn listening(collector: &Service) -> Result<SocketAddr> {
     address.with_context(|| format!("the collector did not say where it listens, but {status:?}"))
 }
 
-fn daemon(program: &Path, file: &Path) -> Command {
+/// The command that runs a daemon with a configuration.
+pub(crate) fn daemon(program: &Path, file: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("run").arg("--config").arg(file);
     command

@@ -28,6 +28,10 @@ const MACHINES: [(&str, &str); 4] = [
 /// Those of a long run as well.
 const MACHINES_LONG: [(&str, &str); 2] = [("6.1", "tracepoint"), ("6.12", "tracepoint")];
 
+/// How often the collector is killed, and how often in a long run.
+const KILLS: &str = "5";
+const KILLS_LONG: &str = "40";
+
 /// Some tests under one name.
 pub(super) struct Group {
     pub(super) name: String,
@@ -52,6 +56,15 @@ pub(super) fn all(long: bool) -> Vec<Group> {
         run: Box::new(move || machine(kernel, backend)),
     }));
     groups.push(group("end to end", end_to_end));
+    let kills = if long { KILLS_LONG } else { KILLS };
+    groups.push(Group {
+        name: "end to end: collector killed".into(),
+        run: Box::new(move || restarts("collector", &["--kills", kills])),
+    });
+    groups.push(Group {
+        name: "end to end: sensor restarted".into(),
+        run: Box::new(|| restarts("sensor", &[])),
+    });
     groups
 }
 
@@ -218,6 +231,22 @@ fn end_to_end() -> Result<Tally> {
     command.args(["up", "--yes", "--demo-theft", "--once"]);
     let done = Step::new("end to end", command).limit(LIMIT).run()?;
     // Everyone who runs the tests sees what an alert looks like.
+    let log = &done.log;
+    say(fs::read_to_string(log).with_context(|| format!("failed to read {}", log.display()))?);
+    Ok(Tally::passed())
+}
+
+/// A daemon is killed or restarted under load, and the log must hold every access exactly once.
+fn restarts(daemon: &str, more: &[&str]) -> Result<Tally> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Tally::skipped("the sensor needs root"));
+    }
+    let own = std::env::current_exe().context("failed to find our own program")?;
+    let mut command = Command::new(own);
+    command.args(["restart", daemon, "--yes"]).args(more);
+    let done = Step::new(format!("restart {daemon}"), command)
+        .limit(LIMIT)
+        .run()?;
     let log = &done.log;
     say(fs::read_to_string(log).with_context(|| format!("failed to read {}", log.display()))?);
     Ok(Tally::passed())

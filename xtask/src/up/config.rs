@@ -30,13 +30,13 @@ pub(crate) fn run_directory() -> Result<PathBuf> {
         .keep())
 }
 
-/// Writes the collector's configuration; gives the file.
+/// Writes the collector's configuration, to listen there (port 0: the kernel's choice); gives the file.
 ///
 /// # Errors
 /// The file cannot be written.
-pub(crate) fn collector(directory: &Path) -> Result<PathBuf> {
+pub(crate) fn collector(directory: &Path, listen: SocketAddr) -> Result<PathBuf> {
     let lines = [
-        format!("listen = {}", quoted("127.0.0.1:0")),
+        format!("listen = {}", quoted(&listen.to_string())),
         format!("data_dir = {}", path(&data(directory))?),
         format!(
             "\n[sink.file]\npath = {}\n",

@@ -149,6 +149,20 @@ impl Service {
         Ok(())
     }
 
+    /// Kills the daemon, as a crash would, and waits until it is gone.
+    ///
+    /// # Errors
+    /// It had ended by itself, or cannot be killed.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.check()?;
+        self.ended = true;
+        self.child
+            .kill()
+            .with_context(|| format!("failed to kill the {}", self.name))?;
+        self.child.wait().context("failed to wait for a child")?;
+        Ok(())
+    }
+
     fn heard(&mut self, message: &str) -> bool {
         let mut news = false;
         for line in message.lines() {
