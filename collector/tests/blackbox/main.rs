@@ -9,6 +9,7 @@ mod commands;
 mod daemon;
 mod delivery;
 mod events;
+mod export;
 mod sensor;
 mod service;
 mod sinks;
