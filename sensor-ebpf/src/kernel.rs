@@ -8,5 +8,6 @@ pub(crate) mod fields;
 pub(crate) mod file;
 pub(crate) mod read;
 pub(crate) mod regs;
+pub(crate) mod request;
 pub(crate) mod sock;
 pub(crate) mod task;

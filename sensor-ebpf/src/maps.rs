@@ -25,6 +25,11 @@ pub(crate) static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static ROOTS: HashMap<Inode, u32> = HashMap::with_max_entries(limits::ROOTS_MAX, 0);
 
+/// Records with several names, told by the sensor at start and by the link hook.
+#[map]
+pub(crate) static LINKED: HashMap<Inode, u32> =
+    HashMap::with_max_entries(limits::LINKED_MAX, BPF_F_NO_PREALLOC);
+
 /// Remembered answers. Only a memory: what is forgotten is found again by walking up.
 #[map]
 pub(crate) static MARKS: LruHashMap<Inode, Mark> =

@@ -2,16 +2,20 @@
 //! they observe is in `observe/`.
 
 mod accept;
+mod aio;
+mod change;
 mod copy;
 mod exec;
 mod exit;
 mod flow;
 mod fork;
+mod inner;
 mod mmap;
 mod open;
 mod packet;
 mod read;
 mod refresh;
 mod rename;
+mod ring;
 mod syscall;
 mod write;

@@ -121,6 +121,8 @@ pub fn access(key: &layout::AccessKey, sum: &layout::AccessSum) -> Access {
         bytes_read: sum.read,
         bytes_mapped: sum.mapped,
         bytes_written: sum.written,
+        changes: sum.changed,
+        deletions: sum.deleted,
         first_boot_ns: sum.first_ns,
         last_boot_ns: sum.last_ns,
     }
@@ -305,6 +307,8 @@ impl<'a> Reader<'a> {
             read: self.u64(),
             mapped: self.u64(),
             written: self.u64(),
+            changed: self.u64(),
+            deleted: self.u64(),
             store: self.u32(),
             pad: self.u32(),
         }

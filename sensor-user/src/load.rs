@@ -145,9 +145,10 @@ fn attempt(
         loader.override_global(global, offset, true);
     }
     let mut object = loader.load(OBJECT)?;
-    attach::attach(&mut object, backend, place)?;
+    let blind = attach::attach(&mut object, backend, place)?;
     let mut kernel = Kernel::new(object, backend)?;
     canary::sing(&mut kernel)?;
+    kernel.set_blind(unseen(blind));
     Ok(kernel)
 }
 
@@ -169,6 +170,16 @@ pub const fn name(backend: Backend) -> &'static str {
         Backend::Fentry => "fentry",
         Backend::Tracepoint => "tracepoint",
     }
+}
+
+/// What is not seen: of the two programs for `io_uring`, one is enough.
+fn unseen(mut blind: Vec<&'static str>) -> Vec<&'static str> {
+    let rings = blind.iter().filter(|b| **b == hooks::RING).count();
+    blind.retain(|b| *b != hooks::RING);
+    if rings == 2 {
+        blind.push(hooks::RING);
+    }
+    blind
 }
 
 fn reason(wanted: Backend, refusals: &[String]) -> String {

@@ -144,6 +144,8 @@ struct AccessForm<'a> {
     bytes_read: u64,
     bytes_mapped: u64,
     bytes_written: u64,
+    changes: u64,
+    deletions: u64,
     first_ns: u64,
     last_ns: u64,
 }
@@ -231,6 +233,8 @@ impl<'a> AccessForm<'a> {
             bytes_read: access.bytes_read,
             bytes_mapped: access.bytes_mapped,
             bytes_written: access.bytes_written,
+            changes: access.changes,
+            deletions: access.deletions,
             first_ns: access.first_ns,
             last_ns: access.last_ns,
         }

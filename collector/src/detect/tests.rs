@@ -100,6 +100,8 @@ fn read(second: u64, record: u64, bytes: u64) -> Event {
         bytes_read: bytes,
         bytes_mapped: 0,
         bytes_written: 0,
+        changes: 0,
+        deletions: 0,
         first_ns: at(second),
         last_ns: at(second),
     };

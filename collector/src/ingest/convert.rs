@@ -246,6 +246,8 @@ fn access(raw: wire::Access) -> Result<Access, WireError> {
         bytes_read: bounded("access.bytes_read", raw.bytes_read)?,
         bytes_mapped: bounded("access.bytes_mapped", raw.bytes_mapped)?,
         bytes_written: bounded("access.bytes_written", raw.bytes_written)?,
+        changes: bounded("access.changes", raw.changes)?,
+        deletions: bounded("access.deletions", raw.deletions)?,
         first_ns: bounded("access.first_unix_ns", raw.first_unix_ns)?,
         last_ns: bounded("access.last_unix_ns", raw.last_unix_ns)?,
     })

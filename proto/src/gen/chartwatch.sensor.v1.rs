@@ -146,6 +146,12 @@ pub struct Access {
     /// Last touch in this event.
     #[prost(uint64, tag = "11")]
     pub last_unix_ns: u64,
+    /// Times its length, mode, owner, times or extended attributes were set, or a name of it was added.
+    #[prost(uint64, tag = "12")]
+    pub changes: u64,
+    /// Times a name of it was removed.
+    #[prost(uint64, tag = "13")]
+    pub deletions: u64,
 }
 /// One end of a flow.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -57,6 +57,10 @@ pub struct AccessSum {
     pub mapped: u64,
     /// Bytes that write calls took.
     pub written: u64,
+    /// Times its length, mode, owner, times or extended attributes were set, or a name was added.
+    pub changed: u64,
+    /// Times a name of it was removed.
+    pub deleted: u64,
     /// Store of the record.
     pub store: u32,
     /// Zero.
@@ -100,7 +104,7 @@ pub struct Name<const P: usize> {
 const _: () = assert!(size_of::<Inode>() == 16 && align_of::<Inode>() == 8);
 const _: () = assert!(size_of::<Mark>() == 8);
 const _: () = assert!(size_of::<AccessKey>() == 32);
-const _: () = assert!(size_of::<AccessSum>() == 56);
-const _: () = assert!(size_of::<Access>() == 104);
+const _: () = assert!(size_of::<AccessSum>() == 72);
+const _: () = assert!(size_of::<Access>() == 120);
 const _: () = assert!(size_of::<Name<128>>() == 48 + 128 + 256);
 const _: () = assert!(core::mem::offset_of!(Name<128>, path) == 48);

@@ -14,6 +14,10 @@ pub struct Control {
     pub arming_tid: u32,
     /// Store of that root.
     pub arming_store: u32,
+    /// 1 when what is opened is no root but a record with several names; else 0.
+    pub arming_linked: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// A process that has touched records.
@@ -26,5 +30,5 @@ pub struct Holder {
     pub stores: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 16);
+const _: () = assert!(size_of::<Control>() == 24);
 const _: () = assert!(size_of::<Holder>() == 24);

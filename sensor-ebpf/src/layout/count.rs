@@ -30,10 +30,14 @@ pub enum Hook {
     PacketOut = 11,
     /// A packet came.
     PacketIn = 12,
+    /// A request of an `io_uring` was completed.
+    Ring = 13,
+    /// A file was changed other than by writing, or a name of it was added or removed.
+    Change = 14,
 }
 
 /// All hooks, in the order of their numbers.
-pub const HOOKS: [(Hook, &str); 13] = [
+pub const HOOKS: [(Hook, &str); 15] = [
     (Hook::Exec, "exec"),
     (Hook::Fork, "fork"),
     (Hook::Exit, "exit"),
@@ -47,6 +51,8 @@ pub const HOOKS: [(Hook, &str); 13] = [
     (Hook::Accept, "accept"),
     (Hook::PacketOut, "packet-out"),
     (Hook::PacketIn, "packet-in"),
+    (Hook::Ring, "ring"),
+    (Hook::Change, "change"),
 ];
 
 /// Why a hook failed or dropped. Numbers index the map `ERRORS` and are never used again.
@@ -81,10 +87,12 @@ pub enum Error {
     BulkRingFull = 12,
     /// A socket of no family the sensor knows, or without what a socket has.
     NoSocket = 13,
+    /// No room for a record with several names.
+    LinkedFull = 14,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 14] = [
+pub const ERRORS: [(Error, &str); 15] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -99,6 +107,7 @@ pub const ERRORS: [(Error, &str); 14] = [
     (Error::CriticalRingFull, "critical ring full"),
     (Error::BulkRingFull, "bulk ring full"),
     (Error::NoSocket, "socket unreadable"),
+    (Error::LinkedFull, "map of linked records full"),
 ];
 
 /// What a hook's runs came to, on one CPU.

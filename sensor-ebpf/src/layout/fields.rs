@@ -74,6 +74,13 @@ macro_rules! fields {
             DENTRY_NAME_LEN "dentry" "d_name.len" Int 4 required;
             RENAME_OLD "renamedata" "old_dentry" Pointer("dentry") 8 required;
             RENAME_NEW "renamedata" "new_dentry" Pointer("dentry") 8 required;
+            BPRM_FILE "linux_binprm" "file" Pointer("file") 8 required;
+            REQUEST_FILE "io_kiocb" "file" Pointer("file") 8 optional;
+            REQUEST_OPCODE "io_kiocb" "opcode" Int 1 optional;
+            CQE_RESULT "io_uring_cqe" "res" Int 4 optional;
+            KIOCB_FILE "kiocb" "ki_filp" Pointer("file") 8 required;
+            IOCB_BYTES "iocb" "aio_nbytes" Int 8 required;
+            IOCB_OFFSET "iocb" "aio_offset" Int 8 required;
             SOCKET_SK "socket" "sk" Pointer("sock") 8 required;
             SOCK_FAMILY "sock" "__sk_common.skc_family" Int 2 required;
             SOCK_REMOTE4 "sock" "__sk_common.skc_daddr" Int 4 required;

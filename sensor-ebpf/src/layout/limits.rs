@@ -16,6 +16,8 @@ pub const ARGUMENTS_SMALL: usize = 512;
 pub const ARGUMENTS_LARGE: usize = 4096;
 /// Store roots, at most: configured paths and the mounts below them.
 pub const ROOTS_MAX: u32 = 1024;
+/// Records with several names, which lead to the same record from outside of their store as well.
+pub const LINKED_MAX: u32 = 65_536;
 /// Remembered answers to "is this inode a record?"; the least recently used one is forgotten and asked again.
 pub const MARKS_MAX: u32 = 65_536;
 /// Sums of accesses per tick and buffer; what does not fit is reported one by one.

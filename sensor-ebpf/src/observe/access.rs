@@ -11,11 +11,11 @@ use sensor_ebpf::layout::{
 use crate::{
     count::{Outcome, Trouble, add, lost},
     emit,
-    kernel::{file::File, read::Reach, task::Task, task::current_tid},
+    kernel::{file::Entry, file::File, read::Reach, task::Task, task::current_tid},
     maps::{ACCESSES_0, ACCESSES_1, BULK, HOLDERS, ROOTS},
 };
 
-use super::record::{Record, control, judge};
+use super::record::{Record, control, judge, judge_entry, link};
 
 /// What is done with a file.
 #[derive(Clone, Copy)]
@@ -28,6 +28,10 @@ pub(crate) enum Act {
     Write,
     /// It is mapped.
     Map,
+    /// It is changed other than by writing.
+    Change,
+    /// A name of it is removed.
+    Delete,
 }
 
 /// One touch of a record.
@@ -37,6 +41,23 @@ struct Touch {
     read: u64,
     mapped: u64,
     written: u64,
+    changed: u64,
+    deleted: u64,
+}
+
+impl Touch {
+    #[inline(always)]
+    fn new(act: Act, amount: u64) -> Self {
+        let of = |wanted: bool, amount| if wanted { amount } else { 0 };
+        Self {
+            opens: of(matches!(act, Act::Open), 1),
+            read: of(matches!(act, Act::Read), amount),
+            mapped: of(matches!(act, Act::Map), amount),
+            written: of(matches!(act, Act::Write), amount),
+            changed: of(matches!(act, Act::Change), 1),
+            deleted: of(matches!(act, Act::Delete), 1),
+        }
+    }
 }
 
 /// Something is done with a file; `result` is what the call gave: bytes, or a negative error number.
@@ -49,24 +70,36 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
         return Ok(Outcome::Ignored);
     }
     if matches!(act, Act::Open) && is_armed()? {
-        return root(file.inode()?.key()?);
+        return armed(file.inode()?.key()?);
     }
     let Some(record) = judge(file)? else {
         return Ok(Outcome::Ignored);
     };
-    let mut touch = Touch {
-        opens: 0,
-        read: 0,
-        mapped: 0,
-        written: 0,
+    let amount = if matches!(act, Act::Map) {
+        file.inode()?.size()?
+    } else {
+        result as u64
     };
-    match act {
-        Act::Open => touch.opens = 1,
-        Act::Read => touch.read = result as u64,
-        Act::Write => touch.written = result as u64,
-        Act::Map => touch.mapped = file.inode()?.size()?,
+    record_touched(&record, &Touch::new(act, amount))
+}
+
+/// Something is done with what a name stands for.
+#[inline(always)]
+pub(crate) fn touched_entry<R: Reach>(entry: Entry<R>, act: Act) -> Result<Outcome, Trouble> {
+    match judge_entry(entry)? {
+        Some(record) => record_touched(&record, &Touch::new(act, 0)),
+        None => Ok(Outcome::Ignored),
     }
-    record_touched(&record, &touch)
+}
+
+/// A record got a further name.
+#[inline(always)]
+pub(crate) fn linked<R: Reach>(entry: Entry<R>) -> Result<Outcome, Trouble> {
+    let Some(record) = judge_entry(entry)? else {
+        return Ok(Outcome::Ignored);
+    };
+    link(&record)?;
+    record_touched(&record, &Touch::new(Act::Change, 0))
 }
 
 #[inline(always)]
@@ -75,12 +108,17 @@ fn is_armed() -> Result<bool, Error> {
     Ok(control.arming_tid != 0 && control.arming_tid == current_tid())
 }
 
+/// The sensor tells a store's root, or a record that has several names.
 #[inline(always)]
-fn root(key: Inode) -> Result<Outcome, Trouble> {
-    match ROOTS.insert(&key, &control()?.arming_store, 0) {
-        Ok(()) => Ok(Outcome::Summed),
-        Err(_) => Err(Trouble::Dropped(Error::RootsFull)),
+fn armed(file: Inode) -> Result<Outcome, Trouble> {
+    let control = control()?;
+    let store = control.arming_store;
+    if control.arming_linked != 0 {
+        link(&Record { file, store })?;
+    } else if ROOTS.insert(&file, &store, 0).is_err() {
+        return Err(Trouble::Dropped(Error::RootsFull));
     }
+    Ok(Outcome::Summed)
 }
 
 #[inline(never)]
@@ -116,6 +154,8 @@ fn record_touched(record: &Record, touch: &Touch) -> Result<Outcome, Trouble> {
         read: touch.read,
         mapped: touch.mapped,
         written: touch.written,
+        changed: touch.changed,
+        deleted: touch.deleted,
         store: record.store,
         pad: 0,
     };
@@ -154,6 +194,12 @@ fn add_up(sum: &mut AccessSum, touch: &Touch) {
     }
     if touch.written != 0 {
         add(&mut sum.written, touch.written);
+    }
+    if touch.changed != 0 {
+        add(&mut sum.changed, touch.changed);
+    }
+    if touch.deleted != 0 {
+        add(&mut sum.deleted, touch.deleted);
     }
 }
 

@@ -13,12 +13,13 @@ use sensor_ebpf::layout::{
 };
 
 use crate::{
+    count::Trouble,
     emit,
     kernel::{
-        file::{Entry, File},
+        file::{Entry, File, Inode as FileInode},
         read::Reach,
     },
-    maps::{BULK, CONTROL, GENERATION, MARKS, ROOTS},
+    maps::{BULK, CONTROL, GENERATION, LINKED, MARKS, ROOTS},
 };
 
 /// A record.
@@ -41,7 +42,20 @@ pub(crate) fn control() -> Result<&'static Control, Error> {
 /// Finds out whether a file is a record.
 #[inline(always)]
 pub(crate) fn judge<R: Reach>(file: File<R>) -> Result<Option<Record>, Error> {
-    let inode = file.inode()?;
+    judge_by(file.inode()?, || file.entry())
+}
+
+/// Finds out whether what a name stands for is a record.
+#[inline(always)]
+pub(crate) fn judge_entry<R: Reach>(entry: Entry<R>) -> Result<Option<Record>, Error> {
+    judge_by(entry.inode()?, || Ok(entry))
+}
+
+#[inline(always)]
+fn judge_by<R: Reach>(
+    inode: FileInode<R>,
+    entry: impl Fn() -> Result<Entry<R>, Error>,
+) -> Result<Option<Record>, Error> {
     if !inode.is_regular()? {
         return Ok(None);
     }
@@ -53,9 +67,13 @@ pub(crate) fn judge<R: Reach>(file: File<R>) -> Result<Option<Record>, Error> {
     {
         return Ok(known(key, mark.store));
     }
-    let found = walk(file.entry()?)?;
-    // A file with several names may be outside under one and inside under another: "outside" is not remembered.
-    if found.store != NO_STORE || !inode.is_linked()? {
+    let mut found = walk(entry()?)?;
+    let linked = inode.is_linked()?;
+    // A file with several names may be outside under one and inside under another.
+    if found.store == NO_STORE && linked {
+        found.store = linked_store(&key);
+    }
+    if found.store != NO_STORE || !linked {
         // A memory only: that there was no room costs another walk.
         let _unremembered = MARKS.insert(
             &key,
@@ -66,10 +84,28 @@ pub(crate) fn judge<R: Reach>(file: File<R>) -> Result<Option<Record>, Error> {
             0,
         );
     }
-    if found.store != NO_STORE {
-        name(file.entry()?, key, &found)?;
+    if found.parts != 0 {
+        name(entry()?, key, &found)?;
     }
     Ok(known(key, found.store))
+}
+
+/// Store of a record with several names, if it is known as one.
+#[inline(always)]
+fn linked_store(file: &Inode) -> u32 {
+    // SAFETY: entries are only ever added, and their value is one word.
+    match unsafe { LINKED.get(file) } {
+        Some(store) => *store,
+        None => NO_STORE,
+    }
+}
+
+/// Notes that a record has several names.
+#[inline(always)]
+pub(crate) fn link(record: &Record) -> Result<(), Trouble> {
+    LINKED
+        .insert(&record.file, &record.store, 0)
+        .map_err(|_| Trouble::Dropped(Error::LinkedFull))
 }
 
 /// Forgets the answer for one file.

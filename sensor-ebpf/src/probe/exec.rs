@@ -1,11 +1,11 @@
 //! A process becomes another program: takes who it is and its arguments.
 //!
-//! Hook:   tp_btf/sched_process_exec, in all backends
+//! Hook:   tp_btf/sched_process_exec, in all backends; a second program of the tracepoint backend counts the file
 //! Proto:  5.10..latest  include/trace/events/sched.h  (struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
 //! Kernel: 5.11 (bpf_get_current_task_btf elsewhere in the object)
 //! Emits:  layout::proc::Exec
 //! Reads:  task_struct.{tgid, group_leader, start_boottime, real_parent, mm}, mm_struct.{arg_start, arg_end},
-//!         linux_binprm.filename
+//!         linux_binprm.{filename, file}
 //! Counts: seen, reported, failed, dropped
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -15,11 +15,27 @@ use crate::{
     count,
     kernel::{
         fields,
+        file::File,
         read::{Reach as _, Typed},
         task::Task,
     },
-    observe::proc,
+    observe::{
+        access::{self, Act},
+        proc,
+    },
 };
+
+/// The tracepoint backend sees no mapping that the kernel makes itself: a program that is a record is mapped here.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec_record(ctx: BtfTracePointContext) -> i32 {
+    count::run(Hook::Mmap, || {
+        let bprm: *const u8 = ctx.arg(2);
+        // SAFETY: the third argument is a typed linux_binprm.
+        let file = unsafe { Typed::get(bprm, fields::BPRM_FILE.load())? };
+        access::touched(File::<Typed>::new(file), Act::Map, 0)
+    });
+    0
+}
 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec(ctx: BtfTracePointContext) -> i32 {

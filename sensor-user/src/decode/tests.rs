@@ -102,7 +102,9 @@ fn every_kind() -> Vec<Vec<u8>> {
         .u64(3)
         .u64(4)
         .u64(5)
-        .u64(6);
+        .u64(6)
+        .u64(7)
+        .u64(8);
     vec![
         fork(),
         exec(b"cat\0a\0", 6, ARGUMENTS_SMALL, kind::EXEC_SMALL),

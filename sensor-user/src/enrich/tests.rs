@@ -166,6 +166,8 @@ fn access(pid: u32, inode: u64) -> What {
         bytes_read: 10,
         bytes_mapped: 0,
         bytes_written: 0,
+        changes: 0,
+        deletions: 0,
         first_boot_ns: 1,
         last_boot_ns: 2,
     })

@@ -46,6 +46,10 @@ pub struct Access {
     pub bytes_mapped: u64,
     /// Bytes that write calls took.
     pub bytes_written: u64,
+    /// Times its length, mode, owner, times or attributes were set, or a name was added.
+    pub changes: u64,
+    /// Times a name of it was removed.
+    pub deletions: u64,
     /// First touch, boot clock.
     pub first_boot_ns: u64,
     /// Last touch, boot clock.

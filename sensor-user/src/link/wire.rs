@@ -83,6 +83,8 @@ fn access(named: &NamedAccess, offset: Offset) -> v1::Access {
         bytes_read: access.bytes_read,
         bytes_mapped: access.bytes_mapped,
         bytes_written: access.bytes_written,
+        changes: access.changes,
+        deletions: access.deletions,
         first_unix_ns: offset.unix_ns(access.first_boot_ns),
         last_unix_ns: offset.unix_ns(access.last_boot_ns),
     }

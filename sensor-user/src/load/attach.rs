@@ -24,35 +24,46 @@ pub(super) struct Place<'a> {
     pub(super) cgroup: &'a Path,
 }
 
-/// Loads and attaches every program of the backend, or says which one was refused.
+/// Loads and attaches every program of the backend, or says which one was refused. Gives what is not seen because this
+/// kernel has nothing to attach a program to that the backend can do without.
 pub(super) fn attach(
     object: &mut Ebpf,
     backend: Backend,
     place: &Place<'_>,
-) -> Result<(), AttemptError> {
+) -> Result<Vec<&'static str>, AttemptError> {
+    let mut blind = Vec::new();
     for program in PROGRAMS.iter().filter(|p| p.backends.contains(&backend)) {
-        let target = target(program, place.types)?;
-        attach_one(object, program, target, place).map_err(|reason| AttemptError::Program {
-            program: program.name,
-            reason,
-        })?;
+        match (target(program.attach, place.types), program.blind) {
+            (Some(target), _) => {
+                attach_one(object, program, target, place).map_err(|reason| {
+                    AttemptError::Program {
+                        program: program.name,
+                        reason,
+                    }
+                })?;
+            }
+            (None, Some(unseen)) => blind.push(unseen),
+            (None, None) => {
+                return Err(AttemptError::NoTarget {
+                    program: program.name,
+                    targets: format!("{:?}", program.attach),
+                });
+            }
+        }
     }
-    Ok(())
+    Ok(blind)
 }
 
-/// The name a program is attached by; empty where it needs none.
-fn target(program: &Program, types: &Btf<'_>) -> Result<&'static str, AttemptError> {
-    match program.attach {
-        Attach::Fexit(names) => names
-            .iter()
-            .find(|n| types.has_function(n))
-            .copied()
-            .ok_or_else(|| AttemptError::NoTarget {
-                program: program.name,
-                targets: names.join(", "),
-            }),
-        Attach::Lsm(name) | Attach::Fentry(name) | Attach::Tracepoint(name) => Ok(name),
-        Attach::Packets | Attach::Nowhere => Ok(""),
+/// The name a program is attached by, empty where it needs none; absent where the kernel has nothing of the kind.
+fn target(attach: Attach, types: &Btf<'_>) -> Option<&'static str> {
+    match attach {
+        Attach::Fexit(names) => names.iter().find(|n| types.has_function(n)).copied(),
+        Attach::Fentry(name) => types.has_function(name).then_some(name),
+        Attach::TracepointOf(name, arguments) => {
+            (types.tracepoint_arguments(name) == Some(arguments)).then_some(name)
+        }
+        Attach::Lsm(name) | Attach::Tracepoint(name) => Some(name),
+        Attach::Packets | Attach::Nowhere => Some(""),
     }
 }
 
@@ -81,7 +92,7 @@ fn attach_one(
             fexit.load(target, place.btf)?;
             fexit.attach().map(drop)
         }
-        Attach::Tracepoint(_) => {
+        Attach::Tracepoint(_) | Attach::TracepointOf(..) => {
             let tracepoint: &mut BtfTracePoint = loaded.try_into()?;
             tracepoint.load(target, place.btf)?;
             tracepoint.attach().map(drop)

@@ -65,6 +65,7 @@ mod kind {
     pub(super) const TYPEDEF: u32 = 8;
     pub(super) const RESTRICT: u32 = 11;
     pub(super) const FUNC: u32 = 12;
+    pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const TYPE_TAG: u32 = 18;
     pub(super) const ENUM64: u32 = 19;
 }
@@ -246,6 +247,21 @@ impl<'a> Btf<'a> {
             .filter_map(|id| self.get(id as u32))
             .filter(|t| t.kind() == kind::FUNC);
         functions.filter(|t| t.name == name).count() == 1
+    }
+
+    /// Arguments of a tracepoint, by its `btf_trace_NAME` type; the first of that, which is the tracer's own, not counted.
+    #[must_use]
+    pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
+        let wanted = format!("btf_trace_{name}");
+        let mut types = (1..self.starts.len()).filter_map(|id| self.get(id as u32));
+        let alias = types.find(|t| t.kind() == kind::TYPEDEF && t.name == wanted)?;
+        let pointer = self
+            .get(alias.size_or_target)
+            .filter(|t| t.kind() == kind::PTR)?;
+        let prototype = self
+            .get(pointer.size_or_target)
+            .filter(|t| t.kind() == kind::FUNC_PROTO)?;
+        prototype.count().checked_sub(1)
     }
 
     /// Finds a member of a struct by its name, with dots into structs inside. Absent when there is no such struct or

@@ -13,6 +13,8 @@ pub enum Attach {
     Fexit(&'static [&'static str]),
     /// A tracepoint, with typed arguments.
     Tracepoint(&'static str),
+    /// A tracepoint whose arguments differ between kernels: the program is for those that have so many.
+    TracepointOf(&'static str, usize),
     /// Packets of the cgroup hierarchy's root.
     Packets,
     /// Nowhere: the sensor runs it.
@@ -28,6 +30,8 @@ pub struct Program {
     pub attach: Attach,
     /// Backends it belongs to.
     pub backends: &'static [Backend],
+    /// What the sensor is blind to where the kernel has nothing to attach it to; absent when it cannot do without.
+    pub blind: Option<&'static str>,
 }
 
 const ALL: &[Backend] = &[Backend::Lsm, Backend::Fentry, Backend::Tracepoint];
@@ -36,11 +40,30 @@ const LSM: &[Backend] = &[Backend::Lsm];
 const FENTRY: &[Backend] = &[Backend::Fentry];
 const TRACEPOINT: &[Backend] = &[Backend::Tracepoint];
 
+/// One of the two programs for completions of `io_uring` fits where the kernel has it.
+pub const RING: &str = "reads and writes by io_uring";
+
 const fn program(name: &'static str, attach: Attach, backends: &'static [Backend]) -> Program {
     Program {
         name,
         attach,
         backends,
+        blind: None,
+    }
+}
+
+/// A program the backend can do without, and what it then does not see.
+const fn optional(
+    name: &'static str,
+    attach: Attach,
+    backends: &'static [Backend],
+    blind: &'static str,
+) -> Program {
+    Program {
+        name,
+        attach,
+        backends,
+        blind: Some(blind),
     }
 }
 
@@ -72,6 +95,67 @@ pub const PROGRAMS: &[Program] = &[
         "fexit_splice",
         Attach::Fexit(&["do_splice_read", "do_splice_to"]),
         TRAMPOLINES,
+    ),
+    optional(
+        "fexit_aio_read",
+        Attach::Fexit(&["aio_read"]),
+        TRAMPOLINES,
+        "reads by Linux AIO",
+    ),
+    optional(
+        "fexit_aio_write",
+        Attach::Fexit(&["aio_write"]),
+        TRAMPOLINES,
+        "writes by Linux AIO",
+    ),
+    program(
+        "fexit_iter_read",
+        Attach::Fexit(&["vfs_iter_read"]),
+        TRAMPOLINES,
+    ),
+    program(
+        "fexit_iocb_read",
+        Attach::Fexit(&["vfs_iocb_iter_read"]),
+        TRAMPOLINES,
+    ),
+    program(
+        "fexit_iter_write",
+        Attach::Fexit(&["vfs_iter_write"]),
+        TRAMPOLINES,
+    ),
+    program(
+        "fexit_iocb_write",
+        Attach::Fexit(&["vfs_iocb_iter_write"]),
+        TRAMPOLINES,
+    ),
+    program(
+        "fexit_change",
+        Attach::Fexit(&["notify_change"]),
+        TRAMPOLINES,
+    ),
+    program(
+        "fexit_xattr",
+        Attach::Fexit(&["__vfs_setxattr_noperm"]),
+        TRAMPOLINES,
+    ),
+    program("fexit_link", Attach::Fexit(&["vfs_link"]), TRAMPOLINES),
+    program("fentry_unlink", Attach::Fentry("vfs_unlink"), TRAMPOLINES),
+    optional(
+        "ring",
+        Attach::TracepointOf("io_uring_complete", 7),
+        ALL,
+        RING,
+    ),
+    optional(
+        "ring_cqe",
+        Attach::TracepointOf("io_uring_complete", 3),
+        ALL,
+        RING,
+    ),
+    program(
+        "exec_record",
+        Attach::Tracepoint("sched_process_exec"),
+        TRACEPOINT,
     ),
     program("lsm_accept", Attach::Lsm("sock_graft"), LSM),
     program("lsm_mmap", Attach::Lsm("mmap_file"), LSM),

@@ -23,6 +23,7 @@ pub struct Kernel {
     object: Ebpf,
     backend: Backend,
     reason: String,
+    blind: Vec<&'static str>,
     control: config::Control,
     control_map: Array<MapData, pod::Control>,
     generation: Array<MapData, u32>,
@@ -63,6 +64,8 @@ impl Kernel {
             own_pid: std::process::id(),
             arming_tid: 0,
             arming_store: 0,
+            arming_linked: 0,
+            pad: 0,
         };
         let mut kernel = Self {
             control_map: take!(object, "CONTROL"),
@@ -79,6 +82,7 @@ impl Kernel {
             object,
             backend,
             reason: String::new(),
+            blind: Vec::new(),
             control,
         };
         kernel.write_control()?;
@@ -97,18 +101,31 @@ impl Kernel {
         &self.reason
     }
 
+    /// What this backend does not see on this kernel, each a few words.
+    #[must_use]
+    pub fn blind(&self) -> &[&'static str] {
+        &self.blind
+    }
+
+    pub(super) fn set_blind(&mut self, blind: Vec<&'static str>) {
+        self.blind = blind;
+    }
+
     pub(super) fn set_reason(&mut self, reason: String) {
         self.reason = reason;
     }
 
-    /// Makes the next open of this thread tell a store's root, or no longer.
-    pub(super) fn arm(&mut self, store: Option<u32>) -> Result<(), AttemptError> {
-        self.control.arming_tid = if store.is_some() {
-            gettid().as_raw_nonzero().get() as u32
-        } else {
-            0
-        };
-        self.control.arming_store = store.unwrap_or(0);
+    /// Makes the next opens of this thread tell roots of a store or, `linked`, records of it that have several names.
+    pub(super) fn arm(&mut self, store: u32, linked: bool) -> Result<(), AttemptError> {
+        self.control.arming_tid = gettid().as_raw_nonzero().get() as u32;
+        self.control.arming_store = store;
+        self.control.arming_linked = u32::from(linked);
+        self.write_control()
+    }
+
+    /// From now on what this thread opens is what it is.
+    pub(super) fn disarm(&mut self) -> Result<(), AttemptError> {
+        self.control.arming_tid = 0;
         self.write_control()
     }
 

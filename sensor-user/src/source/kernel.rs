@@ -57,7 +57,7 @@ pub fn start(
     let pulse = Pulse::new();
     let health = Health {
         backend: kernel.backend().to_owned(),
-        backend_reason: kernel.reason().to_owned(),
+        backend_reason: reason(&kernel),
         kernel: rustix::system::uname()
             .release()
             .to_string_lossy()
@@ -235,6 +235,18 @@ impl Reader {
             }
         }
     }
+}
+
+/// Why this backend, and what it does not see here.
+fn reason(kernel: &Kernel) -> String {
+    if kernel.blind().is_empty() {
+        return kernel.reason().to_owned();
+    }
+    format!(
+        "{}; not seen on this kernel: {}",
+        kernel.reason(),
+        kernel.blind().join(", ")
+    )
 }
 
 /// Watches the rings for wake-ups. Edge-triggered: a ring with a little in it would always be ready, but the programs

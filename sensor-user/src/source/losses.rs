@@ -85,9 +85,11 @@ impl Losses {
 const fn reason(error: Error) -> GapReason {
     match error {
         Error::CriticalRingFull | Error::BulkRingFull => GapReason::RingFull,
-        Error::RootsFull | Error::HoldersFull | Error::SocketsFull | Error::DatagramsFull => {
-            GapReason::MapFull
-        }
+        Error::RootsFull
+        | Error::HoldersFull
+        | Error::SocketsFull
+        | Error::DatagramsFull
+        | Error::LinkedFull => GapReason::MapFull,
         Error::NoControl
         | Error::NoInode
         | Error::NoFile

@@ -21,7 +21,11 @@ pub(crate) fn balance(watch: &mut Watch) -> Result<(), Failed> {
         let sum = hook.reported + hook.summed + hook.ignored + hook.failed + hook.dropped;
         same(&format!("sum of {hook:?}"), &sum, &hook.seen)?;
         same(&format!("dropped of {hook:?}"), &hook.dropped, &0)?;
-        same(&format!("{hook:?} has run"), &(hook.seen > 0), &true)?;
+        same(
+            &format!("{hook:?} has run"),
+            &(hook.seen > 0),
+            &runs(&hook.hook, &watch.backend),
+        )?;
     }
     let gaps: Vec<_> = watch
         .events
@@ -30,4 +34,14 @@ pub(crate) fn balance(watch: &mut Watch) -> Result<(), Failed> {
         .collect();
     same("gaps", &gaps.len(), &0)?;
     same("lost events", &watch.health().lost_events, &0)
+}
+
+/// Whether a hook runs in these tests: nothing here uses an `io_uring`, and the tracepoint backend does not see changes
+/// by name.
+fn runs(hook: &str, backend: &str) -> bool {
+    match hook {
+        "ring" => false,
+        "change" => backend != "tracepoint",
+        _ => true,
+    }
 }

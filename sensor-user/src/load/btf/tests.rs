@@ -153,4 +153,6 @@ fn the_running_kernel_has_what_every_kernel_has() {
         (8, What::Pointer(Some("task_struct".to_owned())))
     );
     assert!(btf.has_function("vfs_read"));
+    assert_eq!(btf.tracepoint_arguments("sched_process_fork"), Some(2));
+    assert_eq!(btf.tracepoint_arguments("no_such_tracepoint"), None);
 }

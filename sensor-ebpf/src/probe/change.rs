@@ -1,0 +1,68 @@
+//! A file is changed other than by writing: truncated, its mode, owner, times or attributes set, a name added or removed.
+//!
+//! Hook:   fexit/notify_change, fexit/vfs_link, fexit/__vfs_setxattr_noperm, fentry/vfs_unlink (lsm and fentry)
+//! Proto:  5.12..latest  fs/attr.c  int notify_change(mnt_userns or idmap, struct dentry *, struct iattr *,
+//!         struct inode **)
+//!         5.12..latest  fs/namei.c  int vfs_link(struct dentry *old, mnt_userns or idmap, struct inode *, struct dentry *,
+//!         struct inode **)
+//!         5.12..latest  fs/xattr.c  int __vfs_setxattr_noperm(mnt_userns or idmap, struct dentry *, const char *,
+//!         const void *, size_t, int)
+//!         5.12..latest  fs/namei.c  int vfs_unlink(mnt_userns or idmap, struct inode *, struct dentry *, struct inode **)
+//! Kernel: 5.12, trampolines
+//! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES; entries in LINKED
+//! Reads:  dentry.{d_inode, d_parent, d_name}, and inodes as probe/open.rs
+//! Counts: seen, reported, summed, ignored, failed, dropped
+
+use aya_ebpf::{
+    macros::{fentry, fexit},
+    programs::{FEntryContext, FExitContext},
+};
+use sensor_ebpf::layout::count::Hook;
+
+use crate::{
+    count::{self, Outcome},
+    kernel::{file::Entry, read::Typed},
+    observe::access::{self, Act},
+};
+
+#[fexit(function = "notify_change")]
+fn fexit_change(ctx: FExitContext) -> i32 {
+    count::run(Hook::Change, || {
+        if ctx.arg::<i32>(4) != 0 {
+            return Ok(Outcome::Ignored);
+        }
+        access::touched_entry(Entry::<Typed>::new(ctx.arg(1)), Act::Change)
+    });
+    0
+}
+
+#[fexit(function = "__vfs_setxattr_noperm")]
+fn fexit_xattr(ctx: FExitContext) -> i32 {
+    count::run(Hook::Change, || {
+        if ctx.arg::<i32>(6) != 0 {
+            return Ok(Outcome::Ignored);
+        }
+        access::touched_entry(Entry::<Typed>::new(ctx.arg(1)), Act::Change)
+    });
+    0
+}
+
+#[fexit(function = "vfs_link")]
+fn fexit_link(ctx: FExitContext) -> i32 {
+    count::run(Hook::Change, || {
+        if ctx.arg::<i32>(5) != 0 {
+            return Ok(Outcome::Ignored);
+        }
+        access::linked(Entry::<Typed>::new(ctx.arg(0)))
+    });
+    0
+}
+
+/// Looked at before it is done, because afterwards the name stands for nothing; one that is then refused counts, too.
+#[fentry(function = "vfs_unlink")]
+fn fentry_unlink(ctx: FEntryContext) -> i32 {
+    count::run(Hook::Change, || {
+        access::touched_entry(Entry::<Typed>::new(ctx.arg(2)), Act::Delete)
+    });
+    0
+}
