@@ -75,6 +75,9 @@ pub struct Kernel {
     pub backend: Backend,
     /// `tick_ms`: how often sums are collected, 50 to 5,000. Default 200. Shorter costs CPU, longer delays alerts.
     pub tick: Duration,
+    /// `canary_s`: how often the sensor tests itself with a record and a connection of its own, seconds, 5 to 3,600.
+    /// Default 60.
+    pub canary: Duration,
     /// `bulk_ring_bytes`: ring for names and other traffic that may be lost (and is then counted); a power of two,
     /// 64 KiB to 64 MiB. Default 4 MiB. It is kernel memory.
     pub bulk_ring_bytes: u32,

@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::config::{Backend, Kernel as Settings, Store};
 use crate::mounts::Mounts;
 
+pub use canary::Canary;
 pub use kernel::{Kernel, Sums};
 
 /// The programs, as sensor-user's build script built them.
@@ -147,7 +148,9 @@ fn attempt(
     let mut object = loader.load(OBJECT)?;
     let blind = attach::attach(&mut object, backend, place)?;
     let mut kernel = Kernel::new(object, backend)?;
-    canary::sing(&mut kernel)?;
+    let canary = Canary::new(&mut kernel)?;
+    canary.prove(&mut kernel)?;
+    kernel.set_canary(canary);
     kernel.set_blind(unseen(blind));
     Ok(kernel)
 }

@@ -6,3 +6,4 @@ mod flows;
 mod holders;
 pub mod kernel;
 mod losses;
+mod song;

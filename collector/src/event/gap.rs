@@ -17,6 +17,8 @@ pub enum GapReason {
     QueueFull,
     /// The sensor was restarted with events not yet delivered.
     Restart,
+    /// The sensor did not see what it did itself to test itself.
+    Blind,
     /// The collector's log skips sequence numbers of the sensor.
     LogHole,
 }
@@ -32,6 +34,7 @@ impl GapReason {
             Self::Decode => "decode",
             Self::QueueFull => "queue-full",
             Self::Restart => "restart",
+            Self::Blind => "blind",
             Self::LogHole => "log-hole",
         }
     }
@@ -46,6 +49,7 @@ impl GapReason {
             Self::Decode => "the sensor could not read an event from the kernel",
             Self::QueueFull => "the sensor's queue was full while the collector was away",
             Self::Restart => "the sensor was restarted with events not yet delivered",
+            Self::Blind => "the sensor did not see what it did itself to test itself",
             Self::LogHole => "events of this sensor never reached this log",
         }
     }

@@ -291,6 +291,7 @@ fn gap(raw: wire::Gap) -> Result<Gap, WireError> {
             Ok(wire::GapReason::Decode) => GapReason::Decode,
             Ok(wire::GapReason::QueueFull) => GapReason::QueueFull,
             Ok(wire::GapReason::Restart) => GapReason::Restart,
+            Ok(wire::GapReason::Blind) => GapReason::Blind,
             Ok(wire::GapReason::Unspecified) | Err(_) => GapReason::Unknown,
         },
         count: raw.count,

@@ -303,6 +303,8 @@ pub enum GapReason {
     QueueFull = 5,
     /// The sensor was restarted with events not yet delivered.
     Restart = 6,
+    /// The sensor did not see what it did itself to test itself: whatever else happened may be missing.
+    Blind = 7,
 }
 impl GapReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -318,6 +320,7 @@ impl GapReason {
             Self::Decode => "GAP_REASON_DECODE",
             Self::QueueFull => "GAP_REASON_QUEUE_FULL",
             Self::Restart => "GAP_REASON_RESTART",
+            Self::Blind => "GAP_REASON_BLIND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -330,6 +333,7 @@ impl GapReason {
             "GAP_REASON_DECODE" => Some(Self::Decode),
             "GAP_REASON_QUEUE_FULL" => Some(Self::QueueFull),
             "GAP_REASON_RESTART" => Some(Self::Restart),
+            "GAP_REASON_BLIND" => Some(Self::Blind),
             _ => None,
         }
     }

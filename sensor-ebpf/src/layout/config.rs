@@ -16,8 +16,8 @@ pub struct Control {
     pub arming_store: u32,
     /// 1 when what is opened is no root but a record with several names; else 0.
     pub arming_linked: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Port the canary connects to: this one flow of the sensor's own is reported. 0 before there is one.
+    pub canary_port: u32,
 }
 
 /// A process that has touched records.

@@ -17,7 +17,7 @@ use crate::{
     maps::{CRITICAL, SOCKETS},
 };
 
-use super::access::is_holder;
+use super::{access::is_holder, record::control};
 
 /// TCP states of include/net/tcp_states.h.
 const ESTABLISHED: i32 = 1;
@@ -109,7 +109,7 @@ fn closed(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
     if let Some((out, r#in)) = bytes {
         (socket.out, socket.r#in) = (out, r#in);
     }
-    if !is_holder(&socket.process) {
+    if !is_wanted(&socket) {
         return Ok(Outcome::Ignored);
     }
     report(cookie, &socket, true)
@@ -148,9 +148,23 @@ pub(crate) fn refreshed(cookie: u64) -> Result<Outcome, Trouble> {
     Ok(Outcome::Summed)
 }
 
+/// Conversations of holders are reported, and the canary's own.
+#[inline(always)]
+fn is_wanted(socket: &Socket) -> bool {
+    if is_holder(&socket.process) {
+        return true;
+    }
+    let Ok(control) = control() else {
+        return false;
+    };
+    control.canary_port != 0
+        && control.own_pid == socket.process.pid
+        && control.canary_port == u32::from(socket.ends.remote_port)
+}
+
 #[inline(always)]
 fn began(cookie: u64, socket: &Socket) -> Result<Outcome, Trouble> {
-    if is_holder(&socket.process) {
+    if is_wanted(socket) {
         report(cookie, socket, false)
     } else {
         Ok(Outcome::Summed)

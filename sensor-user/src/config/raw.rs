@@ -70,6 +70,7 @@ struct QueueTable {
 #[serde(deny_unknown_fields, default)]
 struct KernelTable {
     tick_ms: u64,
+    canary_s: u64,
     bulk_ring_bytes: u64,
     critical_ring_bytes: u64,
 }
@@ -109,6 +110,7 @@ impl Default for KernelTable {
     fn default() -> Self {
         Self {
             tick_ms: 200,
+            canary_s: 60,
             bulk_ring_bytes: 4 * MIB,
             critical_ring_bytes: MIB,
         }
@@ -219,9 +221,11 @@ impl QueueTable {
 impl KernelTable {
     fn check(self, backend: Backend) -> Result<Kernel, Refusal> {
         bounded("kernel.tick_ms", self.tick_ms, 50..=5_000)?;
+        bounded("kernel.canary_s", self.canary_s, 5..=3_600)?;
         Ok(Kernel {
             backend,
             tick: Duration::from_millis(self.tick_ms),
+            canary: Duration::from_secs(self.canary_s),
             bulk_ring_bytes: ring("kernel.bulk_ring_bytes", self.bulk_ring_bytes)?,
             critical_ring_bytes: ring("kernel.critical_ring_bytes", self.critical_ring_bytes)?,
         })

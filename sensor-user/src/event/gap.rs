@@ -13,6 +13,8 @@ pub enum GapReason {
     Decode,
     /// The sensor's queue was full while the collector was away.
     QueueFull,
+    /// The sensor did not see what it did itself to test itself.
+    Blind,
 }
 
 /// A known loss, between two moments of the boot clock.

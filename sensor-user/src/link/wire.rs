@@ -117,6 +117,7 @@ fn gap(gap: &Gap, offset: Offset) -> v1::Gap {
         GapReason::HookFailed => v1::GapReason::HookFailed,
         GapReason::Decode => v1::GapReason::Decode,
         GapReason::QueueFull => v1::GapReason::QueueFull,
+        GapReason::Blind => v1::GapReason::Blind,
     };
     v1::Gap {
         reason: reason.into(),

@@ -1,52 +1,102 @@
-//! The canary: a record of the sensor's own in a private store, by which a backend shows that it really sees.
+//! The canary: a record of the sensor's own in a private store and a conversation of the sensor with itself, by which a
+//! backend shows that it really sees.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
-use sensor_ebpf::layout::access::CANARY_STORE;
+use sensor_ebpf::layout::access::{AccessSum, CANARY_STORE};
 
 use super::{AttemptError, Kernel, roots};
+use crate::event::Flow;
 
 const CONTENT: &[u8] = b"canary\n";
 
-/// Opens and reads the canary, and fails when that does not come up exactly.
-pub(super) fn sing(kernel: &mut Kernel) -> Result<(), AttemptError> {
-    let blind =
-        |what: &'static str| move |e: std::io::Error| AttemptError::Blind(format!("{what}: {e}"));
-    let cage = Cage::new().map_err(blind("its store cannot be made"))?;
-    roots::tell_one(kernel, &cage.0, CANARY_STORE).map_err(AttemptError::Blind)?;
-    read(&cage.record()).map_err(blind("it cannot be read"))?;
-    let sums = kernel.take_sums()?;
-    let own = std::process::id();
-    let seen: Vec<_> = sums
-        .iter()
-        .filter(|(k, v)| v.store == CANARY_STORE && k.process.pid == own)
-        .map(|(_, v)| v)
-        .collect();
-    match seen.as_slice() {
-        [one] if one.opens == 1 && one.read == CONTENT.len() as u64 => Ok(()),
-        [] => Err(AttemptError::Blind(
-            "the programs are attached and do not fire".to_owned(),
-        )),
-        other => Err(AttemptError::Blind(format!(
-            "{} bytes were read once, but {other:?} came up",
-            CONTENT.len()
-        ))),
+/// The canary, whose store and port the programs know. Its store is removed when it is dropped.
+#[derive(Debug)]
+pub struct Canary {
+    cage: Cage,
+    listener: TcpListener,
+    port: u16,
+}
+
+impl Canary {
+    /// Makes the private store and the port, and tells them to the programs.
+    pub(super) fn new(kernel: &mut Kernel) -> Result<Self, AttemptError> {
+        let blind =
+            |what: &'static str| move |e: io::Error| AttemptError::Blind(format!("{what}: {e}"));
+        let cage = Cage::new().map_err(blind("its store cannot be made"))?;
+        roots::tell_one(kernel, &cage.0, CANARY_STORE).map_err(AttemptError::Blind)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .map_err(blind("it has no loopback port"))?;
+        let port = listener
+            .local_addr()
+            .map_err(blind("it has no loopback port"))?
+            .port();
+        kernel.set_canary_port(port)?;
+        Ok(Self {
+            cage,
+            listener,
+            port,
+        })
+    }
+
+    /// Reads the record, and talks to itself.
+    pub fn sing(&self) -> io::Result<()> {
+        self.read()?;
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        let (server, _) = self.listener.accept()?;
+        drop((client, server));
+        Ok(())
+    }
+
+    /// True for exactly what reading the record must come up as.
+    #[must_use]
+    pub fn is_own_access(&self, sum: &AccessSum) -> bool {
+        sum.store == CANARY_STORE && sum.opens == 1 && sum.read == CONTENT.len() as u64
+    }
+
+    /// True for the canary's conversation.
+    #[must_use]
+    pub fn is_own_flow(&self, flow: &Flow) -> bool {
+        flow.process.pid == std::process::id() && flow.remote.port() == self.port
+    }
+
+    /// Reads the record, and fails when that does not come up exactly.
+    pub(super) fn prove(&self, kernel: &mut Kernel) -> Result<(), AttemptError> {
+        self.read()
+            .map_err(|e| AttemptError::Blind(format!("it cannot be read: {e}")))?;
+        let own = std::process::id();
+        let sums = kernel.take_sums()?;
+        let mut seen = sums
+            .iter()
+            .filter(|(key, sum)| sum.store == CANARY_STORE && key.process.pid == own);
+        match (seen.next(), seen.next()) {
+            (Some((_, sum)), None) if self.is_own_access(sum) => Ok(()),
+            (None, _) => Err(AttemptError::Blind(
+                "the programs are attached and do not fire".to_owned(),
+            )),
+            (one, other) => Err(AttemptError::Blind(format!(
+                "{} bytes were read once, but {one:?} {other:?} came up",
+                CONTENT.len()
+            ))),
+        }
+    }
+
+    fn read(&self) -> io::Result<()> {
+        let mut buffer = [0; 64];
+        let _bytes = fs::File::open(self.cage.record())?.read(&mut buffer)?;
+        Ok(())
     }
 }
 
-fn read(record: &Path) -> std::io::Result<()> {
-    let mut buffer = [0; 64];
-    let _bytes = fs::File::open(record)?.read(&mut buffer)?;
-    Ok(())
-}
-
 /// The private store; removed when dropped.
+#[derive(Debug)]
 struct Cage(PathBuf);
 
 impl Cage {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let base =
             std::env::var_os("RUNTIME_DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
         let cage = Self(base.join(format!("chartwatch-canary-{}", std::process::id())));
@@ -62,8 +112,9 @@ impl Cage {
 
 impl Drop for Cage {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "the canary's store is left behind");
+        let cage: &Path = &self.0;
+        if let Err(error) = fs::remove_dir_all(cage) {
+            tracing::warn!(%error, path = %cage.display(), "the canary's store is left behind");
         }
     }
 }

@@ -11,7 +11,7 @@ use sensor_ebpf::layout::config;
 use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
 
-use super::{AttemptError, name, pod};
+use super::{AttemptError, Canary, name, pod};
 use crate::config::Backend;
 use crate::health::HookCount;
 
@@ -24,6 +24,7 @@ pub struct Kernel {
     backend: Backend,
     reason: String,
     blind: Vec<&'static str>,
+    canary: Option<Canary>,
     control: config::Control,
     control_map: Array<MapData, pod::Control>,
     generation: Array<MapData, u32>,
@@ -65,7 +66,7 @@ impl Kernel {
             arming_tid: 0,
             arming_store: 0,
             arming_linked: 0,
-            pad: 0,
+            canary_port: 0,
         };
         let mut kernel = Self {
             control_map: take!(object, "CONTROL"),
@@ -83,6 +84,7 @@ impl Kernel {
             backend,
             reason: String::new(),
             blind: Vec::new(),
+            canary: None,
             control,
         };
         kernel.write_control()?;
@@ -113,6 +115,20 @@ impl Kernel {
 
     pub(super) fn set_reason(&mut self, reason: String) {
         self.reason = reason;
+    }
+
+    /// The canary, for whoever has it sing from now on.
+    pub fn take_canary(&mut self) -> Option<Canary> {
+        self.canary.take()
+    }
+
+    pub(super) fn set_canary(&mut self, canary: Canary) {
+        self.canary = Some(canary);
+    }
+
+    pub(super) fn set_canary_port(&mut self, port: u16) -> Result<(), AttemptError> {
+        self.control.canary_port = port.into();
+        self.write_control()
     }
 
     /// Makes the next opens of this thread tell roots of a store or, `linked`, records of it that have several names.

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use super::flows::Flows;
 use super::holders::Holders;
 use super::losses::Losses;
+use super::song::Song;
 use crate::clock;
 use crate::config::{Kernel as Settings, Store};
 use crate::decode;
@@ -52,7 +53,10 @@ pub fn start(
     stores: &[Store],
     ticks: mpsc::Sender<Vec<Event>>,
 ) -> Result<Source, StartError> {
-    let kernel = load::load(settings, stores)?;
+    let mut kernel = load::load(settings, stores)?;
+    let song = kernel
+        .take_canary()
+        .map(|canary| Song::new(canary, settings.canary, clock::boot_ns()));
     let stop = Arc::new(AtomicBool::new(false));
     let pulse = Pulse::new();
     let health = Health {
@@ -82,6 +86,7 @@ pub fn start(
         flows: Flows::default(),
         holders: Holders::default(),
         losses: Losses::default(),
+        song,
         looked: None,
     };
     thread::Builder::new()
@@ -107,6 +112,7 @@ struct Reader {
     flows: Flows,
     holders: Holders,
     losses: Losses,
+    song: Option<Song>,
     looked: Option<Instant>,
 }
 
@@ -139,11 +145,16 @@ impl Reader {
         for (key, sum) in &sums {
             if sum.store != CANARY_STORE {
                 self.holders.touched(&key.process);
+            } else if let Some(song) = &mut self.song {
+                song.access(sum);
             }
             let access = decode::access(key, sum);
             self.push(access.last_boot_ns, What::Access(access));
         }
         self.drain_rings();
+        if let Some(song) = &mut self.song {
+            song.tick(now, &mut self.pending);
+        }
         let new = self.holders.take_new();
         self.flows
             .tick(&mut self.kernel, &new, now, &mut self.pending)?;
@@ -189,7 +200,12 @@ impl Reader {
             Ok(event) => {
                 match &event.what {
                     What::Exit(exit) => self.holders.exited(exit.process, event.boot_ns),
-                    What::Flow(flow) => self.flows.said(flow),
+                    What::Flow(flow) => {
+                        if self.song.as_mut().is_some_and(|song| song.flow(flow)) {
+                            return;
+                        }
+                        self.flows.said(flow);
+                    }
                     What::Fork(_)
                     | What::Exec(_)
                     | What::Name(_)

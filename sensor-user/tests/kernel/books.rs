@@ -36,6 +36,23 @@ pub(crate) fn balance(watch: &mut Watch) -> Result<(), Failed> {
     same("lost events", &watch.health().lost_events, &0)
 }
 
+/// The canary sings every five seconds in these tests, and neither an access nor a flow of it is reported; were one of
+/// its songs not heard, there would be a gap.
+pub(crate) fn canary(watch: &mut Watch) -> Result<(), Failed> {
+    let opens = |w: &Watch| {
+        w.health()
+            .hooks
+            .iter()
+            .find(|h| h.hook == "flow")
+            .map_or(0, |h| h.reported)
+    };
+    let before = opens(watch);
+    watch.until("the canary's flow in the books", |w| opens(w) >= before + 4)?;
+    let own = std::process::id();
+    same("accesses of the sensor", &watch.accesses(own).count(), &0)?;
+    same("flows of the sensor", &watch.flows(own).len(), &0)
+}
+
 /// Whether a hook runs in these tests: nothing here uses an `io_uring`, and the tracepoint backend does not see changes
 /// by name.
 fn runs(hook: &str, backend: &str) -> bool {

@@ -9,7 +9,10 @@ use libtest_mimic::Failed;
 use sensor_user::event::What;
 
 use crate::actor;
-use crate::watch::{FILES, Sum, Watch, same};
+use crate::watch::{Sum, Watch, same};
+
+/// Files in the big directory.
+const FILES: usize = 2000;
 
 /// All files of the big directory read once: as many opens, every byte, nothing else.
 fn read_all(total: u64) -> Sum {
@@ -23,7 +26,7 @@ fn read_all(total: u64) -> Sum {
 
 /// `cat` of every file, by many arguments.
 pub(crate) fn cat(watch: &mut Watch) -> Result<(), Failed> {
-    let (big, total) = watch.big();
+    let (big, total) = big(watch)?;
     let pid = watch.run(
         Command::new("cat")
             .args(all_files(&big)?)
@@ -35,7 +38,7 @@ pub(crate) fn cat(watch: &mut Watch) -> Result<(), Failed> {
 
 /// `tar` of the directory, to a file elsewhere.
 pub(crate) fn tar(watch: &mut Watch) -> Result<(), Failed> {
-    let (big, total) = watch.big();
+    let (big, total) = big(watch)?;
     let archive = watch.elsewhere().join("big.tar");
     let pid = watch.run(
         Command::new("tar")
@@ -52,7 +55,7 @@ pub(crate) fn tar(watch: &mut Watch) -> Result<(), Failed> {
 
 /// `cp -r` of the directory: `copy_file_range` or whatever the file system leads it to.
 pub(crate) fn cp(watch: &mut Watch) -> Result<(), Failed> {
-    let (big, total) = watch.big();
+    let (big, total) = big(watch)?;
     let copy = watch.elsewhere().join("copy");
     let pid = watch.run(Command::new("cp").arg("-r").arg(&big).arg(&copy))?;
     fs::remove_dir_all(copy)?;
@@ -62,7 +65,7 @@ pub(crate) fn cp(watch: &mut Watch) -> Result<(), Failed> {
 
 /// Every file mapped and touched: no byte is read by a call, all of them are mapped.
 pub(crate) fn mmap(watch: &mut Watch) -> Result<(), Failed> {
-    let (big, total) = watch.big();
+    let (big, total) = big(watch)?;
     let pid = watch.run(&mut actor::command("mmap", &[big.into()])?)?;
     watch.until("every file", |w| w.sum(pid).records == FILES)?;
     let expected = Sum {
@@ -207,6 +210,42 @@ pub(crate) fn renamed(watch: &mut Watch) -> Result<(), Failed> {
     Ok(())
 }
 
+/// chmod, truncate, a further name and the removal of both: each counts, by whoever did it. By way of a name the
+/// tracepoint backend does not see them.
+pub(crate) fn changed(watch: &mut Watch) -> Result<(), Failed> {
+    let record = make(watch, "changed.dcm", 100)?;
+    let link = watch.elsewhere().join("other-name");
+    let script = "chmod 600 \"$1\"; : > \"$1\"; ln \"$1\" \"$2\"; rm \"$1\" \"$2\"";
+    let arguments = ["-c", script, "sh"];
+    let shell = watch.run(Command::new("sh").args(arguments).arg(&record).arg(&link))?;
+    watch.rest()?;
+    let (mut changes, mut deletions) = (0, 0);
+    for event in &watch.events {
+        if let What::Access(access) = &event.what {
+            changes += access.changes;
+            deletions += access.deletions;
+        }
+    }
+    let expected = if watch.backend == "tracepoint" {
+        (0, 0)
+    } else {
+        (3, 2)
+    };
+    same("changes and deletions", &(changes, deletions), &expected)?;
+    same("opened by the shell", &watch.sum(shell).opens, &1)
+}
+
+/// A second name outside of the store, made while the sensor runs, leads to the same record.
+pub(crate) fn hard_linked(watch: &mut Watch) -> Result<(), Failed> {
+    let record = make(watch, "linked.dcm", 100)?;
+    let link = watch.elsewhere().join("innocent-name");
+    watch.run(Command::new("ln").arg(&record).arg(&link))?;
+    let pid = watch.run(Command::new("cat").arg(&link).stdout(Stdio::null()))?;
+    watch.rest()?;
+    fs::remove_file(link)?;
+    same("records", &watch.sum(pid).records, &1)
+}
+
 /// A record's name is its path below the store, however it was reached; a long one keeps its end.
 pub(crate) fn named(watch: &mut Watch) -> Result<(), Failed> {
     let deep = format!("{}/scan.dcm", ["directory-with-a-long-name"; 12].join("/"));
@@ -256,4 +295,23 @@ fn all_files(directory: &Path) -> Result<Vec<std::path::PathBuf>, Failed> {
 /// Reads everything a stream has.
 pub(crate) fn drain(mut stream: impl std::io::Read) -> std::io::Result<u64> {
     std::io::copy(&mut stream, &mut std::io::sink())
+}
+
+/// The directory with [`FILES`] files of 1 to 12,288 bytes in twenty directories, and the sum of their bytes; made when it
+/// is not there.
+fn big(watch: &Watch) -> Result<(std::path::PathBuf, u64), Failed> {
+    let directory = watch.store().join("big");
+    let fresh = !directory.exists();
+    let mut total = 0;
+    for n in 0..FILES {
+        let inner = directory.join(format!("patient-{:02}", n % 20));
+        // A fixed sequence, so that every run moves the same bytes. None is empty: tar does not open those.
+        let len = n * 7919 % 12_288 + 1;
+        total += len as u64;
+        if fresh {
+            fs::create_dir_all(&inner)?;
+            fs::write(inner.join(format!("image-{n:04}.dcm")), vec![n as u8; len])?;
+        }
+    }
+    Ok((directory, total))
 }

@@ -8,6 +8,7 @@ use libtest_mimic::Failed;
 use sensor_user::event::{Direction, Flow};
 
 use crate::actor;
+use crate::acts;
 use crate::files::{drain, make};
 use crate::watch::{Watch, same};
 
@@ -140,7 +141,7 @@ fn datagrams(watch: &mut Watch, address: &str) -> Result<(), Failed> {
     let pid = child.id();
     answer(&receiver, COUNT)?;
     watch.finish(child)?;
-    let sent: usize = (0..COUNT).map(actor::datagram_len).sum();
+    let sent: usize = (0..COUNT).map(acts::datagram_len).sum();
     watch.until("the datagrams", |w| {
         w.flows(pid).iter().any(|f| f.bytes_in == COUNT as u64)
     })?;

@@ -8,6 +8,7 @@
 //! Kernel: 6.1 and newer; run on this machine's own by `cargo xtask test`, on others by `cargo xtask vm`.
 
 mod actor;
+mod acts;
 mod books;
 mod files;
 mod flows;
@@ -42,6 +43,8 @@ const TESTS: &[(&str, Test)] = &[
     ("files_written", files::written),
     ("files_outside_are_nobodys_business", files::outside),
     ("files_renamed_into_and_out_of_the_store", files::renamed),
+    ("files_changed_and_removed", files::changed),
+    ("files_hard_linked_out_of_the_store", files::hard_linked),
     ("files_have_names_below_their_store", files::named),
     ("flows_tcp_upload_over_ipv4", flows::upload4),
     ("flows_tcp_upload_over_ipv6", flows::upload6),
@@ -55,11 +58,12 @@ const TESTS: &[(&str, Test)] = &[
         flows::without_records,
     ),
     ("flows_of_the_sensor_are_its_own", flows::own),
+    ("canary_sings_and_is_heard", books::canary),
     ("books_balance", books::balance),
 ];
 
 fn main() -> ExitCode {
-    if let Some(code) = actor::act() {
+    if let Some(code) = actor::act(acts::perform) {
         return code;
     }
     let mut arguments = Arguments::from_args();
@@ -82,9 +86,12 @@ fn main() -> ExitCode {
 
 fn run(sensor: &Mutex<Option<Watch>>, backend: Option<&str>, test: Test) -> Result<(), Failed> {
     let mut sensor = sensor.lock().unwrap_or_else(PoisonError::into_inner);
-    let watch = match sensor.take() {
-        Some(watch) => watch,
-        None => Watch::start(backend.unwrap_or_default())?,
+    let watch = if let Some(watch) = sensor.take() {
+        watch
+    } else {
+        let home = tempfile::tempdir()?;
+        std::fs::create_dir(home.path().join("store"))?;
+        Watch::start(backend.unwrap_or_default(), home, &["store"])?
     };
     let watch = sensor.insert(watch);
     watch.forget();

@@ -15,8 +15,6 @@ use tokio::sync::mpsc;
 
 /// How long anything may take to come up. Generous: the machine may be emulated.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Files in the big directory.
-pub(crate) const FILES: usize = 2000;
 
 /// Why the tests cannot run here.
 pub(crate) fn missing(backend: Option<&str>) -> Option<String> {
@@ -43,7 +41,6 @@ pub(crate) struct Watch {
     pub(crate) backend: String,
     pub(crate) events: Vec<Event>,
     home: TempDir,
-    total: u64,
 }
 
 /// What one process did with records, added up.
@@ -54,40 +51,42 @@ pub(crate) struct Sum {
     pub(crate) read: u64,
     pub(crate) mapped: u64,
     pub(crate) written: u64,
+    pub(crate) changes: u64,
+    pub(crate) deletions: u64,
 }
 
 impl Watch {
-    pub(crate) fn start(backend: &str) -> Result<Self, Failed> {
+    /// Starts the sensor on stores that lie in `home`: the first is called `store`, and has to be there.
+    pub(crate) fn start(backend: &str, home: TempDir, stores: &[&str]) -> Result<Self, Failed> {
         let wanted = match backend {
             "lsm" => Backend::Lsm,
             "fentry" => Backend::Fentry,
             _ => Backend::Tracepoint,
         };
-        let home = tempfile::tempdir()?;
-        let root = home.path().join("store");
-        std::fs::create_dir(&root)?;
-        let stores = [Store {
-            name: "test".to_owned(),
-            path: root.clone(),
-            canonical: root.canonicalize()?,
-        }];
+        let mut watched = Vec::new();
+        for name in stores {
+            let path = home.path().join(name);
+            watched.push(Store {
+                name: (*name).to_owned(),
+                canonical: path.canonicalize()?,
+                path,
+            });
+        }
         let settings = Kernel {
             backend: wanted,
             tick: Duration::from_millis(100),
+            canary: Duration::from_secs(5),
             bulk_ring_bytes: 4 << 20,
             critical_ring_bytes: 1 << 20,
         };
         let (sender, ticks) = mpsc::channel(64);
-        let source = source::kernel::start(&settings, &stores, sender)?;
-        let total = fill(&root.join("big"))?;
-        let backend = backend.to_owned();
+        let source = source::kernel::start(&settings, &watched, sender)?;
         Ok(Self {
             source: Some(source),
             ticks,
-            backend,
+            backend: backend.to_owned(),
             events: Vec::new(),
             home,
-            total,
         })
     }
 
@@ -100,11 +99,6 @@ impl Watch {
     /// The store's root.
     pub(crate) fn store(&self) -> PathBuf {
         self.home.path().join("store")
-    }
-
-    /// The directory with [`FILES`] files, and the sum of their bytes.
-    pub(crate) fn big(&self) -> (PathBuf, u64) {
-        (self.store().join("big"), self.total)
     }
 
     /// A directory that is no store.
@@ -120,8 +114,18 @@ impl Watch {
             .unwrap_or_default()
     }
 
-    /// Takes in events until the condition holds; then for two more ticks, so that what should not come can.
+    /// Takes in events until the condition holds; then for a few more ticks, so that what should not come can.
     pub(crate) fn until(
+        &mut self,
+        what: &str,
+        holds: impl Fn(&Self) -> bool,
+    ) -> Result<(), Failed> {
+        self.reach(what, holds)?;
+        self.rest()
+    }
+
+    /// Takes in events until the condition holds.
+    pub(crate) fn reach(
         &mut self,
         what: &str,
         holds: impl Fn(&Self) -> bool,
@@ -135,7 +139,7 @@ impl Watch {
             }
             self.take(Duration::from_millis(50))?;
         }
-        self.rest()
+        Ok(())
     }
 
     /// Takes in what comes within a few ticks.
@@ -147,7 +151,8 @@ impl Watch {
         Ok(())
     }
 
-    fn take(&mut self, wait: Duration) -> Result<(), Failed> {
+    /// Takes in one tick, or waits so long when there is none.
+    pub(crate) fn take(&mut self, wait: Duration) -> Result<(), Failed> {
         match self.ticks.try_recv() {
             Ok(tick) => {
                 if !tick.is_sorted_by_key(|event| event.boot_ns) {
@@ -185,6 +190,8 @@ impl Watch {
             sum.read += access.bytes_read;
             sum.mapped += access.bytes_mapped;
             sum.written += access.bytes_written;
+            sum.changes += access.changes;
+            sum.deletions += access.deletions;
         }
         sum
     }
@@ -268,18 +275,4 @@ pub(crate) fn same<T: PartialEq + std::fmt::Debug>(
     } else {
         Err(format!("{what}: {found:?} instead of {expected:?}").into())
     }
-}
-
-/// Makes [`FILES`] files of 1 to 12,288 bytes in twenty directories; gives the sum.
-fn fill(directory: &Path) -> Result<u64, Failed> {
-    let mut total = 0;
-    for n in 0..FILES {
-        let inner = directory.join(format!("patient-{:02}", n % 20));
-        std::fs::create_dir_all(&inner)?;
-        // A fixed sequence, so that every run moves the same bytes. None is empty: tar does not open those.
-        let len = n * 7919 % 12_288 + 1;
-        std::fs::write(inner.join(format!("image-{n:04}.dcm")), vec![n as u8; len])?;
-        total += len as u64;
-    }
-    Ok(total)
 }

@@ -127,6 +127,7 @@ fn config(place: &Path, queue: Queue) -> Config {
         kernel: Kernel {
             backend: Backend::Auto,
             tick: Duration::from_millis(200),
+            canary: Duration::from_secs(5),
             bulk_ring_bytes: 65_536,
             critical_ring_bytes: 65_536,
         },
