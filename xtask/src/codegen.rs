@@ -1,4 +1,5 @@
-//! Generates what is committed but not written by hand: the protocol code and the catalogue of hooks.
+//! Generates what is committed but not written by hand: the protocol code, the catalogue of hooks, and the README's table
+//! of coverage (from its committed results).
 //!
 //! **Invariant:** the result depends on the sources alone (`protox` stands in for protoc), so `--check` can compare bytes.
 
@@ -8,8 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::hooks;
 use crate::step::{capture, root, say};
+use crate::{coverage, hooks};
 
 /// Where the protocol's texts lie, relative to the root.
 const PROTO: &str = "proto";
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         write_changed(&root, &files)?;
     }
     files.push((PathBuf::from(CATALOGUE), hooks::catalogue(&root)?));
+    files.push((PathBuf::from(coverage::README), coverage::readme(&root)?));
     if args.check {
         check(&root, &files)
     } else {

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod codegen;
+mod coverage;
 mod hooks;
 mod install;
 mod lint;
@@ -35,6 +36,8 @@ struct Cli {
 enum Command {
     /// Generate the committed protocol code and the catalogue of hooks, or check that they are fresh
     Codegen(codegen::Args),
+    /// Go every way to reach records and send them away, and say which of them the sensor sees
+    Coverage(coverage::Args),
     /// Build the release programs and install them with units and configuration
     Install(install::Args),
     /// Check formatting, lints, house rules, generated code and dependencies
@@ -61,6 +64,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Codegen(args) => codegen::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Setup(args) => setup::run(&args),

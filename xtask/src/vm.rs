@@ -31,6 +31,12 @@ use crate::table::Table;
 /// Modules every machine loads: network tests want interfaces that are no loopback.
 const MODULES: &[&str] = &["veth", "dummy"];
 
+/// Modules that are loaded where the kernel has them: what some ways of access go through.
+const FURTHER_MODULES: &[&str] = &["loop", "overlay", "tls", "vsock_loopback"];
+
+/// The test target that is run unless another is named.
+const KERNEL_TESTS: &str = "kernel";
+
 /// How many lines of the console a failure shows.
 const CONSOLE_LINES: usize = 40;
 
@@ -57,7 +63,10 @@ pub(crate) struct Args {
     /// Seconds after which the machine is ended
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     limit: u64,
-    /// Run this static binary instead of the kernel tests; it must print what a Rust test harness prints
+    /// Test target of the sensor that is run
+    #[arg(long, value_name = "NAME", default_value = KERNEL_TESTS)]
+    test: String,
+    /// Run this static binary instead; it must print what a Rust test harness prints
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// Put a further program of this host into the machine
@@ -83,6 +92,8 @@ pub(crate) struct Outcome {
     pub(crate) tests: Vec<TestResult>,
     /// What is wrong beyond failed tests: no result, a hang, a panic of the kernel. Ends with the console's tail.
     pub(crate) problem: Option<String>,
+    /// Everything the tests printed.
+    pub(crate) output: String,
     /// From the start of the emulator to its end.
     pub(crate) elapsed: Duration,
 }
@@ -102,14 +113,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     outcome.check()
 }
 
-/// Runs all kernel tests on a kernel with a backend.
+/// Runs all tests of a test target of the sensor on a kernel with a backend.
 ///
 /// # Errors
 /// The machine could not be prepared or started. Failed tests are in the outcome.
-pub(crate) fn run_kernel_tests(kernel: &str, backend: &str) -> Result<Outcome> {
+pub(crate) fn run_tests(test: &str, kernel: &str, backend: &str) -> Result<Outcome> {
     boot_and_test(&Args {
         kernel: kernel.to_owned(),
         backend: backend.to_owned(),
+        test: test.to_owned(),
         append: String::new(),
         memory: 1024,
         limit: 900,
@@ -184,10 +196,13 @@ fn boot_and_test(args: &Args) -> Result<Outcome> {
     let mut note = |text: &str| say(format!("{name}: {text}"));
     let kernel = kernel::find(&args.kernel, &cache, &mut note)?;
     let busybox = kernel::busybox(&cache, &mut note)?;
-    let binary = args.binary.clone().map_or_else(binary::build, Ok)?;
+    let binary = args
+        .binary
+        .clone()
+        .map_or_else(|| binary::build(&args.test), Ok)?;
     let logs = target_dir().join("xtask/logs");
     fs::create_dir_all(&logs).with_context(|| format!("failed to create {}", logs.display()))?;
-    let stem = format!("vm-{}-{}", args.kernel, args.backend);
+    let stem = format!("vm-{}-{}-{}", args.test, args.kernel, args.backend);
     let initramfs = tempfile::Builder::new()
         .prefix(&stem)
         .suffix(".cpio")
@@ -219,7 +234,7 @@ fn boot_and_test(args: &Args) -> Result<Outcome> {
 /// Everything the machine boots with.
 fn pack(args: &Args, kernel: &kernel::Kernel, busybox: &Path, binary: &Path) -> Result<Tree> {
     let mut tree = Tree::with_tools(busybox, &args.tools)?;
-    let modules = kernel.modules(MODULES)?;
+    let modules = kernel.modules(MODULES, FURTHER_MODULES)?;
     let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
     for (name, content) in modules {
         tree.file(&format!("/usr/lib/modules/{name}.ko"), content);
@@ -288,11 +303,13 @@ fn watch(
         .as_deref()
         .and_then(|text| text.split("; ").next())
         .unwrap_or_default();
+    let output = results.text();
     let (tests, _) = results.finish(reason, Instant::now());
     Ok(Outcome {
         package,
         tests,
         problem,
+        output,
         elapsed: begin.elapsed(),
     })
 }
@@ -336,6 +353,7 @@ mod tests {
             package: "linux-image".to_owned(),
             tests: results.iter().copied().map(test).collect(),
             problem: None,
+            output: String::new(),
             elapsed: Duration::ZERO,
         }
     }

@@ -16,8 +16,9 @@ use crate::{install, vm};
 
 /// No group's single command may hang for ever.
 const LIMIT: Duration = Duration::from_mins(20);
-/// The test target that needs root and a kernel, run by its own groups.
+/// The test targets that need root and a kernel, run by their own groups.
 const KERNEL_TESTS: &str = "kernel";
+const COVERAGE_TESTS: &str = "coverage";
 /// Kernels and backends of every run.
 const MACHINES: [(&str, &str); 4] = [
     ("6.1", "lsm"),
@@ -48,12 +49,18 @@ pub(super) fn all(long: bool) -> Vec<Group> {
         group("lint", || Ok(gates())),
         group("unit and integration", workspace),
         group("install and units", install_and_units),
-        group("kernel native tracepoint", native),
+        group("kernel native tracepoint", || native(KERNEL_TESTS)),
+        group("coverage native tracepoint", || native(COVERAGE_TESTS)),
     ];
     let more: &[(&str, &str)] = if long { &MACHINES_LONG } else { &[] };
     groups.extend(MACHINES.iter().chain(more).map(|&(kernel, backend)| Group {
         name: format!("kernel {kernel} {backend}"),
-        run: Box::new(move || machine(kernel, backend)),
+        run: Box::new(move || machine(KERNEL_TESTS, kernel, backend)),
+    }));
+    let covered: &[(&str, &str)] = if long { &MACHINES } else { &[] };
+    groups.extend(covered.iter().map(|&(kernel, backend)| Group {
+        name: format!("coverage {kernel} {backend}"),
+        run: Box::new(move || machine(COVERAGE_TESTS, kernel, backend)),
     }));
     groups.push(group("end to end", end_to_end));
     let kills = if long { KILLS_LONG } else { KILLS };
@@ -97,7 +104,11 @@ fn workspace() -> Result<Tally> {
         "--lib",
         "--bins",
     ]);
-    for name in test_targets()?.iter().filter(|name| *name != KERNEL_TESTS) {
+    let own_groups = [KERNEL_TESTS, COVERAGE_TESTS];
+    for name in test_targets()?
+        .iter()
+        .filter(|name| !own_groups.contains(&name.as_str()))
+    {
         command.args(["--test", name]);
     }
     let done = Step::new("unit and integration tests", command)
@@ -168,8 +179,8 @@ fn judge(done: &Done) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The kernel tests on this machine's own kernel.
-fn native() -> Result<Tally> {
+/// Tests of a target that needs root, on this machine's own kernel.
+fn native(target: &str) -> Result<Tally> {
     if !rustix::process::geteuid().is_root() {
         return Ok(Tally::skipped("loading kernel programs needs root"));
     }
@@ -185,22 +196,22 @@ fn native() -> Result<Tally> {
         "--package",
         "sensor-user",
         "--test",
-        KERNEL_TESTS,
+        target,
     ]);
     command.args(["--", "--test-threads=1", "--color=never"]);
     command.env("CHARTWATCH_BACKEND", "tracepoint");
     let tally = judge(
-        &Step::new("kernel native tracepoint", command)
+        &Step::new(format!("{target} native tracepoint"), command)
             .limit(LIMIT)
             .run_any()?,
     )?;
-    ensure!(tally.passed + tally.failed > 0, "no kernel test ran");
+    ensure!(tally.passed + tally.failed > 0, "no {target} test ran");
     Ok(tally)
 }
 
-/// The kernel tests in a virtual machine.
-fn machine(kernel: &str, backend: &str) -> Result<Tally> {
-    let outcome = vm::run_kernel_tests(kernel, backend)?;
+/// The same in a virtual machine.
+fn machine(target: &str, kernel: &str, backend: &str) -> Result<Tally> {
+    let outcome = vm::run_tests(target, kernel, backend)?;
     let mut tally = Tally::default();
     for test in &outcome.tests {
         match test.result {

@@ -1,4 +1,4 @@
-//! Builds the kernel tests as one static binary, beside the ordinary build.
+//! Builds a test target of the sensor as one static binary, beside the ordinary build.
 //!
 //! The target triple is given although it is the host's: only then do build scripts and macros stay dynamic. The
 //! target directory is its own, so that the flags of this build do not throw away the ordinary one.
@@ -12,13 +12,12 @@ use crate::step::{Step, cargo, target_dir};
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const PACKAGE: &str = "sensor-user";
-const TARGET: &str = "kernel";
 
-/// Builds the test target `kernel` of the sensor; gives the binary.
+/// Builds a test target of the sensor; gives the binary.
 ///
 /// # Errors
 /// The build failed, or cargo named no binary.
-pub(crate) fn build() -> Result<PathBuf> {
+pub(crate) fn build(target: &str) -> Result<PathBuf> {
     let log = target_dir().join("xtask/logs/vm-build.json");
     let mut command = cargo();
     command
@@ -28,7 +27,7 @@ pub(crate) fn build() -> Result<PathBuf> {
             "--package",
             PACKAGE,
             "--test",
-            TARGET,
+            target,
             "--target",
             TRIPLE,
         ])
@@ -42,22 +41,22 @@ pub(crate) fn build() -> Result<PathBuf> {
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
         .env("CARGO_PROFILE_TEST_STRIP", "debuginfo");
-    Step::new("building the kernel tests", command)
+    Step::new(format!("building the {target} tests"), command)
         .log(&log)
         .run()?;
     let messages = std::fs::read_to_string(&log)
         .with_context(|| format!("failed to read {}", log.display()))?;
-    executable(&messages)
-        .with_context(|| format!("cargo named no test binary `{TARGET}` in {}", log.display()))
+    executable(&messages, target)
+        .with_context(|| format!("cargo named no test binary `{target}` in {}", log.display()))
 }
 
-fn executable(messages: &str) -> Option<PathBuf> {
+fn executable(messages: &str, target: &str) -> Option<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .find_map(|message| {
             let fits = message["reason"] == "compiler-artifact"
-                && message["target"]["name"] == TARGET
+                && message["target"]["name"] == target
                 && message["profile"]["test"] == true;
             fits.then(|| message["executable"].as_str().map(PathBuf::from))
                 .flatten()
@@ -74,9 +73,12 @@ mod tests {
 {"reason":"compiler-artifact","target":{"name":"sensor_user"},"profile":{"test":false},"executable":null}
 {"reason":"compiler-artifact","target":{"name":"kernel"},"profile":{"test":true},"executable":"/t/kernel-1"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/kernel-1")));
         assert_eq!(
-            executable(r#"{"reason":"build-finished","success":true}"#),
+            executable(messages, "kernel"),
+            Some(PathBuf::from("/t/kernel-1"))
+        );
+        assert_eq!(
+            executable(r#"{"reason":"build-finished","success":true}"#, "kernel"),
             None
         );
     }

@@ -124,11 +124,16 @@ pub(crate) fn busybox(cache: &Path, note: &mut dyn FnMut(&str)) -> Result<PathBu
 }
 
 impl Kernel {
-    /// The named modules and what they depend on, as (name, content), in the order to load them.
+    /// The named modules and what they depend on, as (name, content), in the order to load them; of `further` those
+    /// that there are.
     ///
     /// # Errors
-    /// A module is neither in the package nor built in.
-    pub(crate) fn modules(&self, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    /// A module among `names` is neither in the package nor built in.
+    pub(crate) fn modules(
+        &self,
+        names: &[&str],
+        further: &[&str],
+    ) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files = Vec::new();
         walk(&self.modules.join("kernel"), &mut files)?;
         // Not every package lists what is built in; then what is named must be a file.
@@ -140,7 +145,8 @@ impl Kernel {
             String::new()
         };
         let mut loaded = Vec::new();
-        for name in names {
+        let is_there = |name: &&&str| files.iter().any(|path| module_name(path) == **name);
+        for name in names.iter().chain(further.iter().filter(is_there)) {
             self.module(name, &files, &builtin, &mut loaded)?;
         }
         Ok(loaded)
