@@ -194,6 +194,12 @@ fn describes_package(name: &OsStr) -> bool {
     name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
+/// This very program, for a child that runs another of its commands. By way of /proc, so that a build which replaces the
+/// file meanwhile does no harm.
+pub(crate) fn own_program() -> PathBuf {
+    PathBuf::from(format!("/proc/{}/exe", std::process::id()))
+}
+
 /// Whether a program of this name is on the search path, and where.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

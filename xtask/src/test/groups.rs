@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Tally;
 use super::harness;
 use crate::lint::{self, Verdict};
-use crate::step::{Done, Step, capture, cargo, say, tail_of};
+use crate::step::{Done, Step, capture, cargo, own_program, say, tail_of};
 use crate::{install, vm};
 
 /// No group's single command may hang for ever.
@@ -237,7 +237,7 @@ fn end_to_end() -> Result<Tally> {
             "the sensor and the network namespace need root",
         ));
     }
-    let own = std::env::current_exe().context("failed to find our own program")?;
+    let own = own_program();
     let mut command = Command::new(own);
     command.args(["up", "--yes", "--demo-theft", "--once"]);
     let done = Step::new("end to end", command).limit(LIMIT).run()?;
@@ -252,7 +252,7 @@ fn restarts(daemon: &str, more: &[&str]) -> Result<Tally> {
     if !rustix::process::geteuid().is_root() {
         return Ok(Tally::skipped("the sensor needs root"));
     }
-    let own = std::env::current_exe().context("failed to find our own program")?;
+    let own = own_program();
     let mut command = Command::new(own);
     command.args(["restart", daemon, "--yes"]).args(more);
     let done = Step::new(format!("restart {daemon}"), command)

@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::netns::Namespace;
+use crate::step::own_program;
 
 /// Most bytes of a request's head that are looked at.
 const HEAD_MAX: usize = 64 * 1024;
@@ -222,7 +223,7 @@ impl Sink {
     /// # Errors
     /// It could not be started or said nothing.
     pub(crate) fn start(namespace: &Namespace) -> Result<Self> {
-        let program = std::env::current_exe().context("failed to find the own program")?;
+        let program = own_program();
         let mut child = namespace
             .command(&program)?
             .args(["demo-sink", "--address", &namespace.address.to_string()])
