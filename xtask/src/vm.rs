@@ -32,7 +32,15 @@ use crate::table::Table;
 const MODULES: &[&str] = &["veth", "dummy"];
 
 /// Modules that are loaded where the kernel has them: what some ways of access go through.
-const FURTHER_MODULES: &[&str] = &["loop", "overlay", "tls", "vsock_loopback"];
+const FURTHER_MODULES: &[&str] = &[
+    "loop",
+    "overlay",
+    "tls",
+    "gcm",
+    "ctr",
+    "ghash_generic",
+    "vsock_loopback",
+];
 
 /// The test target that is run unless another is named.
 const KERNEL_TESTS: &str = "kernel";

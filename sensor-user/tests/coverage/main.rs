@@ -92,7 +92,8 @@ fn main() -> ExitCode {
         })
         .with_ignored_flag(missing.is_some())
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let sound = Trial::test("the-table-is-sound", sound);
+    let conclusion = libtest_mimic::run(&arguments, trials.chain([sound]).collect());
     drop(state.lock().unwrap_or_else(PoisonError::into_inner).take());
     let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
     let mut out = io::stdout().lock();
@@ -102,6 +103,19 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
+}
+
+/// No two ways have one name, and every reason is for a way there is.
+fn sound() -> Result<(), Failed> {
+    let mut names: Vec<&str> = ways().map(|way| way.name).collect();
+    if let Some(stray) = reasons::stray(&names) {
+        return Err(format!("a reason is given for {stray}, which is no way").into());
+    }
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("two ways are called {}", pair[0]).into()),
+        None => Ok(()),
+    }
 }
 
 /// What a process does that was started for an act.

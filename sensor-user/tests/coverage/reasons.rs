@@ -2,17 +2,143 @@
 //!
 //! **Invariant:** a cell that is seen has no reason, and one without a line here says `unexplained`.
 
-/// Way (or the beginning of its name and `*`), backend (or `*`), reason. The first line that fits counts.
-const REASONS: &[(&str, &str, &str)] = &[];
+const BY_PATH: &str =
+    "the call names the record by a path in the process's memory, of which nothing is believed";
+
+/// Way (with `*` at its beginning or end for any text), backend (or `*`), reason. The first line that fits counts.
+const REASONS: &[(&str, &str, &str)] = &[
+    (
+        "linux-aio",
+        "tracepoint",
+        "io_submit names its files in the process's memory, of which nothing is believed",
+    ),
+    (
+        "io-uring-without-completion",
+        "tracepoint",
+        "a request that asks for silence passes no tracepoint with its result",
+    ),
+    (
+        "io-uring-splice",
+        "tracepoint",
+        "at its completion a request names the file it wrote to, not the one it read",
+    ),
+    (
+        "overlay-*",
+        "tracepoint",
+        "the descriptor leads to the overlay's own inode; the record's lies below it and passes no system call",
+    ),
+    ("truncate-by-path", "tracepoint", BY_PATH),
+    ("rename-over", "tracepoint", BY_PATH),
+    ("unlink", "tracepoint", BY_PATH),
+    ("link", "tracepoint", BY_PATH),
+    ("chmod", "tracepoint", BY_PATH),
+    ("chown", "tracepoint", BY_PATH),
+    ("setxattr", "tracepoint", BY_PATH),
+    (
+        "getdents",
+        "*",
+        "not watched yet: the names of records, without the records",
+    ),
+    (
+        "io-uring-without-completion",
+        "*",
+        "not watched yet: bytes are taken where a request completes, and this one asks for silence",
+    ),
+    (
+        "rename-over",
+        "*",
+        "not watched yet: the file that a rename replaces",
+    ),
+    (
+        "overlay-lower-mmap",
+        "*",
+        "the mapping is that of the overlay's own inode; of the record's only the opening is seen",
+    ),
+    (
+        "mmap-mapped-before-start",
+        "*",
+        "not watched yet: what was mapped before the start; a touch of memory calls no kernel function",
+    ),
+    (
+        "read-before-start",
+        "*",
+        "not watched yet: what was open before the start counts when it is next used",
+    ),
+    (
+        "tcp-connected-before-start",
+        "*",
+        "not watched yet: connections of before the start",
+    ),
+    (
+        "*moved-out-of-the-store",
+        "*",
+        "not watched yet: a file that has left its store is a record no longer, and the move is not told",
+    ),
+    (
+        "loop-device",
+        "*",
+        "the opening is seen; the bytes are read by the device's own thread, for whoever reads the device",
+    ),
+    (
+        "memory-by-*",
+        "*",
+        "not watched yet: one process reads another's memory",
+    ),
+    (
+        "raw-block-device",
+        "*",
+        "not watched yet: the disk below a store",
+    ),
+    (
+        "tcp-socket-*",
+        "*",
+        "the flow is told as that of the process that connected, which holds no record itself",
+    ),
+    (
+        "icmp-echo",
+        "*",
+        "not watched yet: flows are those of TCP and UDP",
+    ),
+    (
+        "raw-ip",
+        "*",
+        "not watched yet: flows are those of TCP and UDP",
+    ),
+    (
+        "packet-socket",
+        "*",
+        "not watched yet: flows are those of TCP and UDP",
+    ),
+    (
+        "vsock",
+        "*",
+        "not watched yet: flows are those of TCP and UDP",
+    ),
+    (
+        "handed-by-*",
+        "*",
+        "not followed yet: what a process that holds records hands on to another",
+    ),
+];
 
 /// The reason for a cell that is not `yes`.
 pub(crate) fn of(way: &str, backend: &str) -> &'static str {
-    let fits = |pattern: &str, text: &str| match pattern.strip_suffix('*') {
-        Some(beginning) => text.starts_with(beginning),
-        None => pattern == text,
-    };
     REASONS
         .iter()
         .find(|(ways, backends, _)| fits(ways, way) && fits(backends, backend))
         .map_or("unexplained", |(.., reason)| reason)
+}
+
+/// A line that is for no way there is.
+pub(crate) fn stray(ways: &[&str]) -> Option<&'static str> {
+    let mut patterns = REASONS.iter().map(|(pattern, ..)| *pattern);
+    patterns.find(|pattern| !ways.iter().any(|way| fits(pattern, way)))
+}
+
+fn fits(pattern: &str, text: &str) -> bool {
+    match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+        (Some(beginning), _) => text.starts_with(beginning),
+        (_, Some(end)) => text.ends_with(end),
+        (None, None) => pattern == text,
+    }
 }

@@ -138,15 +138,15 @@ fn kernel_tls(place: &Place) -> io::Result<()> {
             &[fd, level as usize, name as usize, address, len],
         )
     };
-    if let Err(error) = option(libc::IPPROTO_TCP, TCP_ULP, b"tls") {
+    let mut keys = [0_u8; 40];
+    keys[..4].copy_from_slice(&[0x03, 0x03, 51, 0]);
+    let on = option(libc::IPPROTO_TCP, TCP_ULP, b"tls").and_then(|_| option(TLS, TLS_TX, &keys));
+    if let Err(error) = on {
         return match error.raw_os_error() {
             Some(libc::ENOENT) => Err(unsupported("this kernel has no TLS of its own")),
             _ => Err(error),
         };
     }
-    let mut keys = [0_u8; 40];
-    keys[..4].copy_from_slice(&[0x03, 0x03, 51, 0]);
-    option(TLS, TLS_TX, &keys)?;
     socket.write_all(&content)?;
     finish(&socket)
 }

@@ -101,7 +101,7 @@ fn columns(results: &[Cell]) -> Vec<(&str, &str)> {
     columns
 }
 
-/// All ways, in the order of the column that has most.
+/// All ways, in the order of the first column, then what only others have.
 fn ways(results: &[Cell]) -> Vec<&str> {
     let mut ways: Vec<&str> = Vec::new();
     for cell in results {
