@@ -215,12 +215,11 @@ fn chain(error: &dyn std::error::Error) -> String {
             let statistics = ["processed ", "stack depth ", "verification time "];
             let said =
                 |line: &&str| !line.is_empty() && !statistics.iter().any(|s| line.starts_with(s));
-            let last = log.lines().map(str::trim).rfind(said);
-            format!(
-                "{} [verifier: {}]",
-                head.trim(),
-                last.unwrap_or("no output")
-            )
+            let head = head.trim().trim_end_matches('.');
+            match log.lines().map(str::trim).rfind(said) {
+                Some(last) => format!("{head} [verifier: {last}]"),
+                None => head.to_owned(),
+            }
         }
         None => text,
     }
