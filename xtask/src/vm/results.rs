@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+/// What a test says that could not be run on this machine.
+const SKIPPED: &str = "SKIPPED: ";
+
 /// One test in one machine.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TestResult {
@@ -32,6 +35,8 @@ pub(crate) struct Results {
     tests: Vec<TestResult>,
     /// Test that has begun and not ended.
     running: Option<String>,
+    /// Why it says that it could not be run.
+    skipped: Option<String>,
     /// When the test before ended, or the machine came up.
     since: Instant,
     ready: bool,
@@ -50,6 +55,7 @@ impl Results {
             lines: Vec::new(),
             tests: Vec::new(),
             running: None,
+            skipped: None,
             since: now,
             ready: false,
             exit: None,
@@ -116,6 +122,9 @@ impl Results {
     }
 
     fn line(&mut self, line: &str, now: Instant) {
+        if let Some((_, reason)) = line.split_once(SKIPPED) {
+            self.skipped = Some(reason.trim().to_owned());
+        }
         if let Some((name, outcome)) = announced(line) {
             if let Some((result, detail)) = outcome_of(outcome) {
                 self.running = None;
@@ -161,6 +170,11 @@ impl Results {
             .max(Duration::ZERO)
             .as_secs_f64();
         self.since = now;
+        // It ended well, but did nothing.
+        let skipped = self.skipped.take().filter(|_| result == "ok");
+        let (result, detail) = skipped
+            .as_deref()
+            .map_or((result, detail), |reason| ("skipped", reason));
         self.tests.push(TestResult {
             test,
             kernel: self.kernel.clone(),
@@ -246,6 +260,13 @@ mod tests {
             [("a", "ok", ""), ("b", "failed", "no answer")]
         );
         assert_eq!(exit, None);
+    }
+
+    #[test]
+    fn a_test_that_says_so_was_skipped() {
+        let (tests, _) = run("ready\ntest a ... SKIPPED: no such thing here\nok\ntest b ... ok\n");
+        let expected = [("a", "skipped", "no such thing here"), ("b", "ok", "")];
+        assert_eq!(short(&tests), expected);
     }
 
     #[test]
