@@ -27,6 +27,7 @@ const REASONS: &[(&str, &str, &str)] = &[
         "tracepoint",
         "the descriptor leads to the overlay's own inode; the record's lies below it and passes no system call",
     ),
+    ("hard-link-after-start", "tracepoint", BY_PATH),
     ("truncate-by-path", "tracepoint", BY_PATH),
     ("rename-over", "tracepoint", BY_PATH),
     ("unlink", "tracepoint", BY_PATH),
@@ -52,7 +53,12 @@ const REASONS: &[(&str, &str, &str)] = &[
     (
         "overlay-lower-mmap",
         "*",
-        "the mapping is that of the overlay's own inode; of the record's only the opening is seen",
+        "the mapping is that of the overlay's own inode, which is no record's",
+    ),
+    (
+        "overlay-*",
+        "*",
+        "before Linux 6.7 the overlay opens a record under the overlay's own name, which lies in no store",
     ),
     (
         "mmap-mapped-before-start",

@@ -175,11 +175,15 @@ impl Place {
         fs::read(self.record())
     }
 
-    /// Makes the directories and the record.
+    /// Makes the directories and the record. At the end a directory is renamed, which makes void what the sensor knows
+    /// from our own touch of the record: the act's is to be the first.
     pub(crate) fn prepare(&self) -> io::Result<()> {
         fs::create_dir_all(self.inside())?;
         fs::create_dir_all(self.outside())?;
-        fs::write(self.record(), content(LEN))
+        fs::write(self.record(), content(LEN))?;
+        let (old, new) = (self.outside().join("old"), self.outside().join("new"));
+        fs::create_dir(&old)?;
+        fs::rename(old, new)
     }
 
     /// Sends so many bytes to the peer over TCP and waits for its answer.
