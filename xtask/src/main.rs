@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod bench;
 mod codegen;
 mod coverage;
 mod hooks;
@@ -34,6 +35,8 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Measure what the sensor costs
+    Bench(bench::Args),
     /// Generate the committed protocol code and the catalogue of hooks, or check that they are fresh
     Codegen(codegen::Args),
     /// Go every way to reach records and send them away, and say which of them the sensor sees
@@ -63,6 +66,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Codegen(args) => codegen::run(&args),
         Command::Coverage(args) => coverage::run(&args),
         Command::Install(args) => install::run(&args),

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use self::binary::Kind;
 use self::boot::{Ended, Machine};
 use self::initramfs::{Init, TEST_BINARY, Tree};
 use self::results::Results;
@@ -83,6 +84,9 @@ pub(crate) struct Args {
     /// Keep the initramfs when done, and say where it is
     #[arg(long)]
     keep: bool,
+    /// Have the machine's clock count instructions; it then has one CPU
+    #[arg(long)]
+    counted: bool,
     /// Write the results as a JSON array too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -136,9 +140,40 @@ pub(crate) fn run_tests(test: &str, kernel: &str, backend: &str) -> Result<Outco
         binary: None,
         tools: Vec::new(),
         keep: false,
+        counted: false,
         json: None,
         harness: Vec::new(),
     })
+}
+
+/// Runs a bench target of the sensor in a machine whose clock counts instructions; addresses are the same at every boot.
+///
+/// # Errors
+/// The machine could not be prepared or started, or the binary failed in it.
+pub(crate) fn run_counted(
+    bench: &str,
+    kernel: &str,
+    backend: &str,
+    arguments: Vec<String>,
+) -> Result<Outcome> {
+    let outcome = boot_and_test(&Args {
+        kernel: kernel.to_owned(),
+        backend: backend.to_owned(),
+        test: bench.to_owned(),
+        append: "norandmaps nokaslr".to_owned(),
+        memory: 1024,
+        limit: 1800,
+        binary: Some(binary::build(Kind::Bench, bench)?),
+        tools: Vec::new(),
+        keep: false,
+        counted: true,
+        json: None,
+        harness: arguments,
+    })?;
+    match outcome.problem {
+        Some(problem) => bail!("{}: {problem}", outcome.package),
+        None => Ok(outcome),
+    }
 }
 
 /// All tests of some machines as one table: test, kernel, backend, result, seconds, detail.
@@ -207,7 +242,7 @@ fn boot_and_test(args: &Args) -> Result<Outcome> {
     let binary = args
         .binary
         .clone()
-        .map_or_else(|| binary::build(&args.test), Ok)?;
+        .map_or_else(|| binary::build(Kind::Test, &args.test), Ok)?;
     let logs = target_dir().join("xtask/logs");
     fs::create_dir_all(&logs).with_context(|| format!("failed to create {}", logs.display()))?;
     let stem = format!("vm-{}-{}-{}", args.test, args.kernel, args.backend);
@@ -223,6 +258,7 @@ fn boot_and_test(args: &Args) -> Result<Outcome> {
         memory_mb: args.memory,
         console: logs.join(format!("{stem}.console")),
         limit: Duration::from_secs(args.limit),
+        counted: args.counted,
     };
     say(format!("{name}: booting {}", kernel.package));
     let outcome = watch(

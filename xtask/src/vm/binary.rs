@@ -1,4 +1,4 @@
-//! Builds a test target of the sensor as one static binary, beside the ordinary build.
+//! Builds a test or bench target of the sensor as one static binary, beside the ordinary build.
 //!
 //! The target triple is given although it is the host's: only then do build scripts and macros stay dynamic. The
 //! target directory is its own, so that the flags of this build do not throw away the ordinary one.
@@ -13,11 +13,22 @@ use crate::step::{Step, cargo, target_dir};
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const PACKAGE: &str = "sensor-user";
 
-/// Builds a test target of the sensor; gives the binary.
+/// Kind of a target, as cargo's option names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Test,
+    Bench,
+}
+
+/// Builds a target of the sensor; gives the binary.
 ///
 /// # Errors
 /// The build failed, or cargo named no binary.
-pub(crate) fn build(target: &str) -> Result<PathBuf> {
+pub(crate) fn build(kind: Kind, target: &str) -> Result<PathBuf> {
+    let (option, what) = match kind {
+        Kind::Test => ("--test", "tests"),
+        Kind::Bench => ("--bench", "measurement"),
+    };
     let log = target_dir().join("xtask/logs/vm-build.json");
     let mut command = cargo();
     command
@@ -26,7 +37,7 @@ pub(crate) fn build(target: &str) -> Result<PathBuf> {
             "--no-run",
             "--package",
             PACKAGE,
-            "--test",
+            option,
             target,
             "--target",
             TRIPLE,
@@ -41,7 +52,7 @@ pub(crate) fn build(target: &str) -> Result<PathBuf> {
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
         .env("CARGO_PROFILE_TEST_STRIP", "debuginfo");
-    Step::new(format!("building the {target} tests"), command)
+    Step::new(format!("building the {target} {what}"), command)
         .log(&log)
         .run()?;
     let messages = std::fs::read_to_string(&log)

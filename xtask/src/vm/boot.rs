@@ -34,7 +34,25 @@ pub(crate) struct Machine {
     pub(crate) console: PathBuf,
     /// When the machine is ended at the latest.
     pub(crate) limit: Duration,
+    /// Has the machine's clock count instructions; it then has one CPU.
+    pub(crate) counted: bool,
 }
+
+/// An emulator as fast as it goes.
+const FAST: &[&str] = &["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"];
+
+/// One whose clock advances by one nanosecond for each instruction, and jumps over idle time. Each byte of a `rep movsb` is an
+/// instruction to it, so the kernel is to believe that those are not worth using.
+const COUNTED: &[&str] = &[
+    "-accel",
+    "tcg",
+    "-icount",
+    "shift=0,sleep=off",
+    "-cpu",
+    "max,-erms,-fsrm",
+    "-smp",
+    "1",
+];
 
 /// How a machine ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,7 +113,7 @@ fn start(machine: &Machine, complaints: &Path) -> Result<Child> {
     let complaints = File::create(complaints).context("failed to create the emulator's log")?;
     let console = format!("file:{}", machine.console.display());
     Command::new(EMULATOR)
-        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
+        .args(if machine.counted { COUNTED } else { FAST })
         .arg("-m")
         .arg(format!("{}M", machine.memory_mb))
         .args([

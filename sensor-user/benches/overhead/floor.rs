@@ -1,0 +1,100 @@
+//! Attaches the programs that only count wherever the sensor's would be: the same table, the same kernel functions.
+
+use std::fs::File;
+
+use anyhow::{Context as _, Result};
+use aya::programs::{
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Lsm,
+};
+use aya::{Btf as KernelBtf, Ebpf, EbpfLoader};
+use sensor_user::config::Backend;
+use sensor_user::load::btf::Btf;
+use sensor_user::load::hooks::{Attach, PROGRAMS, Program};
+use sensor_user::mounts::Mounts;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floor"));
+
+/// The programs; dropping them detaches them.
+#[derive(Debug)]
+pub(crate) struct Floor(
+    #[expect(dead_code, reason = "held so that the programs stay attached")] Vec<Ebpf>,
+);
+
+/// Attaches one to every place where the sensor has a program with this backend.
+pub(crate) fn attach(backend: Backend) -> Result<Floor> {
+    let bytes = std::fs::read("/sys/kernel/btf/vmlinux").context("the kernel has no BTF")?;
+    let types = Btf::parse(&bytes)?;
+    let btf = KernelBtf::from_sys_fs()?;
+    let mut attached = Vec::new();
+    for program in PROGRAMS.iter().filter(|p| p.backends.contains(&backend)) {
+        // A program of an object goes to one place, so each place gets an object of its own.
+        let mut object = EbpfLoader::new()
+            .btf(Some(&btf))
+            .load(OBJECT)
+            .context("the object that only counts")?;
+        attach_one(&mut object, program, &types, &btf).with_context(|| program.name.to_owned())?;
+        attached.push(object);
+    }
+    Ok(Floor(attached))
+}
+
+/// What this kernel has nothing to attach to for, or the sensor runs itself, has no floor.
+fn attach_one(
+    object: &mut Ebpf,
+    program: &Program,
+    types: &Btf<'_>,
+    btf: &KernelBtf,
+) -> Result<()> {
+    match program.attach {
+        Attach::Lsm(hook) => {
+            let lsm: &mut Lsm = named(object, "on_lsm")?.try_into()?;
+            lsm.load(hook, btf)?;
+            lsm.attach()?;
+        }
+        Attach::Fentry(function) if types.has_function(function) => {
+            let fentry: &mut FEntry = named(object, "on_entry")?.try_into()?;
+            fentry.load(function, btf)?;
+            fentry.attach()?;
+        }
+        Attach::Fexit(functions) => {
+            if let Some(function) = functions.iter().find(|f| types.has_function(f)) {
+                let fexit: &mut FExit = named(object, "on_exit")?.try_into()?;
+                fexit.load(function, btf)?;
+                fexit.attach()?;
+            }
+        }
+        Attach::Tracepoint(name) => {
+            on_tracepoint(named(object, "on_tracepoint")?.try_into()?, name, btf)?;
+        }
+        Attach::TracepointOf(name, arguments)
+            if types.tracepoint_arguments(name) == Some(arguments) =>
+        {
+            on_tracepoint(named(object, "on_tracepoint")?.try_into()?, name, btf)?;
+        }
+        Attach::Packets => on_packets(named(object, "on_packet")?.try_into()?, program.name)?,
+        Attach::Fentry(_) | Attach::TracepointOf(..) | Attach::Nowhere => {}
+    }
+    Ok(())
+}
+
+fn named<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut aya::programs::Program> {
+    object.program_mut(name).context(name)
+}
+
+fn on_tracepoint(program: &mut BtfTracePoint, name: &str, btf: &KernelBtf) -> Result<()> {
+    program.load(name, btf)?;
+    program.attach()?;
+    Ok(())
+}
+
+fn on_packets(program: &mut CgroupSkb, name: &str) -> Result<()> {
+    let mounts = Mounts::read();
+    let cgroup = mounts.cgroup2().context("no cgroup2 is mounted")?;
+    let direction = match name {
+        "packet_out" => CgroupSkbAttachType::Egress,
+        _ => CgroupSkbAttachType::Ingress,
+    };
+    program.load()?;
+    program.attach(File::open(cgroup)?, direction, CgroupAttachMode::Single)?;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What watching costs: guest instructions that an operation takes with nothing loaded, with programs that only count,
+//! and with the sensor.
+//!
+//! Run by `cargo xtask bench overhead` in a virtual machine whose clock counts instructions; elsewhere the figures are
+//! cycles and mean little. The arguments name the settings. This process loads what a setting needs; a second one, the
+//! same program anew, performs the operations, so it is alike in all settings and not the sensor itself.
+//!
+//! Prints `row {"op", "setting", "instructions", "sensor"}` for each operation: the median of an operation for its caller,
+//! and what the sensor's own process spent on each, where there is one.
+
+mod act;
+mod floor;
+mod operations;
+mod sensor;
+mod setting;
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use sensor_user::config::Backend;
+
+use self::act::{ACTOR, Actor};
+use self::setting::{Ground, Setting};
+
+/// What the sensor spends on a second in which nothing happens is a row too.
+const IDLE: &str = "an idle second";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.as_slice() {
+        [role, directory] if role == ACTOR => act::serve(directory.as_ref()),
+        _ => run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let backend = backend()?;
+    let mut out = io::stdout();
+    let ground = Ground::new().context("failed to make the files to work on")?;
+    rehearse(&ground)?;
+    for name in arguments.iter().filter(|a| !a.starts_with("--")) {
+        measure(Setting::of(name)?, backend, &ground, &mut out)
+            .with_context(|| format!("setting {name}"))?;
+    }
+    Ok(())
+}
+
+fn backend() -> Result<Backend> {
+    Ok(match std::env::var("CHARTWATCH_BACKEND").as_deref() {
+        Ok("lsm") => Backend::Lsm,
+        Ok("fentry") => Backend::Fentry,
+        Ok("tracepoint") => Backend::Tracepoint,
+        _ => bail!(
+            "CHARTWATCH_BACKEND names none of lsm, fentry, tracepoint; `cargo xtask bench overhead` sets it"
+        ),
+    })
+}
+
+/// Performs everything once for nobody: the first time, the kernel has memory to find.
+fn rehearse(ground: &Ground) -> Result<()> {
+    let mut actor = Actor::start(ground.directory(Setting::Nothing))?;
+    for operation in operations::NAMES {
+        actor.perform(operation)?;
+    }
+    actor.end()
+}
+
+fn measure(
+    setting: Setting,
+    backend: Backend,
+    ground: &Ground,
+    out: &mut dyn io::Write,
+) -> Result<()> {
+    let watched = setting.begin(backend, ground)?;
+    let mut actor = Actor::start(ground.directory(setting))?;
+    if setting.is_tainted() {
+        actor.touch(&ground.one_record())?;
+    }
+    let idle = watched.idle_per_second()?;
+    print(IDLE, setting, 0, watched.of_sensor(idle), out)?;
+    for operation in operations::NAMES {
+        let before = watched.spent()?;
+        let figures = actor.perform(operation)?;
+        let sensor = watched.cost_since(&before, idle, figures.times)?;
+        print(operation, setting, figures.median, sensor, out)?;
+    }
+    actor.end()?;
+    watched.end()
+}
+
+fn print(
+    operation: &str,
+    setting: Setting,
+    instructions: u64,
+    sensor: Option<u64>,
+    out: &mut dyn io::Write,
+) -> Result<()> {
+    let row = serde_json::json!({
+        "op": operation,
+        "setting": setting.name(),
+        "instructions": instructions,
+        "sensor": sensor,
+    });
+    Ok(writeln!(out, "row {row}")?)
+}

@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: what the sensor costs.
+
+mod overhead;
+mod rows;
+mod targets;
+
+use anyhow::Result;
+
+/// Arguments of `cargo xtask bench`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Count the guest instructions that the sensor adds to operations, in virtual machines
+    Overhead(overhead::Args),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A machine could not be prepared or started, the measurement failed in it, or with `--check` a target does not hold.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.what {
+        What::Overhead(args) => overhead::run(args),
+    }
+}
