@@ -62,16 +62,16 @@ fn judge_by<R: Reach>(
     let key = inode.key()?;
     let generation = generation()?;
     // SAFETY: a mark that is replaced meanwhile reads as the old or the new answer.
-    if let Some(mark) = unsafe { MARKS.get(&key) }
-        && mark.generation == generation
-    {
-        return Ok(known(key, mark.store));
-    }
+    let before = match unsafe { MARKS.get(&key) } {
+        Some(mark) if mark.generation == generation => return Ok(known(key, mark.store)),
+        Some(mark) => mark.store,
+        None => NO_STORE,
+    };
     let mut found = walk(entry()?)?;
     let linked = inode.is_linked()?;
     // A file with several names may be outside under one and inside under another.
     if found.store == NO_STORE && linked {
-        found.store = linked_store(&key);
+        found.store = linked_store(&key, before);
     }
     if found.store != NO_STORE || !linked {
         // A memory only: that there was no room costs another walk.
@@ -90,13 +90,14 @@ fn judge_by<R: Reach>(
     Ok(known(key, found.store))
 }
 
-/// Store of a record with several names, if it is known as one.
+/// Store of a file with several names that is reached by one outside of all stores: that which it is known to belong to
+/// or, where the backend does not see links being made, the one it was last found in.
 #[inline(always)]
-fn linked_store(file: &Inode) -> u32 {
+fn linked_store(file: &Inode, before: u32) -> u32 {
     // SAFETY: entries are only ever added, and their value is one word.
     match unsafe { LINKED.get(file) } {
         Some(store) => *store,
-        None => NO_STORE,
+        None => before,
     }
 }
 
