@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what the sensor costs.
 
 mod overhead;
+mod page;
 mod rows;
 mod targets;
 

@@ -130,20 +130,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// The machine could not be prepared or started. Failed tests are in the outcome.
 pub(crate) fn run_tests(test: &str, kernel: &str, backend: &str) -> Result<Outcome> {
-    boot_and_test(&Args {
-        kernel: kernel.to_owned(),
-        backend: backend.to_owned(),
-        test: test.to_owned(),
-        append: String::new(),
-        memory: 1024,
-        limit: 900,
-        binary: None,
-        tools: Vec::new(),
-        keep: false,
-        counted: false,
-        json: None,
-        harness: Vec::new(),
-    })
+    boot_and_test(&Args::plain(test, kernel, backend))
 }
 
 /// Runs a bench target of the sensor in a machine whose clock counts instructions; addresses are the same at every boot.
@@ -157,22 +144,36 @@ pub(crate) fn run_counted(
     arguments: Vec<String>,
 ) -> Result<Outcome> {
     let outcome = boot_and_test(&Args {
-        kernel: kernel.to_owned(),
-        backend: backend.to_owned(),
-        test: bench.to_owned(),
         append: "norandmaps nokaslr".to_owned(),
-        memory: 1024,
         limit: 1800,
         binary: Some(binary::build(Kind::Bench, bench)?),
-        tools: Vec::new(),
-        keep: false,
         counted: true,
-        json: None,
         harness: arguments,
+        ..Args::plain(bench, kernel, backend)
     })?;
     match outcome.problem {
         Some(problem) => bail!("{}: {problem}", outcome.package),
         None => Ok(outcome),
+    }
+}
+
+impl Args {
+    /// A test target on a machine as it is unless something else is asked for.
+    fn plain(test: &str, kernel: &str, backend: &str) -> Self {
+        Self {
+            kernel: kernel.to_owned(),
+            backend: backend.to_owned(),
+            test: test.to_owned(),
+            append: String::new(),
+            memory: 1024,
+            limit: 900,
+            binary: None,
+            tools: Vec::new(),
+            keep: false,
+            counted: false,
+            json: None,
+            harness: Vec::new(),
+        }
     }
 }
 

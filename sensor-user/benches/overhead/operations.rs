@@ -39,12 +39,13 @@ pub(crate) const FRESH_FILES: usize = (WARM_UP + BATCHES) * FRESH_BATCH;
 
 const WARM_UP: usize = 3;
 const BATCHES: usize = 41;
+/// Processes vary more from one to the next.
+const PROCESSES: usize = 201;
 /// Operations between two looks at the clock; few enough that most batches see no timer.
 const BATCH: usize = 16;
-/// The same of the dearer ones.
+/// The same of dearer operations.
 const FRESH_BATCH: usize = 8;
 const FLOW_BATCH: usize = 4;
-const PROCESS_BATCH: usize = 1;
 
 const TCP_BYTES: usize = 16 << 10;
 const UDP_BYTES: usize = 512;
@@ -101,7 +102,7 @@ pub(crate) fn perform(place: &mut Workplace, name: &str) -> Result<Figures> {
         }),
         "mmap+munmap" => timed(BATCH, || map(file)),
         "pipe write+read" => pipe(),
-        "fork+exec+exit" => timed(PROCESS_BATCH, process),
+        "fork+exec+exit" => median(PROCESSES, 1, process, || Ok(())),
         "tcp connect+accept+close" => connections(),
         "tcp send 16 KiB+receive" => stream(),
         "udp send 512 B" => datagrams(),
@@ -111,31 +112,32 @@ pub(crate) fn perform(place: &mut Workplace, name: &str) -> Result<Figures> {
 }
 
 fn timed(batch: usize, act: impl FnMut() -> Result<()>) -> Result<Figures> {
-    timed_with(batch, act, || Ok(()))
+    median(BATCHES, batch, act, || Ok(()))
 }
 
 /// `after` comes after each batch and is not measured.
-fn timed_with(
+fn median(
+    batches: usize,
     batch: usize,
     mut act: impl FnMut() -> Result<()>,
     mut after: impl FnMut() -> Result<()>,
 ) -> Result<Figures> {
-    let mut batches = Vec::with_capacity(BATCHES);
-    for number in 0..WARM_UP + BATCHES {
+    let mut taken = Vec::with_capacity(batches);
+    for number in 0..WARM_UP + batches {
         let before = instructions();
         for _ in 0..batch {
             act()?;
         }
-        let taken = instructions() - before;
+        let instructions = instructions() - before;
         after()?;
         if number >= WARM_UP {
-            batches.push(taken / batch as u64);
+            taken.push(instructions / batch as u64);
         }
     }
-    batches.sort_unstable();
+    taken.sort_unstable();
     Ok(Figures {
-        median: batches[BATCHES / 2],
-        times: ((WARM_UP + BATCHES) * batch) as u64,
+        median: taken[batches / 2],
+        times: ((WARM_UP + batches) * batch) as u64,
     })
 }
 
@@ -235,7 +237,8 @@ fn datagrams() -> Result<Figures> {
     let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let to: SocketAddr = receiver.local_addr()?;
     let (sent, mut received) = ([b'.'; UDP_BYTES], [0; UDP_BYTES]);
-    timed_with(
+    median(
+        BATCHES,
         BATCH,
         || exactly(UDP_BYTES, sender.send_to(&sent, to)?),
         || {

@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::rows::{self, Added};
-use super::targets;
+use super::{page, targets};
 use crate::step::{human, say};
 use crate::table::Table;
 use crate::vm;
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// itself, otherwise those added to it), sensor (what the sensor's own process spends on each)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Show the figures in the README
+    #[arg(long)]
+    write: bool,
     /// Fail when a target does not hold
     #[arg(long)]
     check: bool,
@@ -70,6 +73,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if let Some(path) = &args.json {
         for_programs(&all).write_json(path)?;
+    }
+    if args.write {
+        page::write(&all)?;
     }
     for miss in &missed {
         say(miss);
@@ -135,18 +141,13 @@ fn for_people(rows: &[Added]) -> Table {
     for op in rows::operations(rows) {
         let added = |setting| rows::instructions(rows, &op, setting);
         let own = |setting| json!(rows::find(rows, &op, setting).and_then(|row| row.sensor));
-        let ratio = match (added("outside"), added("floor")) {
-            (Some(outside), Some(floor)) if floor > targets::NOISE => {
-                json!((outside as f64 / floor as f64 * 10.0).round() / 10.0)
-            }
-            _ => Value::Null,
-        };
+        let ratio = rows::ratio(added("outside"), added("floor"));
         table.push([
             json!(op),
             json!(added(BASE)),
             json!(added("floor")),
             json!(added("outside")),
-            ratio,
+            json!(ratio),
             own("outside"),
             json!(added("inside")),
             own("inside"),

@@ -5,6 +5,9 @@
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
+/// Within so many instructions two figures are the same.
+pub(super) const NOISE: i64 = 15;
+
 /// What lines with a figure begin with.
 const MARK: &str = "row ";
 
@@ -87,6 +90,16 @@ pub(super) fn find<'a>(rows: &'a [Added], op: &str, setting: &str) -> Option<&'a
 /// Its figure.
 pub(super) fn instructions(rows: &[Added], op: &str, setting: &str) -> Option<i64> {
     find(rows, op, setting).map(|row| row.instructions)
+}
+
+/// How many times one figure is another, to one decimal; absent where the second is too small to say so.
+pub(super) fn ratio(one: Option<i64>, other: Option<i64>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) if other > NOISE => {
+            Some((one as f64 / other as f64 * 10.0).round() / 10.0)
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
