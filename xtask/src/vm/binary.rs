@@ -1,7 +1,8 @@
 //! Builds a test or bench target of the sensor as one static binary, beside the ordinary build.
 //!
 //! The target triple is given although it is the host's: only then do build scripts and macros stay dynamic. The
-//! target directory is its own, so that the flags of this build do not throw away the ordinary one.
+//! target directory is its own, so that the flags of this build do not throw away the ordinary one. Tests are built to
+//! be loaded fast, benches as the sensor is installed.
 
 use std::path::PathBuf;
 
@@ -46,12 +47,17 @@ pub(crate) fn build(kind: Kind, target: &str) -> Result<PathBuf> {
         .arg("--target-dir")
         .arg(target_dir().join("vm"))
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    match kind {
+        // What is measured is what is installed.
+        Kind::Bench => command.arg("--release"),
         // Emulated instructions are dear, and what is not packed need not be read at boot.
-        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
-        .env("CARGO_PROFILE_TEST_STRIP", "debuginfo");
+        Kind::Test => command
+            .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
+            .env("CARGO_PROFILE_TEST_STRIP", "debuginfo"),
+    };
     Step::new(format!("building the {target} {what}"), command)
         .log(&log)
         .run()?;
