@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use sensor_ebpf::layout::{
-    access::{AccessKey, AccessSum, Inode, Mark},
+    access::{AccessKey, AccessSum, Answer, Inode, Mark},
     config::{Control, Holder},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS},
     flow::{DatagramKey, Datagrams, Socket},
@@ -25,12 +25,16 @@ pub(crate) static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static ROOTS: HashMap<Inode, u32> = HashMap::with_max_entries(limits::ROOTS_MAX, 0);
 
+/// The memory of answers.
+#[map]
+pub(crate) static ANSWERS: Array<Answer> = Array::with_max_entries(limits::ANSWERS_MAX, 0);
+
 /// Records with several names, told by the sensor at start and by the link hook.
 #[map]
 pub(crate) static LINKED: HashMap<Inode, u32> =
     HashMap::with_max_entries(limits::LINKED_MAX, BPF_F_NO_PREALLOC);
 
-/// Remembered answers. Only a memory: what is forgotten is found again by walking up.
+/// Records that have been named. Only a memory: what is forgotten is found again by walking up, and named again.
 #[map]
 pub(crate) static MARKS: LruHashMap<Inode, Mark> =
     LruHashMap::with_max_entries(limits::MARKS_MAX, 0);

@@ -1,6 +1,7 @@
 //! What a hook does, written once for all backends.
 
 pub(crate) mod access;
+pub(crate) mod answer;
 pub(crate) mod flow;
 pub(crate) mod packet;
 pub(crate) mod proc;

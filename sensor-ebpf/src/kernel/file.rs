@@ -7,9 +7,10 @@ use sensor_ebpf::layout::{access::Inode as Key, count::Error};
 use super::fields;
 use super::read::{Probed, Reach, Typed};
 
-/// `S_IFMT`, `S_IFREG` and `S_IFSOCK` of include/uapi/linux/stat.h.
+/// `S_IFMT`, `S_IFREG`, `S_IFDIR` and `S_IFSOCK` of include/uapi/linux/stat.h.
 const TYPE: u16 = 0o170_000;
 const REGULAR: u16 = 0o100_000;
+const DIRECTORY: u16 = 0o040_000;
 const SOCKET: u16 = 0o140_000;
 
 /// A `struct file`.
@@ -99,6 +100,12 @@ impl<R: Reach> Inode<R> {
     #[inline(always)]
     pub(crate) fn is_regular(self) -> Result<bool, Error> {
         Ok(self.mode()? & TYPE == REGULAR)
+    }
+
+    /// True for a directory.
+    #[inline(always)]
+    pub(crate) fn is_directory(self) -> Result<bool, Error> {
+        Ok(self.mode()? & TYPE == DIRECTORY)
     }
 
     /// Bytes in the file.

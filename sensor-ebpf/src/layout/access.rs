@@ -21,13 +21,27 @@ pub struct Inode {
     pub generation: u32,
 }
 
-/// The remembered answer to "is this inode a record?".
+/// That a file is a record and has been named.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
-    /// Store, or [`NO_STORE`].
+    /// Its store.
     pub store: u32,
     /// Value of the map `GENERATION` when the answer was found; another one makes it void.
+    pub generation: u32,
+}
+
+/// A slot of the memory of answers, see `observe/answer.rs`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// Writers under way in the lower half, finished ones in the upper.
+    pub state: u64,
+    /// The file or directory.
+    pub file: Inode,
+    /// Its store, or [`NO_STORE`].
+    pub store: u32,
+    /// As [`Mark::generation`].
     pub generation: u32,
 }
 
@@ -103,6 +117,7 @@ pub struct Name<const P: usize> {
 
 const _: () = assert!(size_of::<Inode>() == 16 && align_of::<Inode>() == 8);
 const _: () = assert!(size_of::<Mark>() == 8);
+const _: () = assert!(size_of::<Answer>() == 32);
 const _: () = assert!(size_of::<AccessKey>() == 32);
 const _: () = assert!(size_of::<AccessSum>() == 72);
 const _: () = assert!(size_of::<Access>() == 120);

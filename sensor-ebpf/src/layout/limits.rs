@@ -18,7 +18,11 @@ pub const ARGUMENTS_LARGE: usize = 4096;
 pub const ROOTS_MAX: u32 = 1024;
 /// Records with several names, which lead to the same record from outside of their store as well.
 pub const LINKED_MAX: u32 = 65_536;
-/// Remembered answers to "is this inode a record?"; the least recently used one is forgotten and asked again.
+/// Slots of the memory of answers, as a power of two: 2 MiB.
+pub const ANSWERS_BITS: u32 = 16;
+/// Slots of the memory of answers.
+pub const ANSWERS_MAX: u32 = 1 << ANSWERS_BITS;
+/// Records that are known to have been named; the least recently used one is forgotten and named again.
 pub const MARKS_MAX: u32 = 65_536;
 /// Sums of accesses per tick and buffer; what does not fit is reported one by one.
 pub const ACCESSES_MAX: u32 = 16_384;

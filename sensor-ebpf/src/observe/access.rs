@@ -69,10 +69,11 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
     if matches!(act, Act::Read | Act::Write) && result <= 0 {
         return Ok(Outcome::Ignored);
     }
-    if matches!(act, Act::Open) && is_armed()? {
+    let record = judge(file)?;
+    if matches!(act, Act::Open) && may_be_told(file, record.is_some())? && is_armed()? {
         return armed(file.inode()?.key()?);
     }
-    let Some(record) = judge(file)? else {
+    let Some(record) = record else {
         return Ok(Outcome::Ignored);
     };
     let amount = if matches!(act, Act::Map) {
@@ -100,6 +101,12 @@ pub(crate) fn linked<R: Reach>(entry: Entry<R>) -> Result<Outcome, Trouble> {
     };
     link(&record)?;
     record_touched(&record, &Touch::new(Act::Change, 0))
+}
+
+/// The sensor tells directories, and records.
+#[inline(always)]
+fn may_be_told<R: Reach>(file: File<R>, is_record: bool) -> Result<bool, Error> {
+    Ok(is_record || file.inode()?.is_directory()?)
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! Is this file a record, and of which store?
 //!
-//! Identity is the inode. The answer comes from the memory of answers or, if there is none, from walking up the file's
-//! directories to a store's root. A record found by walking is named in the bulk ring.
+//! Identity is the inode. The answer comes from the memory of answers or, if there is none, from what is remembered of
+//! the file's directory, or from walking up to a store's root. A record found by walking is named in the bulk ring.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use sensor_ebpf::layout::{
@@ -21,6 +21,8 @@ use crate::{
     },
     maps::{BULK, CONTROL, GENERATION, LINKED, MARKS, ROOTS},
 };
+
+use super::answer::Slot;
 
 /// A record.
 #[derive(Clone, Copy)]
@@ -61,33 +63,63 @@ fn judge_by<R: Reach>(
     }
     let key = inode.key()?;
     let generation = generation()?;
-    // SAFETY: a mark that is replaced meanwhile reads as the old or the new answer.
+    let slot = Slot::of(&key)?;
+    let seen = slot.seen();
+    if let Some(store) = slot.recall(&key, generation, seen) {
+        return Ok(known(key, store));
+    }
+    let linked = inode.is_linked()?;
+    let store = look(key, generation, linked, entry()?)?;
+    // A file with several names may be outside under one and inside under another.
+    if store != NO_STORE || !linked {
+        // A memory only: that another CPU was at the slot costs another look.
+        let _unremembered = slot.remember(&key, store, generation, seen);
+    }
+    Ok(known(key, store))
+}
+
+/// Finds a file's store the long way.
+#[inline(always)]
+fn look<R: Reach>(
+    key: Inode,
+    generation: u32,
+    linked: bool,
+    entry: Entry<R>,
+) -> Result<u32, Error> {
+    let Some(parent) = entry.parent()? else {
+        return Ok(NO_STORE);
+    };
+    let directory = parent.inode()?.key()?;
+    let slot = Slot::of(&directory)?;
+    let seen = slot.seen();
+    if !linked && slot.recall(&directory, generation, seen) == Some(NO_STORE) {
+        return Ok(NO_STORE);
+    }
+    // SAFETY: a mark that is replaced meanwhile reads as the old or the new one.
     let before = match unsafe { MARKS.get(&key) } {
-        Some(mark) if mark.generation == generation => return Ok(known(key, mark.store)),
+        Some(mark) if mark.generation == generation => return Ok(mark.store),
         Some(mark) => mark.store,
         None => NO_STORE,
     };
-    let mut found = walk(entry()?)?;
-    let linked = inode.is_linked()?;
-    // A file with several names may be outside under one and inside under another.
-    if found.store == NO_STORE && linked {
-        found.store = linked_store(&key, before);
+    let found = walk(entry)?;
+    if found.store == NO_STORE {
+        let _unremembered = slot.remember(&directory, NO_STORE, generation, seen);
+        if !linked {
+            return Ok(NO_STORE);
+        }
     }
-    if found.store != NO_STORE || !linked {
-        // A memory only: that there was no room costs another walk.
-        let _unremembered = MARKS.insert(
-            &key,
-            &Mark {
-                store: found.store,
-                generation,
-            },
-            0,
-        );
+    let store = if found.store == NO_STORE {
+        linked_store(&key, before)
+    } else {
+        found.store
+    };
+    if store != NO_STORE {
+        let _unremembered = MARKS.insert(&key, &Mark { store, generation }, 0);
     }
     if found.parts != 0 {
-        name(entry()?, key, &found)?;
+        name(entry, key, &found)?;
     }
-    Ok(known(key, found.store))
+    Ok(store)
 }
 
 /// Store of a file with several names that is reached by one outside of all stores: that which it is known to belong to
@@ -111,9 +143,17 @@ pub(crate) fn link(record: &Record) -> Result<(), Trouble> {
 
 /// Forgets the answer for one file.
 #[inline(always)]
-pub(crate) fn forget(file: &Inode) {
+pub(crate) fn forget(file: &Inode) -> Result<(), Error> {
     // That it was not remembered is fine.
     let _absent = MARKS.remove(file);
+    let generation = generation()?;
+    let slot = Slot::of(file)?;
+    // Written even if the slot is another file's: whoever looks for this one's answer right now must not remember it.
+    if slot.remember(file, NO_STORE, generation.wrapping_sub(1), slot.seen()) {
+        Ok(())
+    } else {
+        forget_all()
+    }
 }
 
 /// Makes every remembered answer void.

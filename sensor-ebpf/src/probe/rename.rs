@@ -34,10 +34,10 @@ fn renamed(data: *const u8, result: i32) -> Result<Outcome, Trouble> {
     for entry in file::renamed(data)? {
         // The new name of a plain rename names nothing any more.
         let Ok(inode) = entry.inode() else { continue };
-        if inode.is_regular()? {
-            record::forget(&inode.key()?);
-        } else {
+        if inode.is_directory()? {
             record::forget_all()?;
+        } else {
+            record::forget(&inode.key()?)?;
         }
     }
     Ok(Outcome::Summed)
