@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what the sensor costs.
 
-mod overhead;
+pub(crate) mod overhead;
 mod page;
 mod rows;
 mod targets;

@@ -1,5 +1,5 @@
-//! Generates what is committed but not written by hand: the protocol code, the catalogue of hooks, and the README's table
-//! of coverage (from its committed results).
+//! Generates what is committed but not written by hand: the protocol code, the catalogue of hooks, and the README's
+//! tables (from their committed results).
 //!
 //! **Invariant:** the result depends on the sources alone (`protox` stands in for protoc), so `--check` can compare bytes.
 
@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::step::{capture, root, say};
-use crate::{coverage, hooks};
+use crate::{hooks, readme};
 
 /// Where the protocol's texts lie, relative to the root.
 const PROTO: &str = "proto";
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         write_changed(&root, &files)?;
     }
     files.push((PathBuf::from(CATALOGUE), hooks::catalogue(&root)?));
-    files.push((PathBuf::from(coverage::README), coverage::readme(&root)?));
+    files.push((PathBuf::from(readme::README), readme::fresh(&root)?));
     if args.check {
         check(&root, &files)
     } else {

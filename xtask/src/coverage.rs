@@ -20,15 +20,12 @@ use serde_json::{Value, json};
 use self::cells::Cell;
 use crate::step::{Step, cargo, root, say};
 use crate::table::Table;
-use crate::vm;
+use crate::{readme, vm};
 
 /// The sensor's test target.
 const TESTS: &str = "coverage";
 /// Where results are kept, relative to the root.
 const RESULTS: &str = "sensor-user/tests/coverage/results.json";
-/// Where the table is shown, relative to the root.
-pub(crate) const README: &str = "README.md";
-
 const KERNELS: [&str; 2] = ["6.1", "6.12"];
 const BACKENDS: [&str; 2] = ["lsm", "fentry"];
 /// The backend that works on every kernel that is not ours to choose.
@@ -168,23 +165,16 @@ fn table(cells: &[Cell]) -> Table {
 
 /// Puts new results in the place of those of the same kernels and backends, and both into the README.
 fn keep(new: Vec<Cell>) -> Result<()> {
-    let root = root();
-    let path = root.join(RESULTS);
+    let path = root().join(RESULTS);
     let kept = cells::merge(cells::read(&path)?, new);
     table(&kept).write_json(&path)?;
-    let readme = readme(&root)?;
-    let path = root.join(README);
-    fs::write(&path, readme).with_context(|| format!("failed to write {}", path.display()))
+    readme::write()
 }
 
-/// The README as it must be: its own text, with the table of the committed results.
+/// The README's table of the committed results.
 ///
 /// # Errors
-/// The results or the README cannot be read, or it does not say where the table goes.
-pub(crate) fn readme(root: &Path) -> Result<String> {
-    let path = root.join(README);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    let results = cells::read(&root.join(RESULTS))?;
-    page::put(&text, &page::section(&results))
+/// The results cannot be read.
+pub(crate) fn section(root: &Path) -> Result<String> {
+    Ok(page::section(&cells::read(&root.join(RESULTS))?))
 }

@@ -11,6 +11,7 @@ mod coverage;
 mod hooks;
 mod install;
 mod lint;
+mod readme;
 mod records;
 mod restart;
 mod setup;

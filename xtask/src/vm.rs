@@ -12,6 +12,7 @@ mod boot;
 mod cpio;
 mod initramfs;
 mod kernel;
+mod package;
 mod results;
 
 use std::fs;
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use self::binary::Kind;
 use self::boot::{Ended, Machine};
 use self::initramfs::{Init, TEST_BINARY, Tree};
+pub(crate) use self::package::Programs;
 use self::results::Results;
 pub(crate) use self::results::TestResult;
 use crate::step::{human, say, target_dir};
@@ -90,6 +92,9 @@ pub(crate) struct Args {
     /// Write the results as a JSON array too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Programs of packages that this host need not have
+    #[arg(skip)]
+    programs: &'static [Programs],
     /// Arguments of the test binary, for example the name of one test
     #[arg(last = true, value_name = "TEST ARGS")]
     harness: Vec<String>,
@@ -141,11 +146,15 @@ pub(crate) fn run_counted(
     bench: &str,
     kernel: &str,
     backend: &str,
+    programs: &'static [Programs],
     arguments: Vec<String>,
 ) -> Result<Outcome> {
     let outcome = boot_and_test(&Args {
         append: "norandmaps nokaslr".to_owned(),
-        limit: 1800,
+        // The archive and what it is unpacked to are in memory at once.
+        memory: if programs.is_empty() { 1024 } else { 3072 },
+        limit: 3600,
+        programs,
         binary: Some(binary::build(Kind::Bench, bench)?),
         counted: true,
         harness: arguments,
@@ -172,6 +181,7 @@ impl Args {
             keep: false,
             counted: false,
             json: None,
+            programs: &[],
             harness: Vec::new(),
         }
     }
@@ -251,7 +261,11 @@ fn boot_and_test(args: &Args) -> Result<Outcome> {
         .prefix(&stem)
         .suffix(".cpio")
         .tempfile_in(&logs)?;
-    pack(args, &kernel, &busybox, &binary)?.write(initramfs.path())?;
+    let mut tree = pack(args, &kernel, &busybox, &binary)?;
+    for programs in args.programs {
+        tree.packaged(programs, &programs.tree(&cache, &mut note)?)?;
+    }
+    tree.write(initramfs.path())?;
     let machine = Machine {
         image: kernel.image.clone(),
         initramfs: initramfs.path().to_owned(),

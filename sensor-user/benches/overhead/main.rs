@@ -1,16 +1,18 @@
 //! What watching costs: guest instructions that an operation takes with nothing loaded, with programs that only count,
-//! and with the sensor.
+//! with the sensor, and with its peers.
 //!
 //! Run by `cargo xtask bench overhead` in a virtual machine whose clock counts instructions; elsewhere the figures are
 //! cycles and mean little. The arguments name the settings. This process loads what a setting needs; a second one, the
 //! same program anew, performs the operations, so it is alike in all settings and not the sensor itself.
 //!
-//! Prints `row {"op", "setting", "instructions", "sensor"}` for each operation: the median of an operation for its caller,
-//! and what the sensor's own process spent on each, where there is one.
+//! Prints `row {"op", "setting", "instructions", "own"}` for each operation: the median of an operation for its caller,
+//! and what the process of the sensor or of a peer spent on each, where there is one.
 
 mod act;
 mod floor;
+mod listen;
 mod operations;
+mod peers;
 mod sensor;
 mod setting;
 
@@ -21,6 +23,7 @@ use anyhow::{Context as _, Result, bail};
 use sensor_user::config::Backend;
 
 use self::act::{ACTOR, Actor};
+use self::listen::LISTENER;
 use self::setting::{Ground, Setting};
 
 /// What the sensor spends on a second in which nothing happens is a row too.
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.as_slice() {
         [role, directory] if role == ACTOR => act::serve(directory.as_ref()),
+        [role, path] if role == LISTENER => listen::listen(path.as_ref()),
         _ => run(&arguments),
     };
     match result {
@@ -85,12 +89,12 @@ fn measure(
         actor.touch(&ground.one_record())?;
     }
     let idle = watched.idle_per_second()?;
-    print(IDLE, setting, 0, watched.of_sensor(idle), out)?;
+    print(IDLE, setting, 0, watched.own(idle)?, out)?;
     for operation in operations::NAMES {
         let before = watched.spent()?;
         let figures = actor.perform(operation)?;
-        let sensor = watched.cost_since(&before, idle, figures.times)?;
-        print(operation, setting, figures.median, sensor, out)?;
+        let own = watched.cost_since(&before, idle, figures.times)?;
+        print(operation, setting, figures.median, own, out)?;
     }
     actor.end()?;
     watched.end()
@@ -100,14 +104,14 @@ fn print(
     operation: &str,
     setting: Setting,
     instructions: u64,
-    sensor: Option<u64>,
+    own: Option<u64>,
     out: &mut dyn io::Write,
 ) -> Result<()> {
     let row = serde_json::json!({
         "op": operation,
         "setting": setting.name(),
         "instructions": instructions,
-        "sensor": sensor,
+        "own": own,
     });
     Ok(writeln!(out, "row {row}")?)
 }

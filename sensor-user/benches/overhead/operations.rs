@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::act::Figures;
@@ -29,6 +29,8 @@ pub(crate) const NAMES: &[&str] = &[
     "tcp connect+accept+close",
     "tcp send 16 KiB+receive",
     "udp send 512 B",
+    "udp send+receive 512 B",
+    "create+write+close+unlink",
     "first read of a file",
 ];
 
@@ -105,7 +107,9 @@ pub(crate) fn perform(place: &mut Workplace, name: &str) -> Result<Figures> {
         "fork+exec+exit" => median(PROCESSES, 1, process, || Ok(())),
         "tcp connect+accept+close" => connections(),
         "tcp send 16 KiB+receive" => stream(),
-        "udp send 512 B" => datagrams(),
+        "udp send 512 B" => datagrams(false),
+        "udp send+receive 512 B" => datagrams(true),
+        "create+write+close+unlink" => create(&place.directory, buffer),
         "first read of a file" => first_reads(&place.directory, buffer),
         _ => bail!("no operation of this name"),
     }
@@ -146,8 +150,10 @@ fn instructions() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// As the C library's `open` does it.
 fn open(path: &Path) -> Result<rustix::fd::OwnedFd> {
-    Ok(rustix::fs::open(
+    Ok(rustix::fs::openat(
+        CWD,
         path,
         OFlags::RDONLY | OFlags::CLOEXEC,
         Mode::empty(),
@@ -232,22 +238,32 @@ fn stream() -> Result<Figures> {
     })
 }
 
-fn datagrams() -> Result<Figures> {
+/// Receiving counts, or comes after each batch.
+fn datagrams(received: bool) -> Result<Figures> {
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let to: SocketAddr = receiver.local_addr()?;
-    let (sent, mut received) = ([b'.'; UDP_BYTES], [0; UDP_BYTES]);
-    median(
-        BATCHES,
-        BATCH,
-        || exactly(UDP_BYTES, sender.send_to(&sent, to)?),
-        || {
-            for _ in 0..BATCH {
-                exactly(UDP_BYTES, receiver.recv(&mut received)?)?;
-            }
-            Ok(())
-        },
-    )
+    let sent = [b'.'; UDP_BYTES];
+    let send = || exactly(UDP_BYTES, sender.send_to(&sent, to)?);
+    let receive = || exactly(UDP_BYTES, receiver.recv(&mut [0; UDP_BYTES])?);
+    if received {
+        return timed(BATCH, || send().and_then(|()| receive()));
+    }
+    median(BATCHES, BATCH, send, || {
+        (0..BATCH).try_for_each(|_| receive())
+    })
+}
+
+/// A file that is there for a moment.
+fn create(directory: &Path, content: &[u8]) -> Result<Figures> {
+    let path = directory.join("made");
+    timed(FRESH_BATCH, || {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)?;
+        exactly(content.len(), rustix::io::write(&file, content)?)?;
+        drop(file);
+        Ok(rustix::fs::unlink(&path)?)
+    })
 }
 
 /// Opens, reads and closes files that nobody has read since the programs run.

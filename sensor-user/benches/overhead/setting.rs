@@ -13,11 +13,16 @@ use sensor_user::config::Backend;
 
 use crate::floor::{self, Floor};
 use crate::operations::{FRESH_FILES, WORK_FILE, fresh_file};
+use crate::peers::Peer;
 use crate::sensor::Sensor;
 
 /// Long enough for the sensor to have taken everything in: some ticks.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long the sensor's cost of doing nothing is looked at.
+/// Whoever spends less than this in such a time is quiet, if it spends anything at all.
+const STILL: Duration = Duration::from_millis(5);
+/// So many times it is waited for.
+const PATIENCE: u32 = 60;
+/// How long the cost of doing nothing is looked at.
 const IDLE: Duration = Duration::from_secs(10);
 /// Bytes of each file.
 const FILE_BYTES: usize = 4096;
@@ -35,6 +40,12 @@ pub(crate) enum Setting {
     Inside,
     /// The sensor; the process has read a record, and the file lies outside of every store.
     Tainted,
+    /// Told of every open, read, write and close on the mount; the file is where records would be, as with all peers.
+    Fanotify,
+    /// Prints every open.
+    Bpftrace,
+    /// Watches the store. It comes last: what it has switched on in the kernel is never quite off again.
+    Auditd,
 }
 
 const SETTINGS: &[(&str, Setting)] = &[
@@ -43,14 +54,18 @@ const SETTINGS: &[(&str, Setting)] = &[
     ("outside", Setting::Outside),
     ("inside", Setting::Inside),
     ("tainted", Setting::Tainted),
+    ("fanotify", Setting::Fanotify),
+    ("bpftrace", Setting::Bpftrace),
+    ("auditd", Setting::Auditd),
 ];
 
 impl Setting {
     pub(crate) fn of(name: &str) -> Result<Self> {
-        match SETTINGS.iter().find(|(known, _)| *known == name) {
-            Some((_, setting)) => Ok(*setting),
-            None => bail!("{name} is none of nothing, floor, outside, inside, tainted"),
-        }
+        let Some((_, setting)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
+            let known: Vec<&str> = SETTINGS.iter().map(|(known, _)| *known).collect();
+            bail!("{name} is none of {}", known.join(", "));
+        };
+        Ok(*setting)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -73,6 +88,9 @@ impl Setting {
             Self::Outside | Self::Inside | Self::Tainted => {
                 Watched::Sensor(Sensor::start(backend, &ground.store, &ground.home)?)
             }
+            Self::Fanotify => Watched::Peer(Peer::fanotify(&ground.store)?),
+            Self::Bpftrace => Watched::Peer(Peer::bpftrace(&ground.store, &ground.home)?),
+            Self::Auditd => Watched::Peer(Peer::auditd(&ground.store, &ground.home)?),
         })
     }
 }
@@ -82,9 +100,10 @@ pub(crate) enum Watched {
     Nothing,
     Floor(#[expect(dead_code, reason = "held so that its programs stay attached")] Floor),
     Sensor(Sensor),
+    Peer(Peer),
 }
 
-/// What this process, which is the sensor's, had spent at a point in time.
+/// What a watcher's own process had spent at a point in time.
 pub(crate) struct Spent {
     cpu: Duration,
     at: Instant,
@@ -101,21 +120,35 @@ impl Spent {
 }
 
 impl Watched {
-    /// What the sensor has spent by now, once it is quiet.
+    /// What the watcher has spent so far; the sensor's process is this one. Absent without a watcher.
+    fn cpu(&self) -> Result<Option<Duration>> {
+        Ok(match self {
+            Self::Nothing | Self::Floor(_) => None,
+            Self::Sensor(_) => Some(clock_gettime(ClockId::ProcessCPUTime).try_into()?),
+            Self::Peer(peer) => Some(peer.cpu()?),
+        })
+    }
+
+    /// What the watcher has spent by now, once it is quiet.
     pub(crate) fn spent(&self) -> Result<Spent> {
-        if matches!(self, Self::Sensor(_)) {
+        let mut cpu = self.cpu()?;
+        for _ in 0..PATIENCE {
+            let Some(before) = cpu else { break };
             thread::sleep(QUIET);
+            cpu = self.cpu()?;
+            if cpu.is_some_and(|now| now.saturating_sub(before) < STILL) {
+                break;
+            }
         }
-        let cpu = clock_gettime(ClockId::ProcessCPUTime);
         Ok(Spent {
-            cpu: Duration::try_from(cpu)?,
+            cpu: cpu.unwrap_or_default(),
             at: Instant::now(),
         })
     }
 
-    /// What the sensor spends on a second in which nothing happens.
+    /// What the watcher spends on a second in which nothing happens.
     pub(crate) fn idle_per_second(&self) -> Result<Duration> {
-        if !matches!(self, Self::Sensor(_)) {
+        if self.cpu()?.is_none() {
             return Ok(Duration::ZERO);
         }
         let before = self.spent()?;
@@ -124,30 +157,28 @@ impl Watched {
         Ok(cpu.div_f64(time.as_secs_f64()))
     }
 
-    /// What the sensor has spent on each of so many operations, beyond what it spends anyway; absent without a sensor.
+    /// What the watcher has spent on each of so many operations, beyond what it spends anyway.
     pub(crate) fn cost_since(
         &self,
         before: &Spent,
         idle_per_second: Duration,
         times: u64,
     ) -> Result<Option<u64>> {
-        if !matches!(self, Self::Sensor(_)) {
-            return Ok(None);
-        }
         let (cpu, time) = self.spent()?.since(before);
         let cost = cpu.saturating_sub(idle_per_second.mul_f64(time.as_secs_f64()));
-        Ok(Some(cost.as_nanos() as u64 / times.max(1)))
+        self.own(cost / times.max(1) as u32)
     }
 
-    /// So many instructions of the sensor's process; absent without a sensor.
-    pub(crate) fn of_sensor(&self, cpu: Duration) -> Option<u64> {
-        matches!(self, Self::Sensor(_)).then(|| cpu.as_nanos() as u64)
+    /// So many instructions of the watcher; absent without one.
+    pub(crate) fn own(&self, cpu: Duration) -> Result<Option<u64>> {
+        Ok(self.cpu()?.map(|_| cpu.as_nanos() as u64))
     }
 
     pub(crate) fn end(self) -> Result<()> {
         match self {
             Self::Nothing | Self::Floor(_) => Ok(()),
             Self::Sensor(sensor) => sensor.stop(),
+            Self::Peer(peer) => peer.end(),
         }
     }
 }
@@ -189,7 +220,9 @@ impl Ground {
     /// Where the operations of a setting are performed.
     pub(crate) fn directory(&self, setting: Setting) -> &Path {
         match setting {
-            Setting::Inside => &self.store,
+            Setting::Inside | Setting::Fanotify | Setting::Bpftrace | Setting::Auditd => {
+                &self.store
+            }
             _ => &self.outside,
         }
     }

@@ -3,22 +3,42 @@
 //! The figures come from `sensor-user/benches/overhead`. They count neither cache misses nor waiting for other CPUs, and
 //! repeat within a few instructions, so they are compared as differences to "nothing loaded", never as percentages.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::rows::{self, Added};
 use super::{page, targets};
-use crate::step::{human, say};
+use crate::readme;
+use crate::step::{human, root, say};
 use crate::table::Table;
-use crate::vm;
+use crate::vm::{self, Programs};
 
 /// The sensor's bench target.
 const BENCH: &str = "overhead";
+/// Where results are kept, relative to the root.
+const RESULTS: &str = "sensor-user/benches/results/overhead.json";
 /// Everything else is compared to it.
 const BASE: &str = "nothing";
-const SETTINGS: [&str; 5] = [BASE, "floor", "outside", "inside", "tainted"];
+/// In the order they are measured.
+const SETTINGS: [&str; 8] = [
+    BASE, "floor", "outside", "inside", "tainted", "fanotify", "bpftrace", "auditd",
+];
+/// Programs that some of them need in the machine.
+const PROGRAMS: &[Programs] = &[
+    Programs {
+        package: "auditd",
+        names: &["auditd", "auditctl"],
+    },
+    Programs {
+        package: "bpftrace",
+        names: &["bpftrace"],
+    },
+];
+/// Those that are no sensor.
+const PEERS: [&str; 3] = ["fanotify", "bpftrace", "auditd"];
 const KERNELS: [&str; 1] = ["6.1"];
 const BACKENDS: [&str; 1] = ["lsm"];
 
@@ -31,14 +51,14 @@ pub(crate) struct Args {
     /// Hook backend; may be repeated (lsm unless given)
     #[arg(long, value_parser = ["lsm", "fentry", "tracepoint"])]
     backend: Vec<String>,
-    /// What runs meanwhile; may be repeated (all unless given). "nothing" is always measured: the others are added to it
+    /// What runs meanwhile; may be repeated (all unless given, the peers with lsm only). "nothing" is always measured: the others are added to it
     #[arg(long, value_parser = SETTINGS)]
     setting: Vec<String>,
     /// Write the rows as a JSON array: op, setting, backend, kernel, instructions (of "nothing" those of the operation
-    /// itself, otherwise those added to it), sensor (what the sensor's own process spends on each)
+    /// itself, otherwise those added to it), own (what the watcher's own process spends on each)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Show the figures in the README
+    /// Keep the results in the repository, and show them in the README
     #[arg(long)]
     write: bool,
     /// Fail when a target does not hold
@@ -55,18 +75,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut missed = Vec::new();
     for kernel in or(&args.kernel, &KERNELS) {
         for backend in or(&args.backend, &BACKENDS) {
-            let settings = settings(&args.setting);
-            let outcome = vm::run_counted(BENCH, &kernel, &backend, settings)?;
-            let added = rows::added(&rows::parse(&outcome.output)?, BASE, &kernel, &backend)?;
-            say(format!(
-                "{}, {backend}, after {}: instructions per operation; of \"nothing\" those of the operation, else those added to it; \
-                 \"own\" is what the sensor's process spends beside it",
-                outcome.package,
-                human(outcome.elapsed)
-            ));
-            for_people(&added).report(None)?;
-            for miss in targets::missed(&added) {
-                missed.push(format!("{kernel} {backend}: {miss}"));
+            let added = machine(&kernel, &backend, settings(&args.setting, &backend))?;
+            for op in rows::operations(&added) {
+                let verdicts = targets::verdicts(&added, &op);
+                let missing = verdicts.iter().filter(|verdict| !verdict.holds());
+                missed.extend(missing.map(|v| format!("{kernel} {backend}: {op}: {}", v.said())));
             }
             all.extend(added);
         }
@@ -75,7 +88,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         for_programs(&all).write_json(path)?;
     }
     if args.write {
-        page::write(&all)?;
+        let kept = rows::merge(kept(&root())?, all);
+        for_programs(&kept).write_json(&root().join(RESULTS))?;
+        readme::write()?;
     }
     for miss in &missed {
         say(miss);
@@ -88,6 +103,35 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+fn machine(kernel: &str, backend: &str, settings: Vec<String>) -> Result<Vec<Added>> {
+    let outcome = vm::run_counted(BENCH, kernel, backend, PROGRAMS, settings)?;
+    let added = rows::added(&rows::parse(&outcome.output)?, BASE, kernel, backend)?;
+    say(format!(
+        "{}, {backend}, after {}: instructions per operation; of \"nothing\" those of the operation, else those added to it; \
+         \"own\" is what the sensor's process spends beside it, and is in the figures of the peers",
+        outcome.package,
+        human(outcome.elapsed)
+    ));
+    for_people(&added).report(None)?;
+    Ok(added)
+}
+
+/// The committed results.
+fn kept(root: &Path) -> Result<Vec<Added>> {
+    let path = root.join(RESULTS);
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("failed to understand {}", path.display()))
+}
+
+/// The README's tables of the committed results.
+///
+/// # Errors
+/// The results cannot be read.
+pub(crate) fn section(root: &Path) -> Result<String> {
+    Ok(page::section(&kept(root)?))
+}
+
 fn or(given: &[String], default: &[&str]) -> Vec<String> {
     if given.is_empty() {
         default.iter().map(|text| (*text).to_owned()).collect()
@@ -96,21 +140,19 @@ fn or(given: &[String], default: &[&str]) -> Vec<String> {
     }
 }
 
-fn settings(given: &[String]) -> Vec<String> {
-    let wanted = |name: &&str| *name == BASE || given.is_empty() || given.iter().any(|g| g == name);
+/// The settings that are measured; peers do not depend on the backend, so with the first of them.
+fn settings(given: &[String], backend: &str) -> Vec<String> {
+    let wanted = |name: &&str| {
+        *name == BASE
+            || given.iter().any(|g| g == name)
+            || given.is_empty() && (backend == BACKENDS[0] || !PEERS.contains(name))
+    };
     let wanted = SETTINGS.iter().filter(|name| wanted(name));
     wanted.map(|name| (*name).to_owned()).collect()
 }
 
 fn for_programs(rows: &[Added]) -> Table {
-    let columns = [
-        "op",
-        "setting",
-        "backend",
-        "kernel",
-        "instructions",
-        "sensor",
-    ];
+    let columns = ["op", "setting", "backend", "kernel", "instructions", "own"];
     let mut table = Table::new(&columns);
     for row in rows {
         table.push([
@@ -119,7 +161,7 @@ fn for_programs(rows: &[Added]) -> Table {
             json!(row.backend),
             json!(row.kernel),
             json!(row.instructions),
-            json!(row.sensor),
+            json!(row.own),
         ]);
     }
     table
@@ -132,26 +174,30 @@ fn for_people(rows: &[Added]) -> Table {
         "nothing",
         "floor",
         "outside",
-        "outside/floor",
         "own",
         "inside",
         "own (inside)",
         "tainted",
+        "fanotify",
+        "bpftrace",
+        "auditd",
     ]);
     for op in rows::operations(rows) {
-        let added = |setting| rows::instructions(rows, &op, setting);
-        let own = |setting| json!(rows::find(rows, &op, setting).and_then(|row| row.sensor));
-        let ratio = rows::ratio(added("outside"), added("floor"));
+        let added = |setting| json!(rows::instructions(rows, &op, setting));
+        let own = |setting| json!(rows::find(rows, &op, setting).and_then(|row| row.own));
+        let peer = |setting| json!(rows::with_own(rows, &op, setting));
         table.push([
             json!(op),
-            json!(added(BASE)),
-            json!(added("floor")),
-            json!(added("outside")),
-            json!(ratio),
+            added(BASE),
+            added("floor"),
+            added("outside"),
             own("outside"),
-            json!(added("inside")),
+            added("inside"),
             own("inside"),
-            json!(added("tainted")),
+            added("tainted"),
+            peer("fanotify"),
+            peer("bpftrace"),
+            peer("auditd"),
         ]);
     }
     table
@@ -163,26 +209,26 @@ mod tests {
 
     #[test]
     fn the_base_is_always_measured_and_comes_first() {
-        assert_eq!(settings(&[]), SETTINGS);
-        let given = ["inside", "floor"].map(str::to_owned);
-        assert_eq!(settings(&given), ["nothing", "floor", "inside"]);
+        assert_eq!(settings(&[], "lsm"), SETTINGS);
+        assert_eq!(settings(&[], "fentry"), SETTINGS[..5]);
+        let given = ["auditd", "floor"].map(str::to_owned);
+        assert_eq!(settings(&given, "fentry"), ["nothing", "floor", "auditd"]);
     }
 
     #[test]
-    fn ratios_are_of_outside_and_floor() {
-        let row = |setting: &str, instructions| Added {
+    fn the_work_of_a_peers_process_is_in_its_figure() {
+        let row = |setting: &str, instructions, own| Added {
             op: "stat".into(),
             setting: setting.into(),
             backend: "lsm".into(),
             kernel: "6.1".into(),
             instructions,
-            sensor: None,
+            own,
         };
-        let rows = [row(BASE, 7000), row("floor", 200), row("outside", 250)];
+        let rows = [row(BASE, 7000, None), row("auditd", 200, Some(50))];
         let mut text = Vec::new();
         for_people(&rows).print(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert!(text.contains("1.3"), "{text}");
-        assert!(text.contains("7000"), "{text}");
+        assert!(text.contains("250") && text.contains("7000"), "{text}");
     }
 }

@@ -2,20 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result};
-
 use super::cells::{self, Cell, NO, NO_BYTES, NOT_HERE, YES};
-
-const BEGIN: &str = "<!-- coverage:begin -->";
-const END: &str = "<!-- coverage:end -->";
-
-/// Replaces what stands between the markers.
-pub(super) fn put(text: &str, section: &str) -> Result<String> {
-    let missing = || format!("the README has no section between {BEGIN} and {END}");
-    let (before, rest) = text.split_once(BEGIN).with_context(missing)?;
-    let (_, after) = rest.split_once(END).with_context(missing)?;
-    Ok(format!("{before}{BEGIN}\n{section}{END}{after}"))
-}
 
 /// The section for these results.
 pub(super) fn section(results: &[Cell]) -> String {
@@ -115,16 +102,6 @@ fn ways(results: &[Cell]) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_section_is_replaced_and_the_rest_stays() {
-        let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        assert_eq!(
-            put(&text, "new\n").unwrap(),
-            format!("a\n{BEGIN}\nnew\n{END}\nb\n")
-        );
-        assert!(put("a", "new").is_err());
-    }
 
     #[test]
     fn reasons_are_told_once() {

@@ -80,6 +80,32 @@ impl Source {
             .collect())
     }
 
+    /// The package and what of its dependencies the host lacks.
+    ///
+    /// # Errors
+    /// apt-get could not be run, or knows no such package.
+    pub(crate) fn missing(&self, package: &str) -> Result<Vec<String>> {
+        let mut command = self.command("apt-get");
+        let output = command
+            .args([
+                "install",
+                "--simulate",
+                "--reinstall",
+                "--no-install-recommends",
+                package,
+            ])
+            .env("LC_ALL", "C")
+            .output()
+            .context("failed to run apt-get")?;
+        if !output.status.success() {
+            bail!(
+                "apt-get install --simulate {package} failed: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(to_install(&String::from_utf8_lossy(&output.stdout)))
+    }
+
     /// Fetches a package into `directory`; gives the file.
     ///
     /// # Errors
@@ -141,5 +167,25 @@ impl Source {
             command.args(["-o", "APT::Sandbox::User=root"]);
         }
         command
+    }
+}
+
+/// Packages that a simulation says it would install.
+fn to_install(said: &str) -> Vec<String> {
+    said.lines()
+        .filter_map(|line| line.strip_prefix("Inst ")?.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simulation_names_what_it_would_install() {
+        let said = "Reading package lists...\nInst libwrap0 (7.6.q-32 Debian:12.15/oldstable [amd64])\n\
+            Inst auditd (1:3.0.9-1 Debian:12.15/oldstable [amd64])\nConf libwrap0 (7.6.q-32)\n";
+        assert_eq!(to_install(said), ["libwrap0", "auditd"]);
     }
 }

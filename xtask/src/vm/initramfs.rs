@@ -16,6 +16,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::cpio::{Node, Writer};
+use super::package::{self, Programs};
 
 /// Host tools every test machine has.
 const TOOLS: &[&str] = &[
@@ -102,11 +103,28 @@ impl Tree {
 
     /// Adds a program of the host with its interpreter and libraries.
     fn tool(&mut self, name: &str) -> Result<()> {
-        let path = find_tool(name)?;
-        for library in libraries(&path)? {
-            self.file(&library, read(Path::new(&library))?);
+        self.program(name, &find_tool(name)?, None)
+    }
+
+    /// Adds programs of a package that is unpacked in `from`, with what they need of there and of the host.
+    ///
+    /// # Errors
+    /// A program or one of its libraries is missing.
+    pub(crate) fn packaged(&mut self, programs: &Programs, from: &Path) -> Result<()> {
+        for name in programs.names {
+            self.program(name, &package::program(from, name)?, Some(from))?;
         }
-        self.file(&format!("/usr/bin/{name}"), read(&path)?);
+        Ok(())
+    }
+
+    fn program(&mut self, name: &str, path: &Path, package: Option<&Path>) -> Result<()> {
+        for library in libraries(path, package)? {
+            let content = read(Path::new(&library))?;
+            let inside = package.and_then(|tree| Path::new(&library).strip_prefix(tree).ok());
+            let inside = inside.map_or(library.clone(), |path| path.display().to_string());
+            self.file(&inside, content);
+        }
+        self.file(&format!("/usr/bin/{name}"), read(path)?);
         Ok(())
     }
 
@@ -215,12 +233,14 @@ fn find_tool(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// Libraries and the interpreter a program needs, as `ldd` finds them; none for a static one.
-fn libraries(program: &Path) -> Result<Vec<String>> {
-    let output = Command::new("ldd")
-        .arg(program)
-        .output()
-        .context("failed to run ldd")?;
+/// Libraries and the interpreter a program needs, as `ldd` finds them, in its package first; none for a static one.
+fn libraries(program: &Path, package: Option<&Path>) -> Result<Vec<String>> {
+    let mut command = Command::new("ldd");
+    command.arg(program);
+    if let Some(tree) = package {
+        command.env("LD_LIBRARY_PATH", package::library_path(tree));
+    }
+    let output = command.output().context("failed to run ldd")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     if errors.contains("not a dynamic executable") || text.contains("statically linked") {

@@ -1,7 +1,7 @@
-//! Finds the kernel a name means, among Debian's packages and what is cached, and unpacks it.
+//! Finds the kernel a name means, among Debian's packages and what is cached.
 //!
-//! Packages are fetched with apt, never installed, and kept unpacked outside the source tree: what was fetched once
-//! works without a network, and after Debian has dropped it for a newer one.
+//! Packages are kept unpacked outside the source tree: what was fetched once works without a network, and after Debian
+//! has dropped it for a newer one.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::apt;
+use super::{apt, package};
 
 /// How Debian's packages of a cloud kernel are called: one package, or since Linux 6.16 image and modules apart.
 const FORMS: [Form; 2] = [
@@ -250,64 +250,20 @@ fn open(package: &str, cache: &Path) -> Result<Kernel> {
     })
 }
 
-/// Fetches and unpacks a package unless it is there; gives its directory. The directory appears whole or not at all.
+/// A kernel's package, unpacked, with the one of its modules where that is another.
 fn unpacked(
     package: &str,
     source: &apt::Source,
     cache: &Path,
     note: &mut dyn FnMut(&str),
 ) -> Result<PathBuf> {
-    let packages = cache.join("packages");
-    let directory = packages.join(package);
-    if directory.is_dir() {
-        return Ok(directory);
-    }
-    fs::create_dir_all(&packages)
-        .with_context(|| format!("failed to create {}", packages.display()))?;
-    let work = tempfile::Builder::new().prefix(".fetch-").tempdir_in(cache);
-    let work =
-        work.with_context(|| format!("failed to make a directory in {}", cache.display()))?;
-    let tree = work.path().join("tree");
     let beside = Form::of(package).and_then(|(form, version)| {
         form.beside
             .map(|prefix| format!("{prefix}{version}{}", form.suffix))
     });
-    for (number, part) in [Some(package.to_owned()), beside]
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
-        note(&format!("fetching {part}"));
-        let place = work.path().join(number.to_string());
-        fs::create_dir(&place).context("failed to make a directory")?;
-        unpack(&source.download(&part, &place)?, &tree)?;
-    }
-    match fs::rename(&tree, &directory) {
-        // Another run may have put it there meanwhile.
-        Err(_) if directory.is_dir() => Ok(directory),
-        result => result
-            .map(|()| directory)
-            .with_context(|| format!("failed to keep {package}")),
-    }
-}
-
-fn unpack(archive: &Path, tree: &Path) -> Result<()> {
-    let mut command = Command::new("dpkg-deb");
-    let output = command
-        .arg("-x")
-        .arg(archive)
-        .arg(tree)
-        .output()
-        .context("failed to run dpkg-deb")?;
-    if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "dpkg-deb could not unpack {}: {}",
-            archive.display(),
-            reason.trim()
-        );
-    }
-    Ok(())
+    let parts = [Some(package.to_owned()), beside];
+    let parts = || Ok(parts.into_iter().flatten().collect());
+    package::unpacked(package, parts, source, cache, note)
 }
 
 fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
