@@ -54,7 +54,7 @@ const CONSOLE_LINES: usize = 40;
 /// Runs the kernel tests in a virtual machine.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Kernel to boot: a series (6.1, 6.12, 5.10, 7) or the name of a Debian package
+    /// Kernel to boot: a series (5.10, 6.1, 6.1-rt, 6.12, 7) or the name of a Debian package
     #[arg(long, value_name = "SERIES|PACKAGE")]
     kernel: String,
     /// Hook backend the sensor is to use

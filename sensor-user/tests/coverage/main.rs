@@ -171,20 +171,10 @@ impl State {
             running.until_ready()?;
             early.insert(way.name, running);
         }
-        let release = rustix::system::uname()
-            .release()
-            .to_string_lossy()
-            .into_owned();
-        let mut series = release.split('.');
-        let (major, minor) = (series.next(), series.next());
         Ok(Self {
             watch: Watch::start(backend, home, &["store", "second"])?,
             early,
-            kernel: format!(
-                "{}.{}",
-                major.unwrap_or_default(),
-                minor.unwrap_or_default()
-            ),
+            kernel: series(),
         })
     }
 
@@ -229,6 +219,20 @@ impl State {
         child.wait()?;
         let pid = child.id();
         self.watch.reach("the sentinel", |w| w.sum(pid).read == 4)
+    }
+}
+
+/// Series of this machine's kernel, as results name it: `6.12`, and `6.1-rt` where the kernel preempts in real time.
+fn series() -> String {
+    let system = rustix::system::uname();
+    let release = system.release().to_string_lossy().into_owned();
+    let mut parts = release.split('.');
+    let mut part = || parts.next().unwrap_or_default().to_owned();
+    let plain = format!("{}.{}", part(), part());
+    if system.version().to_string_lossy().contains("PREEMPT_RT") {
+        plain + "-rt"
+    } else {
+        plain
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) const NOT_HERE: &str = "n/a";
 pub(super) struct Cell {
     pub(super) way: String,
     pub(super) backend: String,
-    /// Series, as 6.12.
+    /// Series, as 6.12 or 6.1-rt.
     pub(super) kernel: String,
     /// [`YES`], [`NO_BYTES`], [`NO`] or [`NOT_HERE`].
     pub(super) seen: String,
@@ -78,10 +78,10 @@ pub(super) fn column(cell: &Cell) -> (&str, &str) {
     (&cell.kernel, &cell.backend)
 }
 
-/// Older kernels first.
+/// Older kernels first; those with real-time preemption after the plain ones.
 pub(super) fn by_column(a: &Cell, b: &Cell) -> Ordering {
     let version = |cell: &Cell| -> Vec<u32> {
-        let parts = cell.kernel.split('.');
+        let parts = cell.kernel.split(['.', '-']);
         parts.map(|part| part.parse().unwrap_or(0)).collect()
     };
     let backend = |cell: &Cell| {
@@ -110,6 +110,23 @@ mod tests {
         );
         assert_eq!(column(&cells[1]), ("6.1", "tracepoint"));
         assert_eq!(cells[1].reason, "not watched yet");
+    }
+
+    #[test]
+    fn kernels_are_in_their_order() {
+        let mut cells = parse(
+            "way a 6.12 lsm yes\nway a 6.1-rt lsm yes\nway a 7.3 lsm yes\nway a 6.1 tracepoint yes\nway a 6.1 lsm yes\n",
+        );
+        cells.sort_by(by_column);
+        let told: Vec<_> = cells.iter().map(column).collect();
+        let expected = [
+            ("6.1", "lsm"),
+            ("6.1", "tracepoint"),
+            ("6.1-rt", "lsm"),
+            ("6.12", "lsm"),
+            ("7.3", "lsm"),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Source {
         let belongs = |series: &str| {
             version
                 .strip_prefix(series)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
         };
         let Some((series, archive, suite)) = ELSEWHERE.iter().find(|(series, ..)| belongs(series))
         else {
@@ -57,12 +57,12 @@ impl Source {
         Ok(source)
     }
 
-    /// Names of packages that may be cloud kernels.
+    /// Names of packages that may be kernels to boot.
     ///
     /// # Errors
     /// apt-cache could not be run or failed.
     pub(crate) fn kernels(&self) -> Result<Vec<String>> {
-        let pattern = "^linux-(image|binary)-[0-9].*-cloud-amd64";
+        let pattern = "^linux-(image|binary)-[0-9].*-(cloud|rt)-amd64";
         let mut command = self.command("apt-cache");
         let output = command.args(["search", "--names-only", pattern]).output();
         let output = output.context("failed to run apt-cache")?;

@@ -12,19 +12,17 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{apt, package};
 
-/// How Debian's packages of a cloud kernel are called: one package, or since Linux 6.16 image and modules apart.
-const FORMS: [Form; 2] = [
-    Form {
-        prefix: "linux-image-",
-        suffix: "-cloud-amd64-unsigned",
-        beside: None,
-    },
-    Form {
-        prefix: "linux-binary-",
-        suffix: "-cloud-amd64",
-        beside: Some("linux-modules-"),
-    },
+/// How Debian's packages of a kernel are called: one package, or since Linux 6.16 image and modules apart. The cloud kernels
+/// are the smallest; those with real-time preemption are whole.
+const FORMS: [Form; 4] = [
+    Form::one("-cloud-amd64-unsigned", ""),
+    Form::two("-cloud-amd64", ""),
+    Form::one("-rt-amd64-unsigned", REAL_TIME),
+    Form::two("-rt-amd64", REAL_TIME),
 ];
+
+/// What follows the series of a kernel with real-time preemption: `6.1-rt`.
+const REAL_TIME: &str = "-rt";
 
 /// One way of packing a kernel.
 #[derive(Debug)]
@@ -33,11 +31,31 @@ struct Form {
     prefix: &'static str,
     /// What it ends with.
     suffix: &'static str,
+    /// What follows the series in the name by which such a kernel is asked for.
+    flavour: &'static str,
     /// What the name of the package with the modules begins with, where that is another one.
     beside: Option<&'static str>,
 }
 
 impl Form {
+    const fn one(suffix: &'static str, flavour: &'static str) -> Self {
+        Self {
+            prefix: "linux-image-",
+            suffix,
+            flavour,
+            beside: None,
+        }
+    }
+
+    const fn two(suffix: &'static str, flavour: &'static str) -> Self {
+        Self {
+            prefix: "linux-binary-",
+            suffix,
+            flavour,
+            beside: Some("linux-modules-"),
+        }
+    }
+
     /// The form of a package's name, and the version in it.
     fn of(package: &str) -> Option<(&'static Self, &str)> {
         let version = |form: &Self| package.strip_prefix(form.prefix)?.strip_suffix(form.suffix);
@@ -71,7 +89,7 @@ pub(crate) fn cache_directory() -> Result<PathBuf> {
     Ok(base.join("chartwatch"))
 }
 
-/// Gives the kernel that `name` means: a package, or a series such as `6.1`, of which the newest is taken.
+/// Gives the kernel that `name` means: a package, or a series such as `6.1` or `6.1-rt`, of which the newest is taken.
 ///
 /// # Errors
 /// No such package in apt or in the cache, or fetching it failed.
@@ -101,7 +119,7 @@ fn offered(name: &str, cache: &Path) -> Result<(apt::Source, String)> {
     let newest = newest_first(source.kernels()?, name).into_iter().next();
     let package = newest.with_context(|| {
         format!(
-            "apt has no cloud kernel {name}: `apt-get update` may be needed, or give a package's full name, \
+            "apt has no kernel {name}: `apt-get update` may be needed, or give a package's full name, \
              as linux-image-VERSION-cloud-amd64-unsigned"
         )
     })?;
@@ -181,8 +199,13 @@ impl Kernel {
 
 /// Packages of the series `name` among `packages`, or the one of that very name, the newest first.
 fn newest_first(packages: Vec<String>, name: &str) -> Vec<String> {
+    let (series, flavour) = match name.strip_suffix(REAL_TIME) {
+        Some(series) => (series, REAL_TIME),
+        None => (name, ""),
+    };
     let belongs = |package: &String| {
-        let rest = Form::of(package).and_then(|(_, version)| version.strip_prefix(name));
+        let form = Form::of(package).filter(|(form, _)| form.flavour == flavour);
+        let rest = form.and_then(|(_, version)| version.strip_prefix(series));
         package == name || rest.is_some_and(|rest| rest.starts_with(['.', '+', '-']))
     };
     let version = |package: &str| {
@@ -339,6 +362,8 @@ mod tests {
             "linux-binary-7.2.12+deb13-cloud-amd64",
             "linux-modules-7.2.12+deb13-cloud-amd64",
             "linux-image-7.2.12+deb13-cloud-amd64",
+            "linux-image-6.1.0-57-rt-amd64-unsigned",
+            "linux-image-6.1.0-57-rt-amd64",
         ]
         .map(str::to_owned)
         .to_vec();
@@ -354,6 +379,8 @@ mod tests {
         check("6.12", &["6.12.117+deb12", "6.12.99+deb12"]);
         check("7", &["7.2.12+deb13", "7.2.9+deb13"]);
         check("7.2", &["7.2.12+deb13", "7.2.9+deb13"]);
+        check("6.1-rt", &["6.1.0-57"]);
+        check("7-rt", &[]);
         check("5.10", &[]);
         check("linux-image-6.1.0-9-cloud-amd64-unsigned", &["6.1.0-9"]);
     }
