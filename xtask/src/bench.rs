@@ -4,6 +4,7 @@ pub(crate) mod overhead;
 mod page;
 mod rows;
 mod targets;
+pub(crate) mod workloads;
 
 use anyhow::Result;
 
@@ -18,6 +19,8 @@ pub(crate) struct Args {
 enum What {
     /// Count the guest instructions that the sensor adds to operations, in virtual machines
     Overhead(overhead::Args),
+    /// Count the guest instructions that the sensor adds to work as a whole, in virtual machines
+    Workloads(workloads::Args),
 }
 
 /// Runs the command.
@@ -27,5 +30,15 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Overhead(args) => overhead::run(args),
+        What::Workloads(args) => workloads::run(args),
+    }
+}
+
+/// What was given, else what is measured unless something is.
+fn or(given: &[String], default: &[&str]) -> Vec<String> {
+    if given.is_empty() {
+        default.iter().map(|text| (*text).to_owned()).collect()
+    } else {
+        given.to_vec()
     }
 }

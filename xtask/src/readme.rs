@@ -18,6 +18,7 @@ type Section = fn(&Path) -> Result<String>;
 
 const SECTIONS: &[(&str, Section)] = &[
     ("overhead", bench::overhead::section),
+    ("workloads", bench::workloads::section),
     ("coverage", coverage::section),
 ];
 

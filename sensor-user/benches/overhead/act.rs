@@ -10,11 +10,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::operations::{self, Workplace};
+use crate::workloads;
 
 /// First argument of the process that performs; the second is the directory it works in.
 pub(crate) const ACTOR: &str = "act";
 /// What it is told to read a file by, before its path.
 const TOUCH: &str = "touch ";
+
+/// What it is told to do some work by, before its name.
+const WORK: &str = "work ";
 
 /// What performing an operation gave.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +58,11 @@ impl Actor {
     /// Has it read a file.
     pub(crate) fn touch(&mut self, path: &Path) -> Result<()> {
         self.order(&format!("{TOUCH}{}", path.display())).map(drop)
+    }
+
+    /// Has it do some work.
+    pub(crate) fn work(&mut self, name: &str) -> Result<()> {
+        self.order(&format!("{WORK}{name}")).map(drop)
     }
 
     /// Has it perform an operation.
@@ -104,6 +113,10 @@ pub(crate) fn serve(directory: &Path) -> Result<()> {
 fn follow(workplace: &mut Workplace, order: &str) -> Result<String> {
     if let Some(path) = order.strip_prefix(TOUCH) {
         return Ok(fs::read(path)?.len().to_string());
+    }
+    if let Some(name) = order.strip_prefix(WORK) {
+        workloads::perform(workplace.directory(), name)?;
+        return Ok(name.to_owned());
     }
     let figures = operations::perform(workplace, order)?;
     Ok(format!("{} {}", figures.median, figures.times))

@@ -5,6 +5,8 @@
 //! cycles and mean little. The arguments name the settings. This process loads what a setting needs; a second one, the
 //! same program anew, performs the operations, so it is alike in all settings and not the sensor itself.
 //!
+//! With `--workloads` it is whole workloads instead, everybody's work in one figure.
+//!
 //! Prints `row {"op", "setting", "instructions", "own"}` for each operation: the median of an operation for its caller,
 //! and what the process of the sensor or of a peer spent on each, where there is one.
 
@@ -15,6 +17,7 @@ mod operations;
 mod peers;
 mod sensor;
 mod setting;
+mod workloads;
 
 use std::io;
 use std::process::ExitCode;
@@ -28,6 +31,8 @@ use self::setting::{Ground, Setting};
 
 /// What the sensor spends on a second in which nothing happens is a row too.
 const IDLE: &str = "an idle second";
+/// Has whole workloads measured instead of single operations.
+const WHOLE: &str = "--workloads";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,11 +52,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<()> {
     let backend = backend()?;
+    let whole = arguments.iter().any(|a| a == WHOLE);
     let mut out = io::stdout();
-    let ground = Ground::new().context("failed to make the files to work on")?;
-    rehearse(&ground)?;
+    let ground = Ground::new(whole).context("failed to make the files to work on")?;
+    rehearse(&ground, whole)?;
     for name in arguments.iter().filter(|a| !a.starts_with("--")) {
-        measure(Setting::of(name)?, backend, &ground, &mut out)
+        measure(Setting::of(name)?, backend, &ground, whole, &mut out)
             .with_context(|| format!("setting {name}"))?;
     }
     Ok(())
@@ -69,10 +75,15 @@ fn backend() -> Result<Backend> {
 }
 
 /// Performs everything once for nobody: the first time, the kernel has memory to find.
-fn rehearse(ground: &Ground) -> Result<()> {
+fn rehearse(ground: &Ground, whole: bool) -> Result<()> {
     let mut actor = Actor::start(ground.directory(Setting::Nothing))?;
     for operation in operations::NAMES {
         actor.perform(operation)?;
+    }
+    if whole {
+        for (name, _) in workloads::WORKLOADS {
+            actor.work(name)?;
+        }
     }
     actor.end()
 }
@@ -81,6 +92,7 @@ fn measure(
     setting: Setting,
     backend: Backend,
     ground: &Ground,
+    whole: bool,
     out: &mut dyn io::Write,
 ) -> Result<()> {
     let watched = setting.begin(backend, ground)?;
@@ -89,12 +101,19 @@ fn measure(
         actor.touch(&ground.one_record())?;
     }
     let idle = watched.idle_per_second()?;
-    print(IDLE, setting, 0, watched.own(idle)?, out)?;
-    for operation in operations::NAMES {
-        let before = watched.spent()?;
-        let figures = actor.perform(operation)?;
-        let own = watched.cost_since(&before, idle, figures.times)?;
-        print(operation, setting, figures.median, own, out)?;
+    if whole {
+        for (name, _) in workloads::WORKLOADS {
+            let taken = workloads::measure(&mut actor, name, &watched, idle)?;
+            print(name, setting, taken, None, out)?;
+        }
+    } else {
+        print(IDLE, setting, 0, watched.own(idle)?, out)?;
+        for operation in operations::NAMES {
+            let before = watched.spent()?;
+            let figures = actor.perform(operation)?;
+            let own = watched.cost_since(&before, idle, figures.times)?;
+            print(operation, setting, figures.median, own, out)?;
+        }
     }
     actor.end()?;
     watched.end()

@@ -76,6 +76,10 @@ impl Workplace {
             buffer: vec![b'.'; 4096],
         })
     }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
 }
 
 /// Performs an operation and gives what one took.
@@ -145,7 +149,7 @@ fn median(
     })
 }
 
-fn instructions() -> u64 {
+pub(crate) fn instructions() -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and Linux lets programs use it.
     unsafe { core::arch::x86_64::_rdtsc() }
 }

@@ -15,6 +15,7 @@ use crate::floor::{self, Floor};
 use crate::operations::{FRESH_FILES, WORK_FILE, fresh_file};
 use crate::peers::Peer;
 use crate::sensor::Sensor;
+use crate::workloads;
 
 /// Long enough for the sensor to have taken everything in: some ticks.
 const QUIET: Duration = Duration::from_secs(1);
@@ -169,6 +170,17 @@ impl Watched {
         self.own(cost / times.max(1) as u32)
     }
 
+    /// What the watcher still spends from now until it is quiet, in instructions.
+    pub(crate) fn since_now(&self, idle_per_second: Duration) -> Result<u64> {
+        let before = Spent {
+            cpu: self.cpu()?.unwrap_or_default(),
+            at: Instant::now(),
+        };
+        let (cpu, time) = self.spent()?.since(&before);
+        let cost = cpu.saturating_sub(idle_per_second.mul_f64(time.as_secs_f64()));
+        Ok(cost.as_nanos() as u64)
+    }
+
     /// So many instructions of the watcher; absent without one.
     pub(crate) fn own(&self, cpu: Duration) -> Result<Option<u64>> {
         Ok(self.cpu()?.map(|_| cpu.as_nanos() as u64))
@@ -192,7 +204,8 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    pub(crate) fn new() -> Result<Self> {
+    /// With what whole workloads need, if they are to be measured.
+    pub(crate) fn new(workloads: bool) -> Result<Self> {
         let home = tempfile::tempdir()?;
         let ground = Self {
             home: home.path().to_owned(),
@@ -202,6 +215,9 @@ impl Ground {
         };
         for directory in [&ground.store, &ground.outside] {
             fs::create_dir(directory)?;
+            if workloads {
+                workloads::prepare(directory)?;
+            }
             fs::write(directory.join(WORK_FILE), vec![b'.'; 4 * FILE_BYTES])?;
             for number in 0..FRESH_FILES {
                 fs::write(directory.join(fresh_file(number)), vec![b'.'; FILE_BYTES])?;
@@ -211,7 +227,10 @@ impl Ground {
         thread::sleep(Duration::from_millis(50));
         for directory in [&ground.store, &ground.outside] {
             for entry in fs::read_dir(directory)? {
-                fs::read(entry?.path())?;
+                let path = entry?.path();
+                if path.is_file() {
+                    fs::read(path)?;
+                }
             }
         }
         Ok(ground)

@@ -73,8 +73,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut all = Vec::new();
     let mut missed = Vec::new();
-    for kernel in or(&args.kernel, &KERNELS) {
-        for backend in or(&args.backend, &BACKENDS) {
+    for kernel in super::or(&args.kernel, &KERNELS) {
+        for backend in super::or(&args.backend, &BACKENDS) {
             let added = machine(&kernel, &backend, settings(&args.setting, &backend))?;
             for op in rows::operations(&added) {
                 let verdicts = targets::verdicts(&added, &op);
@@ -130,14 +130,6 @@ fn kept(root: &Path) -> Result<Vec<Added>> {
 /// The results cannot be read.
 pub(crate) fn section(root: &Path) -> Result<String> {
     Ok(page::section(&kept(root)?))
-}
-
-fn or(given: &[String], default: &[&str]) -> Vec<String> {
-    if given.is_empty() {
-        default.iter().map(|text| (*text).to_owned()).collect()
-    } else {
-        given.to_vec()
-    }
 }
 
 /// The settings that are measured; peers do not depend on the backend, so with the first of them.
