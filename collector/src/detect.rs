@@ -57,6 +57,8 @@ impl Detector {
                 What::Process(process) => host.process(process),
                 What::Access(access) => host.access(access),
                 What::Flow(flow) => host.flow(flow),
+                // Stored and shown; no pattern follows what is handed on yet.
+                What::Edge(_) => {}
                 What::Gap(gap) => host.gap(gap.clone()),
             }
         }

@@ -4,6 +4,7 @@
 //! program on that host chose: whoever prints them escapes them.
 
 mod access;
+mod edge;
 mod flow;
 mod gap;
 mod process;
@@ -11,6 +12,7 @@ mod process;
 use std::sync::Arc;
 
 pub use access::{Access, NameForm, RecordId, RecordName};
+pub use edge::{Edge, EdgeKind};
 pub use flow::{Direction, Flow};
 pub use gap::{Gap, GapReason};
 pub use process::{Process, ProcessKey};
@@ -67,6 +69,8 @@ pub enum What {
     Access(Access),
     /// A process talked to somebody.
     Flow(Flow),
+    /// A process gave something to another.
+    Edge(Edge),
     /// Something was lost.
     Gap(Gap),
 }

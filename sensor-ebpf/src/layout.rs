@@ -6,6 +6,8 @@ pub mod access;
 pub mod config;
 /// The books of each hook.
 pub mod count;
+/// What goes from one process to another.
+pub mod edge;
 /// Kernel struct members the programs read, with the offsets the sensor finds in BTF.
 pub mod fields;
 /// Conversations over the network.

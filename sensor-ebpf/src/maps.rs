@@ -9,8 +9,10 @@ use sensor_ebpf::layout::{
     access::{AccessKey, AccessSum, Answer, Inode, Mark},
     config::{Control, Holder},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS},
+    edge::{EdgeKey, EdgeSum},
     flow::{DatagramKey, Datagrams, Socket},
     limits,
+    proc::Process,
 };
 
 /// What the sensor tells the programs.
@@ -64,6 +66,16 @@ pub(crate) static SOCKETS: HashMap<u64, Socket> =
 #[map]
 pub(crate) static DATAGRAMS: HashMap<DatagramKey, Datagrams> =
     HashMap::with_max_entries(limits::DATAGRAMS_MAX, BPF_F_NO_PREALLOC);
+
+/// What processes that hold records gave to others.
+#[map]
+pub(crate) static EDGES: HashMap<EdgeKey, EdgeSum> =
+    HashMap::with_max_entries(limits::EDGES_MAX, BPF_F_NO_PREALLOC);
+
+/// Whose memory a thread was last let at, where that process holds records.
+#[map]
+pub(crate) static TARGETS: LruHashMap<u32, Process> =
+    LruHashMap::with_max_entries(limits::TARGETS_MAX, 0);
 
 /// Threads inside `vfs_copy_file_range` with a record, so that the splice inside is not counted as well.
 #[map]

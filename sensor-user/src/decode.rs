@@ -9,6 +9,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sensor_ebpf::layout::access as layout;
+use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum, MEMORY_CALL, PROC_MEM, PTRACE};
 use sensor_ebpf::layout::flow::{ACCEPTED, CONNECTED, DatagramKey, Datagrams, Ends, Socket};
 use sensor_ebpf::layout::header::{Header, kind};
 use sensor_ebpf::layout::limits::{
@@ -18,7 +19,8 @@ use sensor_ebpf::layout::proc as border;
 use thiserror::Error;
 
 use crate::event::{
-    Access, Direction, Event, Exec, Exit, Flow, Fork, Name, ProcessKey, RecordId, StoreId, What,
+    Access, Direction, Edge, EdgeKind, Event, Exec, Exit, Flow, Fork, Name, ProcessKey, RecordId,
+    StoreId, What,
 };
 
 /// Nanoseconds in a hundredth of a second.
@@ -159,6 +161,32 @@ pub fn datagrams(key: &DatagramKey, sums: &Datagrams, closed: bool) -> Result<Fl
         bytes_in: sums.r#in,
         opened_boot_ns: sums.opened_ns,
         closed,
+    })
+}
+
+/// Makes an edge of an entry, with what has been added since `told`.
+pub fn edge(key: &EdgeKey, sum: &EdgeSum, told: Option<&EdgeSum>) -> Result<Edge, DecodeError> {
+    let kind = match key.kind {
+        MEMORY_CALL => EdgeKind::MemoryCall,
+        PTRACE => EdgeKind::Ptrace,
+        PROC_MEM => EdgeKind::ProcMem,
+        other => {
+            return Err(DecodeError::Value {
+                what: "kind of an edge",
+                value: u64::from(other),
+            });
+        }
+    };
+    let stores = (0..u64::BITS).filter(|n| sum.stores >> n & 1 == 1);
+    Ok(Edge {
+        from: process(&key.from),
+        to: process(&key.to),
+        kind,
+        stores: stores.map(StoreId).collect(),
+        times: sum.times.saturating_sub(told.map_or(0, |told| told.times)),
+        bytes: sum.bytes.saturating_sub(told.map_or(0, |told| told.bytes)),
+        first_boot_ns: told.map_or(sum.first_ns, |told| told.last_ns),
+        last_boot_ns: sum.last_ns,
     })
 }
 

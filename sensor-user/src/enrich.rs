@@ -22,7 +22,7 @@ use crate::config::Store;
 use crate::event::{Access, Event, Exec, Exit, Fork, ProcessKey, StoreId, What};
 use crate::metrics::Metrics;
 use crate::privacy::Privacy;
-use crate::report::{Body, Image, NamedAccess, Owner, Process, Report};
+use crate::report::{Body, Image, NamedAccess, NamedEdge, Owner, Process, Report};
 use names::Names;
 use procfs::{Pid, ProcFs};
 pub use stage::Stage;
@@ -156,6 +156,15 @@ impl Enricher {
                 out.push(Report {
                     boot_ns,
                     body: Body::Flow(flow),
+                });
+            }
+            What::Edge(edge) => {
+                self.refer(boot_ns, edge.from, out);
+                self.refer(boot_ns, edge.to, out);
+                let stores = edge.stores.iter().map(|store| self.store(*store)).collect();
+                out.push(Report {
+                    boot_ns,
+                    body: Body::Edge(NamedEdge { edge, stores }),
                 });
             }
             What::Gap(gap) => out.push(Report {

@@ -4,11 +4,13 @@
 //! system say so in their name (`untrusted_`): they may hold anything.
 
 mod access;
+mod edge;
 mod flow;
 mod gap;
 mod proc;
 
 pub use access::{Access, Name, RecordId, StoreId};
+pub use edge::{Edge, EdgeKind};
 pub use flow::{Direction, Flow};
 pub use gap::{Gap, GapReason};
 pub use proc::{Exec, Exit, Fork, ProcessKey};
@@ -37,6 +39,8 @@ pub enum What {
     Access(Access),
     /// A process talked to somebody.
     Flow(Flow),
+    /// A process gave something to another.
+    Edge(Edge),
     /// Something was lost.
     Gap(Gap),
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Offset;
-use crate::event::{Access, Flow, Gap, ProcessKey};
+use crate::event::{Access, Edge, Flow, Gap, ProcessKey};
 use crate::privacy::NameForm;
 
 /// Asks that processes be sent again, because what was said of them is lost: numbers the rounds of sending.
@@ -62,6 +62,8 @@ pub enum Body {
     Access(NamedAccess),
     /// A conversation over the network.
     Flow(Flow),
+    /// What a process gave to another.
+    Edge(NamedEdge),
     /// A known loss.
     Gap(Gap),
 }
@@ -128,4 +130,13 @@ pub struct NamedAccess {
     pub store: Arc<str>,
     /// Name of the record below the store, if it was seen.
     pub name: Option<(String, NameForm)>,
+}
+
+/// An edge, with the names of its stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedEdge {
+    /// The edge.
+    pub edge: Edge,
+    /// Names of the stores that its beginning holds records of.
+    pub stores: Vec<Arc<str>>,
 }

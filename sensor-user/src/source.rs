@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** only this module and `load/` see the kernel.
 
+mod edges;
 mod flows;
 mod holders;
 pub mod kernel;

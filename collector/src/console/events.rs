@@ -8,7 +8,9 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{ConsoleError, json};
-use crate::event::{Access, Direction, Event, Flow, Gap, NameForm, Process, ProcessKey, What};
+use crate::event::{
+    Access, Direction, Edge, Event, Flow, Gap, NameForm, Process, ProcessKey, What,
+};
 use crate::log::{LogError, LogReader, StoredBatch};
 use crate::replay::{Decode, ReplayError, Span};
 
@@ -104,6 +106,7 @@ enum WhatForm<'a> {
     Process(ProcessForm<'a>),
     Access(AccessForm<'a>),
     Flow(FlowForm),
+    Edge(EdgeForm<'a>),
     Gap(GapForm<'a>),
 }
 
@@ -166,6 +169,18 @@ struct FlowForm {
 }
 
 #[derive(Debug, Serialize)]
+struct EdgeForm<'a> {
+    from: KeyForm,
+    to: KeyForm,
+    kind: &'static str,
+    stores: &'a [String],
+    times: u64,
+    bytes: u64,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct GapForm<'a> {
     reason: &'static str,
     count: u64,
@@ -180,6 +195,7 @@ impl<'a> WhatForm<'a> {
             What::Process(process) => Self::Process(ProcessForm::of(process)),
             What::Access(access) => Self::Access(AccessForm::of(access)),
             What::Flow(flow) => Self::Flow(FlowForm::of(flow)),
+            What::Edge(edge) => Self::Edge(EdgeForm::of(edge)),
             What::Gap(gap) => Self::Gap(GapForm::of(gap)),
         }
     }
@@ -259,6 +275,21 @@ impl FlowForm {
             opened_ns: flow.opened_ns,
             last_ns: flow.last_ns,
             closed: flow.closed,
+        }
+    }
+}
+
+impl<'a> EdgeForm<'a> {
+    fn of(edge: &'a Edge) -> Self {
+        Self {
+            from: edge.from.into(),
+            to: edge.to.into(),
+            kind: edge.kind.name(),
+            stores: &edge.stores,
+            times: edge.times,
+            bytes: edge.bytes,
+            first_ns: edge.first_ns,
+            last_ns: edge.last_ns,
         }
     }
 }

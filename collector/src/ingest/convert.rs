@@ -9,8 +9,8 @@ use proto::prost::Message as _;
 use proto::sensor::v1 as wire;
 
 use crate::event::{
-    Access, Block, Direction, Event, Flow, Gap, GapReason, NameForm, Origin, Process, ProcessKey,
-    RecordId, RecordName, What,
+    Access, Block, Direction, Edge, EdgeKind, Event, Flow, Gap, GapReason, NameForm, Origin,
+    Process, ProcessKey, RecordId, RecordName, What,
 };
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
@@ -186,6 +186,10 @@ fn event(raw: wire::Event) -> Result<Option<Event>, WireError> {
         wire::event::Body::Process(raw) => What::Process(process(raw)?),
         wire::event::Body::Access(raw) => What::Access(access(raw)?),
         wire::event::Body::Flow(raw) => What::Flow(flow(raw)?),
+        wire::event::Body::Edge(raw) => match edge(raw)? {
+            Some(edge) => What::Edge(edge),
+            None => return Ok(None),
+        },
         wire::event::Body::Gap(raw) => What::Gap(gap(raw)?),
     };
     Ok(Some(Event {
@@ -280,6 +284,39 @@ fn flow(raw: wire::Flow) -> Result<Flow, WireError> {
         last_ns: bounded("flow.last_unix_ns", raw.last_unix_ns)?,
         closed: raw.closed,
     })
+}
+
+/// None for an edge with an end of a kind this version does not know.
+fn edge(raw: wire::Edge) -> Result<Option<Edge>, WireError> {
+    at_most("edge.stores", raw.stores.len(), LIST_MAX)?;
+    let stores = raw.stores.into_iter();
+    let stores: Result<_, _> = stores.map(|store| short("edge.stores", store)).collect();
+    let (Some(from), Some(to)) = (end("edge.from", raw.from)?, end("edge.to", raw.to)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Edge {
+        from,
+        to,
+        kind: match wire::EdgeKind::try_from(raw.kind) {
+            Ok(wire::EdgeKind::MemoryCall) => EdgeKind::MemoryCall,
+            Ok(wire::EdgeKind::Ptrace) => EdgeKind::Ptrace,
+            Ok(wire::EdgeKind::ProcMem) => EdgeKind::ProcMem,
+            Ok(wire::EdgeKind::Unspecified) | Err(_) => EdgeKind::Unknown,
+        },
+        stores: stores?,
+        times: raw.times,
+        bytes: bounded("edge.bytes", raw.bytes)?,
+        first_ns: bounded("edge.first_unix_ns", raw.first_unix_ns)?,
+        last_ns: bounded("edge.last_unix_ns", raw.last_unix_ns)?,
+    }))
+}
+
+/// None for an end of a kind this version does not know.
+fn end(field: &'static str, raw: Option<wire::EdgeEnd>) -> Result<Option<ProcessKey>, WireError> {
+    match raw.ok_or(WireError::Missing(field))?.end {
+        Some(wire::edge_end::End::Process(id)) => key(field, Some(id)).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn gap(raw: wire::Gap) -> Result<Gap, WireError> {

@@ -22,7 +22,7 @@ pub struct Event {
     #[prost(uint64, tag = "2")]
     pub time_boot_ns: u64,
     /// What it is. A reader skips a kind it does not know.
-    #[prost(oneof = "event::Body", tags = "10, 11, 12, 13")]
+    #[prost(oneof = "event::Body", tags = "10, 11, 12, 13, 14")]
     pub body: ::core::option::Option<event::Body>,
 }
 /// Nested message and enum types in `Event`.
@@ -38,6 +38,8 @@ pub mod event {
         Flow(super::Flow),
         #[prost(message, tag = "13")]
         Gap(super::Gap),
+        #[prost(message, tag = "14")]
+        Edge(super::Edge),
     }
 }
 /// Names a process within one boot of one host.
@@ -200,6 +202,51 @@ pub struct Flow {
     #[prost(bool, tag = "11")]
     pub closed: bool,
 }
+/// One end of an edge.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EdgeEnd {
+    /// What it is. A reader skips an edge with an end that it does not know.
+    #[prost(oneof = "edge_end::End", tags = "1")]
+    pub end: ::core::option::Option<edge_end::End>,
+}
+/// Nested message and enum types in `EdgeEnd`.
+pub mod edge_end {
+    /// What it is. A reader skips an edge with an end that it does not know.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum End {
+        #[prost(message, tag = "1")]
+        Process(super::ProcessId),
+    }
+}
+/// What went from a holder of records to somebody else since the sensor last said so: amounts are to be added up. Who got
+/// it holds records of the same stores from then on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Edge {
+    /// Where it comes from.
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<EdgeEnd>,
+    /// Where it goes.
+    #[prost(message, optional, tag = "2")]
+    pub to: ::core::option::Option<EdgeEnd>,
+    /// How.
+    #[prost(enumeration = "EdgeKind", tag = "3")]
+    pub kind: i32,
+    /// Stores whose records the beginning held.
+    #[prost(string, repeated, tag = "4")]
+    pub stores: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How often.
+    #[prost(uint64, tag = "5")]
+    pub times: u64,
+    /// Bytes; 0 when it is not known how many.
+    #[prost(uint64, tag = "6")]
+    pub bytes: u64,
+    /// First time in this event.
+    #[prost(uint64, tag = "7")]
+    pub first_unix_ns: u64,
+    /// Last time in this event.
+    #[prost(uint64, tag = "8")]
+    pub last_unix_ns: u64,
+}
 /// A known loss.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
@@ -281,6 +328,43 @@ impl Direction {
             "DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
             "DIRECTION_CONNECTED" => Some(Self::Connected),
             "DIRECTION_ACCEPTED" => Some(Self::Accepted),
+            _ => None,
+        }
+    }
+}
+/// How something goes from one end of an edge to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EdgeKind {
+    /// Not given, or a way this version does not know.
+    Unspecified = 0,
+    /// A process read another's memory by process_vm_readv.
+    MemoryCall = 1,
+    /// A process read another's memory by ptrace.
+    Ptrace = 2,
+    /// A process opened or read another's memory as the file /proc/PID/mem.
+    ProcMem = 3,
+}
+impl EdgeKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EDGE_KIND_UNSPECIFIED",
+            Self::MemoryCall => "EDGE_KIND_MEMORY_CALL",
+            Self::Ptrace => "EDGE_KIND_PTRACE",
+            Self::ProcMem => "EDGE_KIND_PROC_MEM",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EDGE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "EDGE_KIND_MEMORY_CALL" => Some(Self::MemoryCall),
+            "EDGE_KIND_PTRACE" => Some(Self::Ptrace),
+            "EDGE_KIND_PROC_MEM" => Some(Self::ProcMem),
             _ => None,
         }
     }

@@ -12,6 +12,8 @@ const TYPE: u16 = 0o170_000;
 const REGULAR: u16 = 0o100_000;
 const DIRECTORY: u16 = 0o040_000;
 const SOCKET: u16 = 0o140_000;
+/// `PROC_SUPER_MAGIC` of include/uapi/linux/magic.h.
+const PROC: u64 = 0x9fa0;
 
 /// A `struct file`.
 #[derive(Clone, Copy)]
@@ -48,17 +50,36 @@ impl<R: Reach> File<R> {
     }
 }
 
+impl<R: Reach> File<R> {
+    /// What its file system keeps with it.
+    #[inline(always)]
+    pub(crate) fn private(self) -> Result<*const u8, Error> {
+        // SAFETY: `self.0` is a struct file for `R`.
+        unsafe { R::get(self.0, fields::FILE_PRIVATE.load()) }
+    }
+}
+
 impl File<Probed> {
+    /// True for `/proc/PID/mem`, the memory of a process, whose `mm_struct` its file system keeps with it.
+    #[inline(always)]
+    pub(crate) fn is_memory(self) -> Result<bool, Error> {
+        let entry = self.entry()?;
+        if entry.name_len()? != 3 {
+            return Ok(false);
+        }
+        // SAFETY: any address may be probed; the name is three bytes and a NUL.
+        let name: [u8; 4] = unsafe { Probed::get(entry.name()?, 0)? };
+        Ok(name == *b"mem\0" && self.inode()?.is_proc()?)
+    }
+
     /// The `struct socket` of a file that is one.
     #[inline(always)]
     pub(crate) fn socket(self) -> Result<Option<*const u8>, Error> {
         if self.inode()?.mode()? & TYPE != SOCKET {
             return Ok(None);
         }
-        // SAFETY: `self.0` is a struct file for `Probed`; of a socket, private_data is its struct socket (net/socket.c).
-        Ok(Some(unsafe {
-            Probed::get(self.0, fields::FILE_PRIVATE.load())?
-        }))
+        // Of a socket, private_data is its struct socket (net/socket.c).
+        self.private().map(Some)
     }
 }
 
@@ -88,6 +109,17 @@ impl<R: Reach> Inode<R> {
                 generation: R::get(self.0, fields::INODE_GENERATION.load())?,
             })
         }
+    }
+
+    /// True for what lies in a process file system.
+    #[inline(always)]
+    fn is_proc(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a struct inode for `R`, and i_sb its super_block.
+        let magic: u64 = unsafe {
+            let sb: *const u8 = R::get(self.0, fields::INODE_SB.load())?;
+            R::get(sb, fields::SB_MAGIC.load())?
+        };
+        Ok(magic == PROC)
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_tas
 use sensor_ebpf::layout::{count::Error, proc::Process};
 
 use super::fields;
-use super::read::{Reach as _, Typed};
+use super::read::{Probed, Reach, Typed};
 
 /// TS_COMPAT of `thread_info.status`, x86: the system call came in as a 32-bit one (arch/x86/include/asm/thread_info.h).
 const TS_COMPAT: u32 = 2;
@@ -30,21 +30,8 @@ impl Task {
     /// The process the thread belongs to.
     #[inline(always)]
     pub(crate) fn process(self) -> Result<Process, Error> {
-        // SAFETY: `self.0` is a typed task_struct, and so is its leader.
-        let (leader, pid) = unsafe {
-            let leader: *const u8 = Typed::get(self.0, fields::TASK_LEADER.load())?;
-            (leader, Typed::get(self.0, fields::TASK_TGID.load())?)
-        };
-        // SAFETY: see above; a leader that is gone reads as zeroes.
-        let start_ns = unsafe { Typed::get(leader, fields::TASK_START.load())? };
-        if start_ns == 0 {
-            return Err(Error::NoTask);
-        }
-        Ok(Process {
-            start_ns,
-            pid,
-            pad: 0,
-        })
+        // SAFETY: `self.0` is a typed task_struct.
+        unsafe { process::<Typed>(self.0) }
     }
 
     /// The process that is its parent now.
@@ -65,6 +52,17 @@ impl Task {
             )
         };
         Ok(pid != tgid)
+    }
+
+    /// True outside of pid namespaces but the first: there, numbers of processes are the kernel's own.
+    #[inline(always)]
+    pub(crate) fn in_first_namespace(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a typed task_struct, its thread_pid a typed pid.
+        let level: u32 = unsafe {
+            let pid: *const u8 = Typed::get(self.0, fields::TASK_PID_STRUCT.load())?;
+            Typed::get(pid, fields::PID_LEVEL.load())?
+        };
+        Ok(level == 0)
     }
 
     /// Threads of the process that have not begun to exit.
@@ -106,7 +104,6 @@ impl Task {
     /// The address of a file in the process's descriptor table, as a number.
     #[inline(always)]
     pub(crate) fn file(self, fd: u32) -> Result<*const u8, Error> {
-        use super::read::Probed;
         // SAFETY: files and fdt are typed; the array of descriptors is a pointer to pointers, which the verifier cannot
         // type, so its element is probed.
         let file: *const u8 = unsafe {
@@ -124,6 +121,47 @@ impl Task {
         } else {
             Ok(file)
         }
+    }
+}
+
+/// The process that a thread belongs to.
+///
+/// # Safety
+/// `task` must be a task_struct for `R`, or an address that was one.
+#[inline(always)]
+unsafe fn process<R: Reach>(task: *const u8) -> Result<Process, Error> {
+    // SAFETY: `task` is a task_struct, and so is its leader; one that is gone reads as zeroes.
+    let (start_ns, pid) = unsafe {
+        let leader: *const u8 = R::get(task, fields::TASK_LEADER.load())?;
+        (
+            R::get(leader, fields::TASK_START.load())?,
+            R::get(task, fields::TASK_TGID.load())?,
+        )
+    };
+    if start_ns == 0 {
+        return Err(Error::NoTask);
+    }
+    Ok(Process {
+        start_ns,
+        pid,
+        pad: 0,
+    })
+}
+
+/// The process whose memory a `struct mm_struct` is, by its address; absent where the kernel does not note that.
+#[inline(always)]
+pub(crate) fn owner(mm: *const u8) -> Result<Option<Process>, Error> {
+    let offset = fields::MM_OWNER.load();
+    if offset == fields::ABSENT || mm.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: any address may be probed; the owner of an mm_struct is a task_struct, absent once its process is gone.
+    unsafe {
+        let task: *const u8 = Probed::get(mm, offset)?;
+        if task.is_null() {
+            return Ok(None);
+        }
+        process::<Probed>(task).map(Some)
     }
 }
 

@@ -34,10 +34,12 @@ pub enum Hook {
     Ring = 13,
     /// A file was changed other than by writing, or a name of it was added or removed.
     Change = 14,
+    /// A process read another's memory.
+    Memory = 15,
 }
 
 /// All hooks, in the order of their numbers.
-pub const HOOKS: [(Hook, &str); 15] = [
+pub const HOOKS: [(Hook, &str); 16] = [
     (Hook::Exec, "exec"),
     (Hook::Fork, "fork"),
     (Hook::Exit, "exit"),
@@ -53,6 +55,7 @@ pub const HOOKS: [(Hook, &str); 15] = [
     (Hook::PacketIn, "packet-in"),
     (Hook::Ring, "ring"),
     (Hook::Change, "change"),
+    (Hook::Memory, "memory"),
 ];
 
 /// Why a hook failed or dropped. Numbers index the map `ERRORS` and are never used again.
@@ -89,10 +92,12 @@ pub enum Error {
     NoSocket = 13,
     /// No room for a record with several names.
     LinkedFull = 14,
+    /// No room for an edge between processes.
+    EdgesFull = 15,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 15] = [
+pub const ERRORS: [(Error, &str); 16] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -108,6 +113,7 @@ pub const ERRORS: [(Error, &str); 15] = [
     (Error::BulkRingFull, "bulk ring full"),
     (Error::NoSocket, "socket unreadable"),
     (Error::LinkedFull, "map of linked records full"),
+    (Error::EdgesFull, "map of edges full"),
 ];
 
 /// What a hook's runs came to, on one CPU.

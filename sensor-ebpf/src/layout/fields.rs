@@ -51,9 +51,12 @@ macro_rules! fields {
             TASK_FILES "task_struct" "files" Pointer("files_struct") 8 required;
             TASK_SIGNAL "task_struct" "signal" Pointer("signal_struct") 8 required;
             TASK_STATUS "task_struct" "thread_info.status" Int 4 optional;
+            TASK_PID_STRUCT "task_struct" "thread_pid" Pointer("pid") 8 required;
+            PID_LEVEL "pid" "level" Int 4 required;
             SIGNAL_LIVE "signal_struct" "live.counter" Int 4 required;
             MM_ARG_START "mm_struct" "arg_start" Int 8 required;
             MM_ARG_END "mm_struct" "arg_end" Int 8 required;
+            MM_OWNER "mm_struct" "owner" Pointer("task_struct") 8 optional;
             BPRM_FILENAME "linux_binprm" "filename" Opaque 8 required;
             FILES_FDT "files_struct" "fdt" Pointer("fdtable") 8 required;
             FDT_MAX "fdtable" "max_fds" Int 4 required;
@@ -68,6 +71,7 @@ macro_rules! fields {
             INODE_SIZE "inode" "i_size" Int 8 required;
             INODE_SB "inode" "i_sb" Pointer("super_block") 8 required;
             SB_DEV "super_block" "s_dev" Int 4 required;
+            SB_MAGIC "super_block" "s_magic" Int 8 required;
             DENTRY_PARENT "dentry" "d_parent" Pointer("dentry") 8 required;
             DENTRY_INODE "dentry" "d_inode" Pointer("inode") 8 required;
             DENTRY_NAME "dentry" "d_name.name" Opaque 8 required;

@@ -32,6 +32,10 @@ pub const HOLDERS_MAX: u32 = 65_536;
 pub const SOCKETS_MAX: u32 = 131_072;
 /// UDP flows of processes that hold records.
 pub const DATAGRAMS_MAX: u32 = 16_384;
+/// Edges between processes at one time.
+pub const EDGES_MAX: u32 = 4_096;
+/// Threads that have just been let at another process's memory.
+pub const TARGETS_MAX: u32 = 1_024;
 /// Copies under way in `vfs_copy_file_range`.
 pub const COPIES_MAX: u32 = 4_096;
 /// Bytes waiting in a ring from which on its reader is woken before its tick.

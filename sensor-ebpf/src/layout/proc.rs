@@ -5,7 +5,7 @@ use super::limits::FILENAME_MAX;
 
 /// Names a process within one boot.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Process {
     /// `task_struct.start_boottime` of the thread group's leader, nanoseconds.
     pub start_ns: u64,

@@ -151,7 +151,7 @@ fn record_touched(record: &Record, touch: &Touch) -> Result<Outcome, Trouble> {
     }
     // The canary is no patient's: who sings it, the sensor, is no holder, and its own flows stay its own.
     if record.store != CANARY_STORE {
-        hold(process, record.store);
+        hold(process, 1 << (record.store & 63));
     }
     let now = emit::now();
     let sum = AccessSum {
@@ -210,28 +210,20 @@ fn add_up(sum: &mut AccessSum, touch: &Touch) {
     }
 }
 
-/// Notes that a process holds data of a store, from which on its flows are reported.
+/// Notes that a process holds data of stores, from which on its flows are reported.
 #[inline(always)]
-fn hold(process: Process, store: u32) {
-    let bit = 1_u64 << (store & 63);
+pub(crate) fn hold(process: Process, stores: u64) {
     if let Some(holder) = HOLDERS.get_ptr_mut(process.pid) {
         // SAFETY: the sensor removes a holder only when its process is gone.
         let holder = unsafe { &mut *holder };
         if holder.process.start_ns == process.start_ns {
             // Two threads that come at once with different stores: the later access sets the bit again.
-            holder.stores |= bit;
+            holder.stores |= stores;
             return;
         }
     }
     if HOLDERS
-        .insert(
-            process.pid,
-            &Holder {
-                process,
-                stores: bit,
-            },
-            0,
-        )
+        .insert(process.pid, &Holder { process, stores }, 0)
         .is_err()
     {
         lost(Error::HoldersFull);
@@ -241,9 +233,15 @@ fn hold(process: Process, store: u32) {
 /// True when the process has touched a record.
 #[inline(always)]
 pub(crate) fn is_holder(process: &Process) -> bool {
+    held(process).is_some()
+}
+
+/// The stores a process holds records of; absent when it holds none.
+#[inline(always)]
+pub(crate) fn held(process: &Process) -> Option<u64> {
     // SAFETY: the value is only read; a later process under the same pid has another start.
     match unsafe { HOLDERS.get(process.pid) } {
-        Some(holder) => holder.process.start_ns == process.start_ns,
-        None => false,
+        Some(holder) if holder.process.start_ns == process.start_ns => Some(holder.stores),
+        _ => None,
     }
 }

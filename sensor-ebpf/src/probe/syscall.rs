@@ -6,20 +6,29 @@
 //! Hook:   tp_btf/sys_exit (tracepoint)
 //! Proto:  5.10..latest  include/trace/events/syscalls.h  (struct pt_regs *regs, long ret)
 //! Kernel: 5.11, x86-64
-//! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, rename.rs, accept.rs
+//! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, rename.rs, accept.rs, memory.rs
 //! Reads:  pt_regs.{orig_ax, di, dx, r8}, task_struct.{files, thread_info.status}, files_struct.fdt,
 //!         fdtable.{max_fds, fd}, and as the files named above, by bpf_probe_read_kernel
 //! Counts: under the hook that the call belongs to: seen, reported, summed, ignored, failed, dropped
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use sensor_ebpf::layout::count::{Error, Hook};
+use sensor_ebpf::layout::{
+    count::{Error, Hook},
+    edge::{MEMORY_CALL, PROC_MEM, PTRACE},
+};
 
 use crate::{
     count::{self, Outcome, Trouble},
-    kernel::{file::File, read::Probed, regs::Regs, sock::Sock, task::Task},
+    kernel::{
+        file::File,
+        read::Probed,
+        regs::Regs,
+        sock::Sock,
+        task::{self, Task},
+    },
     observe::{
         access::{self, Act},
-        flow, record,
+        edge, flow, record,
     },
 };
 
@@ -36,6 +45,7 @@ mod nr {
     pub(crate) const SENDFILE: u64 = 40;
     pub(crate) const ACCEPT: u64 = 43;
     pub(crate) const RENAME: u64 = 82;
+    pub(crate) const PTRACE: u64 = 101;
     pub(crate) const CREAT: u64 = 85;
     pub(crate) const OPENAT: u64 = 257;
     pub(crate) const RENAMEAT: u64 = 264;
@@ -44,6 +54,7 @@ mod nr {
     pub(crate) const PREADV: u64 = 295;
     pub(crate) const PWRITEV: u64 = 296;
     pub(crate) const OPEN_BY_HANDLE_AT: u64 = 304;
+    pub(crate) const PROCESS_VM_READV: u64 = 310;
     pub(crate) const RENAMEAT2: u64 = 316;
     pub(crate) const COPY_FILE_RANGE: u64 = 326;
     pub(crate) const PREADV2: u64 = 327;
@@ -65,6 +76,10 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
             record::forget_all()?;
             Ok(Outcome::Summed)
         }),
+        nr::PROCESS_VM_READV => count::run(Hook::Memory, || {
+            edge::read_number(regs.first()? as u32, MEMORY_CALL, result)
+        }),
+        nr::PTRACE => count::run(Hook::Memory, || peeked(regs)),
         nr::ACCEPT | nr::ACCEPT4 => count::run(Hook::Accept, || accept(result as u64)),
         _ => on_file(number, regs, result),
     }
@@ -122,7 +137,31 @@ fn touched(act: Act, fd: u64, result: i64) -> Result<Outcome, Trouble> {
     if matches!(act, Act::Map) && fd as i32 == -1 {
         return Ok(Outcome::Ignored);
     }
-    access::touched(file(fd)?, act, result)
+    let file = file(fd)?;
+    if matches!(act, Act::Open) && file.is_memory()? {
+        count::run(Hook::Memory, || opened_memory(file));
+    }
+    access::touched(file, act, result)
+}
+
+/// ptrace(request, pid, ..): a peek gives eight bytes.
+#[inline(always)]
+fn peeked(regs: Regs) -> Result<Outcome, Trouble> {
+    /// `PTRACE_PEEKTEXT` and `PTRACE_PEEKDATA` of include/uapi/linux/ptrace.h.
+    const PEEKS: [u64; 2] = [1, 2];
+    if !PEEKS.contains(&regs.first()?) {
+        return Ok(Outcome::Ignored);
+    }
+    edge::read_number(regs.second()? as u32, PTRACE, 8)
+}
+
+/// Another process's memory is opened as a file; how much is then read of it this backend does not see.
+#[inline(always)]
+fn opened_memory(file: File<Probed>) -> Result<Outcome, Trouble> {
+    match task::owner(file.private()?)? {
+        Some(target) => edge::got(target, PROC_MEM, 0),
+        None => Ok(Outcome::Ignored),
+    }
 }
 
 /// The current process's file behind a descriptor.

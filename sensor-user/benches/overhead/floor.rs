@@ -63,6 +63,11 @@ fn attach_one(
                 fexit.attach()?;
             }
         }
+        Attach::Call(function) if types.has_call(function) => {
+            let fexit: &mut FExit = named(object, "on_exit")?.try_into()?;
+            fexit.load(function, btf)?;
+            fexit.attach()?;
+        }
         Attach::Tracepoint(name) => {
             on_tracepoint(named(object, "on_tracepoint")?.try_into()?, name, btf)?;
         }
@@ -72,7 +77,7 @@ fn attach_one(
             on_tracepoint(named(object, "on_tracepoint")?.try_into()?, name, btf)?;
         }
         Attach::Packets => on_packets(named(object, "on_packet")?.try_into()?, program.name)?,
-        Attach::Fentry(_) | Attach::TracepointOf(..) | Attach::Nowhere => {}
+        Attach::Fentry(_) | Attach::Call(_) | Attach::TracepointOf(..) | Attach::Nowhere => {}
     }
     Ok(())
 }

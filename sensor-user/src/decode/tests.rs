@@ -250,3 +250,43 @@ fn garbage_never_panics() {
     }
     assert_eq!(record(&Maker::kind(99).0), Err(DecodeError::Kind(99)));
 }
+
+#[test]
+fn an_edge_says_what_has_been_added() {
+    let end = |pid| border::Process {
+        start_ns: 20_000_000,
+        pid,
+        pad: 0,
+    };
+    let key = EdgeKey {
+        from: end(1),
+        to: end(2),
+        kind: PTRACE,
+        pad: 0,
+    };
+    let told = EdgeSum {
+        first_ns: 10,
+        last_ns: 20,
+        times: 2,
+        bytes: 16,
+        stores: 1 << 3,
+    };
+    let sum = EdgeSum {
+        last_ns: 30,
+        times: 5,
+        bytes: 40,
+        stores: 1 << 3 | 1 << 63,
+        ..told
+    };
+    let first = edge(&key, &told, None).unwrap();
+    assert_eq!((first.times, first.bytes, first.first_boot_ns), (2, 16, 10));
+    assert_eq!(
+        (first.from.pid, first.to.start_cs, first.kind),
+        (1, 2, EdgeKind::Ptrace)
+    );
+    let next = edge(&key, &sum, Some(&told)).unwrap();
+    assert_eq!((next.times, next.bytes, next.first_boot_ns), (3, 24, 20));
+    assert_eq!(next.stores, [StoreId(3), StoreId(63)]);
+    let unknown = EdgeKey { kind: 77, ..key };
+    assert!(edge(&unknown, &sum, None).is_err());
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::event::{Gap, GapReason, Name, RecordId};
+use crate::event::{Edge, EdgeKind, Gap, GapReason, Name, RecordId};
 use crate::privacy::{Key, NameForm, TOKEN_PREFIX, generate};
 
 /// A host: processes are directories with what /proc has of them.
@@ -187,6 +187,12 @@ fn said(reports: &[Report]) -> Vec<String> {
         }
         Body::Access(a) => format!("access {} {}", a.access.process.pid, a.store),
         Body::Flow(f) => format!("flow {}", f.process.pid),
+        Body::Edge(e) => format!(
+            "edge {} {} {}",
+            e.edge.from.pid,
+            e.edge.to.pid,
+            e.stores.join(" ")
+        ),
         Body::Gap(g) => format!("gap {}", g.count),
     };
     reports.iter().map(line).collect()
@@ -327,6 +333,28 @@ fn an_unknown_process_and_an_unknown_store_do_not_hold_an_event_back() {
     );
     assert_eq!(enricher.metrics.processes_unknown.get(), 1);
     assert_eq!(enricher.metrics.accesses_unnamed.get(), 2);
+}
+
+#[test]
+fn both_ends_of_an_edge_are_said_before_it() {
+    let host = Host::new();
+    let mut enricher = host.enricher();
+    let end = |pid| ProcessKey { pid, start_cs: 5 };
+    let edge = Edge {
+        from: end(98),
+        to: end(99),
+        kind: EdgeKind::Ptrace,
+        stores: vec![StoreId(1), StoreId(7)],
+        times: 1,
+        bytes: 8,
+        first_boot_ns: 1,
+        last_boot_ns: 2,
+    };
+    let reports = enricher.turn(vec![at(2, What::Edge(edge))]);
+    assert_eq!(
+        said(&reports),
+        ["process 98  []", "process 99  []", "edge 98 99 pacs #7"]
+    );
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use proto::sensor::v1;
 
 use crate::clock::{self, Offset};
-use crate::event::{Direction, Flow, Gap, GapReason, ProcessKey, RecordId};
+use crate::event::{Direction, EdgeKind, Flow, Gap, GapReason, ProcessKey, RecordId};
 use crate::health::{Health, HookCount};
 use crate::privacy::NameForm;
-use crate::report::{Body, NamedAccess, Process, Report};
+use crate::report::{Body, NamedAccess, NamedEdge, Process, Report};
 
 /// A report, with its times by the wall clock as it was then.
 pub(super) fn event(report: &Report, offset: Offset) -> v1::Event {
@@ -19,6 +19,7 @@ pub(super) fn event(report: &Report, offset: Offset) -> v1::Event {
         Body::Process(process) => Wire::Process(self::process(process, offset)),
         Body::Access(access) => Wire::Access(self::access(access, offset)),
         Body::Flow(flow) => Wire::Flow(self::flow(flow, report.boot_ns, offset)),
+        Body::Edge(edge) => Wire::Edge(self::edge(edge, offset)),
         Body::Gap(gap) => Wire::Gap(self::gap(gap, offset)),
     };
     v1::Event {
@@ -107,6 +108,28 @@ fn flow(flow: &Flow, last_boot_ns: u64, offset: Offset) -> v1::Flow {
         opened_unix_ns: offset.unix_ns(flow.opened_boot_ns),
         last_unix_ns: offset.unix_ns(last_boot_ns),
         closed: flow.closed,
+    }
+}
+
+fn edge(named: &NamedEdge, offset: Offset) -> v1::Edge {
+    let edge = &named.edge;
+    let end = |process| v1::EdgeEnd {
+        end: Some(v1::edge_end::End::Process(process_id(process))),
+    };
+    let kind = match edge.kind {
+        EdgeKind::MemoryCall => v1::EdgeKind::MemoryCall,
+        EdgeKind::Ptrace => v1::EdgeKind::Ptrace,
+        EdgeKind::ProcMem => v1::EdgeKind::ProcMem,
+    };
+    v1::Edge {
+        from: Some(end(edge.from)),
+        to: Some(end(edge.to)),
+        kind: kind.into(),
+        stores: named.stores.iter().map(ToString::to_string).collect(),
+        times: edge.times,
+        bytes: edge.bytes,
+        first_unix_ns: offset.unix_ns(edge.first_boot_ns),
+        last_unix_ns: offset.unix_ns(edge.last_boot_ns),
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn attach(
 fn target(attach: Attach, types: &Btf<'_>) -> Option<&'static str> {
     match attach {
         Attach::Fexit(names) => names.iter().find(|n| types.has_function(n)).copied(),
+        Attach::Call(name) => types.has_call(name).then_some(name),
         Attach::Fentry(name) => types.has_function(name).then_some(name),
         Attach::TracepointOf(name, arguments) => {
             (types.tracepoint_arguments(name) == Some(arguments)).then_some(name)
@@ -87,7 +88,7 @@ fn attach_one(
             fentry.load(target, place.btf)?;
             fentry.attach().map(drop)
         }
-        Attach::Fexit(_) => {
+        Attach::Fexit(_) | Attach::Call(_) => {
             let fexit: &mut FExit = loaded.try_into()?;
             fexit.load(target, place.btf)?;
             fexit.attach().map(drop)

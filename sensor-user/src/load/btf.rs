@@ -249,6 +249,15 @@ impl<'a> Btf<'a> {
         functions.filter(|t| t.name == name).count() == 1
     }
 
+    /// True when there is a system call's own function of that name. There may be two of them: the other is the stand-in
+    /// of kernels without the call, with the same prototype (`COND_SYSCALL`), and only one of them is linked.
+    #[must_use]
+    pub fn has_call(&self, name: &str) -> bool {
+        (1..self.starts.len())
+            .filter_map(|id| self.get(id as u32))
+            .any(|t| t.kind() == kind::FUNC && t.name == name)
+    }
+
     /// Arguments of a tracepoint, by its `btf_trace_NAME` type; the first of that, which is the tracer's own, not counted.
     #[must_use]
     pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {

@@ -11,6 +11,8 @@ pub enum Attach {
     Fentry(&'static str),
     /// The end of the first of these kernel functions that there is.
     Fexit(&'static [&'static str]),
+    /// The end of a system call's own function.
+    Call(&'static str),
     /// A tracepoint, with typed arguments.
     Tracepoint(&'static str),
     /// A tracepoint whose arguments differ between kernels: the program is for those that have so many.
@@ -153,13 +155,36 @@ pub const PROGRAMS: &[Program] = &[
         RING,
     ),
     program(
+        "fexit_peek",
+        Attach::Fexit(&["ptrace_access_vm"]),
+        TRAMPOLINES,
+    ),
+    optional(
+        "fexit_mem",
+        Attach::Fexit(&["mem_read"]),
+        TRAMPOLINES,
+        "memory read through /proc",
+    ),
+    optional(
+        "fexit_vm_readv",
+        Attach::Call("__x64_sys_process_vm_readv"),
+        TRAMPOLINES,
+        "memory read by process_vm_readv",
+    ),
+    program(
         "exec_record",
         Attach::Tracepoint("sched_process_exec"),
         TRACEPOINT,
     ),
+    program("lsm_ptrace", Attach::Lsm("ptrace_access_check"), LSM),
     program("lsm_accept", Attach::Lsm("sock_graft"), LSM),
     program("lsm_mmap", Attach::Lsm("mmap_file"), LSM),
     program("lsm_open", Attach::Lsm("file_open"), LSM),
+    program(
+        "fexit_ptrace",
+        Attach::Fexit(&["security_ptrace_access_check"]),
+        FENTRY,
+    ),
     program(
         "fentry_accept",
         Attach::Fentry("security_sock_graft"),

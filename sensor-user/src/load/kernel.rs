@@ -9,6 +9,7 @@ use rustix::thread::{MembarrierCommand, gettid, membarrier};
 use sensor_ebpf::layout::access::{AccessKey, AccessSum, Inode};
 use sensor_ebpf::layout::config;
 use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS};
+use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
 
 use super::{AttemptError, Canary, name, pod};
@@ -33,6 +34,7 @@ pub struct Kernel {
     holders: HashMap<MapData, u32, pod::Holder>,
     sockets: HashMap<MapData, u64, pod::Socket>,
     datagrams: HashMap<MapData, pod::DatagramKey, pod::Datagrams>,
+    edges: HashMap<MapData, pod::EdgeKey, pod::EdgeSum>,
     counts: PerCpuArray<MapData, pod::Counts>,
     errors: PerCpuArray<MapData, u64>,
     critical: RingBuf<MapData>,
@@ -76,6 +78,7 @@ impl Kernel {
             holders: take!(object, "HOLDERS"),
             sockets: take!(object, "SOCKETS"),
             datagrams: take!(object, "DATAGRAMS"),
+            edges: take!(object, "EDGES"),
             counts: take!(object, "COUNTS"),
             errors: take!(object, "ERRORS"),
             critical: take!(object, "CRITICAL"),
@@ -195,6 +198,18 @@ impl Kernel {
     /// Forgets a UDP conversation that is over.
     pub fn forget_datagrams(&mut self, key: DatagramKey) -> Result<(), AttemptError> {
         gone_is_fine(self.datagrams.remove(&pod::DatagramKey(key)), "DATAGRAMS")
+    }
+
+    /// What processes that hold records have given to others so far.
+    pub fn edges(&self) -> Result<Vec<(EdgeKey, EdgeSum)>, AttemptError> {
+        let entries: Result<Vec<_>, _> = self.edges.iter().collect();
+        let entries = entries.map_err(|e| broken("EDGES", e))?;
+        Ok(entries.into_iter().map(|(k, v)| (k.0, v.0)).collect())
+    }
+
+    /// Forgets an edge to a process that is gone.
+    pub fn forget_edge(&mut self, key: EdgeKey) -> Result<(), AttemptError> {
+        gone_is_fine(self.edges.remove(&pod::EdgeKey(key)), "EDGES")
     }
 
     /// All open TCP sockets whose owner is known.

@@ -6,7 +6,7 @@
 )]
 
 use aya::Pod;
-use sensor_ebpf::layout::{access, config, count, flow};
+use sensor_ebpf::layout::{access, config, count, edge, flow};
 
 macro_rules! wrap {
     ($($name:ident($inner:ty);)*) => {
@@ -33,4 +33,6 @@ wrap! {
     Socket(flow::Socket);
     DatagramKey(flow::DatagramKey);
     Datagrams(flow::Datagrams);
+    EdgeKey(edge::EdgeKey);
+    EdgeSum(edge::EdgeSum);
 }

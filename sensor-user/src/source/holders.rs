@@ -43,6 +43,11 @@ impl Holders {
         });
     }
 
+    /// True until the process and its flows are gone.
+    pub(super) fn knows(&self, process: &Process) -> bool {
+        self.known.contains_key(&decode::process(process))
+    }
+
     /// A process ended.
     pub(super) fn exited(&mut self, process: ProcessKey, now_ns: u64) {
         if let Some(holder) = self.known.get_mut(&process) {

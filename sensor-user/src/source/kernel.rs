@@ -16,6 +16,7 @@ use sensor_ebpf::layout::access::CANARY_STORE;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+use super::edges::Edges;
 use super::flows::Flows;
 use super::holders::Holders;
 use super::losses::Losses;
@@ -83,6 +84,7 @@ pub fn start(
         pulse: pulse.clone(),
         stop: Arc::clone(&stop),
         pending: Vec::new(),
+        edges: Edges::default(),
         flows: Flows::default(),
         holders: Holders::default(),
         losses: Losses::default(),
@@ -109,6 +111,7 @@ struct Reader {
     pulse: Pulse,
     stop: Arc<AtomicBool>,
     pending: Vec<Event>,
+    edges: Edges,
     flows: Flows,
     holders: Holders,
     losses: Losses,
@@ -155,6 +158,8 @@ impl Reader {
         if let Some(song) = &mut self.song {
             song.tick(now, &mut self.pending);
         }
+        self.edges
+            .tick(&mut self.kernel, &mut self.holders, &mut self.pending)?;
         let new = self.holders.take_new();
         self.flows
             .tick(&mut self.kernel, &new, now, &mut self.pending)?;
@@ -210,6 +215,7 @@ impl Reader {
                     | What::Exec(_)
                     | What::Name(_)
                     | What::Access(_)
+                    | What::Edge(_)
                     | What::Gap(_) => {}
                 }
                 self.push(event.boot_ns, event.what);
@@ -224,7 +230,12 @@ impl Reader {
         let own = match &what {
             What::Access(access) => access.store == canary,
             What::Name(name) => name.store == canary,
-            What::Fork(_) | What::Exec(_) | What::Exit(_) | What::Flow(_) | What::Gap(_) => false,
+            What::Fork(_)
+            | What::Exec(_)
+            | What::Exit(_)
+            | What::Flow(_)
+            | What::Edge(_)
+            | What::Gap(_) => false,
         };
         if !own {
             self.pending.push(Event { boot_ns, what });

@@ -89,7 +89,8 @@ const fn reason(error: Error) -> GapReason {
         | Error::HoldersFull
         | Error::SocketsFull
         | Error::DatagramsFull
-        | Error::LinkedFull => GapReason::MapFull,
+        | Error::LinkedFull
+        | Error::EdgesFull => GapReason::MapFull,
         Error::NoControl
         | Error::NoInode
         | Error::NoFile

@@ -18,6 +18,7 @@ use crate::way::{self, Act, Expect, LEN, Peer, Place, Way, unsupported, way, who
 
 const READ: &[Expect] = &[Expect::Read(LEN as u64)];
 const HOLDER: &[Expect] = &[Expect::Holder];
+const MEMORY: &[Expect] = &[Expect::Holder, Expect::Got(LEN as u64)];
 const LISTENER: Peer = Peer::Tcp("127.0.0.1:0");
 
 pub(crate) const WAYS: &[Way] = &[
@@ -28,9 +29,9 @@ pub(crate) const WAYS: &[Way] = &[
     way("read-before-start", read_early, HOLDER)
         .early()
         .with(LISTENER),
-    way("memory-by-process-vm-readv", vm_readv, HOLDER).with(LISTENER),
-    way("memory-by-ptrace", ptrace, HOLDER).with(LISTENER),
-    way("memory-by-proc-mem", proc_mem, HOLDER).with(LISTENER),
+    way("memory-by-process-vm-readv", vm_readv, MEMORY).with(LISTENER),
+    way("memory-by-ptrace", ptrace, MEMORY).with(LISTENER),
+    way("memory-by-proc-mem", proc_mem, MEMORY).with(LISTENER),
 ];
 
 /// What second processes do.

@@ -27,6 +27,11 @@ const REASONS: &[(&str, &str, &str)] = &[
         "tracepoint",
         "the descriptor leads to the overlay's own inode; the record's lies below it and passes no system call",
     ),
+    (
+        "memory-by-proc-mem",
+        "tracepoint",
+        "the opening is seen; reads of it look like those of any other file",
+    ),
     ("hard-link-after-start", "tracepoint", BY_PATH),
     ("truncate-by-path", "tracepoint", BY_PATH),
     ("rename-over", "tracepoint", BY_PATH),
@@ -84,11 +89,6 @@ const REASONS: &[(&str, &str, &str)] = &[
         "loop-device",
         "*",
         "the opening is seen; the bytes are read by the device's own thread, for whoever reads the device",
-    ),
-    (
-        "memory-by-*",
-        "*",
-        "not watched yet: one process reads another's memory",
     ),
     (
         "raw-block-device",

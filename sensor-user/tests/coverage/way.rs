@@ -55,6 +55,8 @@ pub(crate) enum Expect {
     Served,
     /// A flow of any kind: the process is known to hold what is a record's, though it never opened one.
     Holder,
+    /// So many bytes that another process gave to it.
+    Got(u64),
     /// A flow of any kind and protocol, with these bytes out.
     AnySent(u64),
 }

@@ -13,6 +13,7 @@ use crate::actor::{address, number, path};
 pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
     match act {
         "mmap" => mmap(&path(rest, 0)?),
+        "keep" => keep(&path(rest, 0)?),
         "vectors" => vectors(&path(rest, 0)?),
         "sendfile" => sendfile(&path(rest, 0)?, address(rest, 1)?),
         "upload" => upload(
@@ -73,6 +74,17 @@ fn touch_pages(file: &File) -> io::Result<u64> {
         munmap(start, len)?;
         Ok(sum)
     }
+}
+
+/// Reads a record, says where in memory it lies, and keeps it until its standard input ends.
+fn keep(record: &Path) -> io::Result<()> {
+    let content = std::fs::read(record)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", content.as_ptr().addr())?;
+    out.flush()?;
+    io::stdin().read_to_end(&mut Vec::new())?;
+    std::hint::black_box(content);
+    Ok(())
 }
 
 /// Reads a file's first bytes by readv (10 + 20), then by pread (100), then by preadv (30 + 40).

@@ -12,6 +12,7 @@ mod acts;
 mod books;
 mod files;
 mod flows;
+mod memory;
 mod processes;
 mod watch;
 
@@ -58,6 +59,11 @@ const TESTS: &[(&str, Test)] = &[
         flows::without_records,
     ),
     ("flows_of_the_sensor_are_its_own", flows::own),
+    ("memory_read_by_another_process", memory::through_proc),
+    (
+        "memory_without_records_is_nobodys_business",
+        memory::without_records,
+    ),
     ("canary_sings_and_is_heard", books::canary),
     ("books_balance", books::balance),
 ];

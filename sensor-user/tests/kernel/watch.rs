@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use sensor_user::config::{Backend, Kernel, Store};
-use sensor_user::event::{Access, Event, Flow, RecordId, What};
+use sensor_user::event::{Access, Edge, Event, Flow, RecordId, What};
 use sensor_user::health::Health;
 use sensor_user::{Source, source};
 use tempfile::TempDir;
@@ -210,6 +210,16 @@ impl Watch {
         flows
     }
 
+    /// What a process got of others.
+    pub(crate) fn edges_to(&self, pid: u32) -> impl Iterator<Item = &Edge> {
+        self.events
+            .iter()
+            .filter_map(move |event| match &event.what {
+                What::Edge(edge) if edge.to.pid == pid => Some(edge),
+                _ => None,
+            })
+    }
+
     pub(crate) fn exited(&self, pid: u32) -> bool {
         self.events
             .iter()
@@ -234,7 +244,7 @@ impl Watch {
     }
 
     fn summary(&self) -> String {
-        let mut kinds = [0; 7];
+        let mut kinds = [0; 8];
         for event in &self.events {
             let kind = match event.what {
                 What::Fork(_) => 0,
@@ -244,12 +254,13 @@ impl Watch {
                 What::Access(_) => 4,
                 What::Flow(_) => 5,
                 What::Gap(_) => 6,
+                What::Edge(_) => 7,
             };
             kinds[kind] += 1;
         }
-        let [fork, exec, exit, name, access, flow, gap] = kinds;
+        let [fork, exec, exit, name, access, flow, gap, edge] = kinds;
         format!(
-            "seen: {fork} forks, {exec} execs, {exit} exits, {name} names, {access} accesses, {flow} flows, {gap} gaps"
+            "seen: {fork} forks, {exec} execs, {exit} exits, {name} names, {access} accesses, {flow} flows, {edge} edges, {gap} gaps"
         )
     }
 }

@@ -41,9 +41,27 @@ fn payload() -> Vec<u8> {
         time_boot_ns: 3,
         body,
     };
+    let end = || {
+        Some(wire::EdgeEnd {
+            end: Some(wire::edge_end::End::Process(id()?)),
+        })
+    };
+    let edge = wire::Edge {
+        from: end(),
+        to: end(),
+        kind: 99,
+        stores: vec!["pacs".into()],
+        ..wire::Edge::default()
+    };
+    let unknown_end = wire::Edge {
+        to: Some(wire::EdgeEnd { end: None }),
+        ..edge.clone()
+    };
     let events = vec![
         event(Some(wire::event::Body::Access(access))),
         event(Some(wire::event::Body::Flow(flow))),
+        event(Some(wire::event::Body::Edge(edge))),
+        event(Some(wire::event::Body::Edge(unknown_end))),
         event(None),
     ];
     wire::EventBlock {
@@ -59,7 +77,7 @@ fn a_block_becomes_what_it_says() {
     let block = block(&"s".into(), &payload()).unwrap();
     assert_eq!(
         (block.events.len(), block.unknown, block.span()),
-        (2, 1, Some((4, 4)))
+        (3, 2, Some((4, 4)))
     );
     let What::Flow(flow) = &block.events[1].what else {
         panic!("a flow")
@@ -70,6 +88,11 @@ fn a_block_becomes_what_it_says() {
         "mapped IPv4 is IPv4"
     );
     assert_eq!((flow.local, flow.direction), (None, Direction::Unknown));
+    let What::Edge(edge) = &block.events[2].what else {
+        panic!("an edge")
+    };
+    assert_eq!((edge.from.pid, edge.kind), (7, EdgeKind::Unknown));
+    assert_eq!(edge.stores, ["pacs"]);
 }
 
 #[test]
