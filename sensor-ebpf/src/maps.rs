@@ -23,7 +23,7 @@ pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 
-/// Roots of stores, and the store each belongs to.
+/// Roots of stores, and the store each belongs to; directories that were moved out of one say so by `MOVED`.
 #[map]
 pub(crate) static ROOTS: HashMap<Inode, u32> = HashMap::with_max_entries(limits::ROOTS_MAX, 0);
 
@@ -31,10 +31,19 @@ pub(crate) static ROOTS: HashMap<Inode, u32> = HashMap::with_max_entries(limits:
 #[map]
 pub(crate) static ANSWERS: Array<Answer> = Array::with_max_entries(limits::ANSWERS_MAX, 0);
 
-/// Records with several names, told by the sensor at start and by the link hook.
+/// Records that names outside of their store lead to, told by the sensor at start and by the link and rename hooks.
 #[map]
 pub(crate) static LINKED: HashMap<Inode, u32> =
     HashMap::with_max_entries(limits::LINKED_MAX, BPF_F_NO_PREALLOC);
+
+/// Not zero once there is anything in `LINKED`: until then, no file with a single name outside of all stores is a record.
+#[map]
+pub(crate) static ANY_LINKED: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Renames under way of what lies in a store, by the address of its directory entry.
+#[map]
+pub(crate) static RENAMES: LruHashMap<u64, u32> =
+    LruHashMap::with_max_entries(limits::RENAMES_MAX, 0);
 
 /// Records that have been named. Only a memory: what is forgotten is found again by walking up, and named again.
 #[map]

@@ -7,3 +7,4 @@ pub(crate) mod flow;
 pub(crate) mod packet;
 pub(crate) mod proc;
 pub(crate) mod record;
+pub(crate) mod rename;

@@ -50,9 +50,9 @@ pub struct Access {
     pub bytes_mapped: u64,
     /// Bytes that write calls took.
     pub bytes_written: u64,
-    /// Times its length, mode, owner, times or attributes were set, or a name was added.
+    /// Times its length, mode, owner, times or attributes were set, or a name was added or became another.
     pub changes: u64,
-    /// Times a name of it was removed.
+    /// Times a name of it was removed, or given to another file.
     pub deletions: u64,
     /// First touch in this event, nanoseconds since the Unix epoch.
     pub first_ns: u64,

@@ -148,10 +148,10 @@ pub struct Access {
     /// Last touch in this event.
     #[prost(uint64, tag = "11")]
     pub last_unix_ns: u64,
-    /// Times its length, mode, owner, times or extended attributes were set, or a name of it was added.
+    /// Times its length, mode, owner, times or extended attributes were set, or a name of it was added or became another.
     #[prost(uint64, tag = "12")]
     pub changes: u64,
-    /// Times a name of it was removed.
+    /// Times a name of it was removed, or given to another file.
     #[prost(uint64, tag = "13")]
     pub deletions: u64,
 }

@@ -14,6 +14,8 @@ const DIRECTORY: u16 = 0o040_000;
 const SOCKET: u16 = 0o140_000;
 /// `PROC_SUPER_MAGIC` of include/uapi/linux/magic.h.
 const PROC: u64 = 0x9fa0;
+/// `RENAME_EXCHANGE` of include/uapi/linux/fs.h.
+const EXCHANGE: u32 = 2;
 
 /// A `struct file`.
 #[derive(Clone, Copy)]
@@ -167,6 +169,12 @@ impl<R: Reach> Entry<R> {
         Self(pointer, PhantomData)
     }
 
+    /// Where it is, which tells it from all others for as long as somebody holds it.
+    #[inline(always)]
+    pub(crate) fn address(self) -> u64 {
+        self.0 as u64
+    }
+
     /// What it names; absent for a name that names nothing yet.
     #[inline(always)]
     pub(crate) fn inode(self) -> Result<Inode<R>, Error> {
@@ -201,15 +209,41 @@ impl<R: Reach> Entry<R> {
     }
 }
 
-/// Old and new name of a finished `vfs_rename`, from its `struct renamedata`. What was renamed goes by the old entry,
-/// which the kernel has moved (d_move); in an exchange, what was there goes by the new one.
-#[inline(always)]
-pub(crate) fn renamed(data: *const u8) -> Result<[Entry<Typed>; 2], Error> {
-    // SAFETY: `data` is a typed renamedata.
-    unsafe {
-        Ok([
-            Entry::new(Typed::get(data, fields::RENAME_OLD.load())?),
-            Entry::new(Typed::get(data, fields::RENAME_NEW.load())?),
-        ])
+/// Old and new name of a `vfs_rename`, from its `struct renamedata`. When it is done, what was renamed goes by the old
+/// entry, which the kernel has moved (d_move), and what was replaced, or exchanged for it, by the new one.
+#[derive(Clone, Copy)]
+pub(crate) struct Rename(*const u8);
+
+impl Rename {
+    /// Takes a typed renamedata.
+    #[inline(always)]
+    pub(crate) const fn new(data: *const u8) -> Self {
+        Self(data)
+    }
+
+    /// What is renamed.
+    #[inline(always)]
+    pub(crate) fn old(self) -> Result<Entry<Typed>, Error> {
+        // SAFETY: `self.0` is a typed renamedata.
+        Ok(Entry::new(unsafe {
+            Typed::get(self.0, fields::RENAME_OLD.load())?
+        }))
+    }
+
+    /// What it replaces or is exchanged for; names nothing in a plain rename.
+    #[inline(always)]
+    pub(crate) fn new_entry(self) -> Result<Entry<Typed>, Error> {
+        // SAFETY: as above.
+        Ok(Entry::new(unsafe {
+            Typed::get(self.0, fields::RENAME_NEW.load())?
+        }))
+    }
+
+    /// True when the two change places.
+    #[inline(always)]
+    pub(crate) fn is_exchange(self) -> Result<bool, Error> {
+        // SAFETY: as above.
+        let flags: u32 = unsafe { Typed::get(self.0, fields::RENAME_FLAGS.load())? };
+        Ok(flags & EXCHANGE != 0)
     }
 }

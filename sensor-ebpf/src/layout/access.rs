@@ -8,6 +8,8 @@ use super::proc::Process;
 pub const CANARY_STORE: u32 = 0;
 /// Store number that means "no store".
 pub const NO_STORE: u32 = u32::MAX;
+/// Set in the store number of a root that is none by configuration: a directory that was moved out of the store.
+pub const MOVED: u32 = 1 << 31;
 
 /// A file by identity.
 #[repr(C)]
@@ -71,9 +73,9 @@ pub struct AccessSum {
     pub mapped: u64,
     /// Bytes that write calls took.
     pub written: u64,
-    /// Times its length, mode, owner, times or extended attributes were set, or a name was added.
+    /// Times its length, mode, owner, times or extended attributes were set, or a name was added or became another.
     pub changed: u64,
-    /// Times a name of it was removed.
+    /// Times a name of it was removed, or given to another file.
     pub deleted: u64,
     /// Store of the record.
     pub store: u32,

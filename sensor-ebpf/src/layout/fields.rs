@@ -78,6 +78,7 @@ macro_rules! fields {
             DENTRY_NAME_LEN "dentry" "d_name.len" Int 4 required;
             RENAME_OLD "renamedata" "old_dentry" Pointer("dentry") 8 required;
             RENAME_NEW "renamedata" "new_dentry" Pointer("dentry") 8 required;
+            RENAME_FLAGS "renamedata" "flags" Int 4 required;
             BPRM_FILE "linux_binprm" "file" Pointer("file") 8 required;
             REQUEST_FILE "io_kiocb" "file" Pointer("file") 8 optional;
             REQUEST_OPCODE "io_kiocb" "opcode" Int 1 optional;

@@ -14,9 +14,9 @@ pub const FILENAME_MAX: usize = 256;
 pub const ARGUMENTS_SMALL: usize = 512;
 /// Bytes of arguments that are kept at most.
 pub const ARGUMENTS_LARGE: usize = 4096;
-/// Store roots, at most: configured paths and the mounts below them.
-pub const ROOTS_MAX: u32 = 1024;
-/// Records with several names, which lead to the same record from outside of their store as well.
+/// Store roots, at most: configured paths, the mounts below them, and directories that were moved out of a store.
+pub const ROOTS_MAX: u32 = 4096;
+/// Records that names outside of their store lead to: those with several names, and those that were moved out.
 pub const LINKED_MAX: u32 = 65_536;
 /// Slots of the memory of answers, as a power of two: 2 MiB.
 pub const ANSWERS_BITS: u32 = 16;
@@ -38,6 +38,8 @@ pub const EDGES_MAX: u32 = 4_096;
 pub const TARGETS_MAX: u32 = 1_024;
 /// Copies under way in `vfs_copy_file_range`.
 pub const COPIES_MAX: u32 = 4_096;
+/// Renames under way of what lies in a store.
+pub const RENAMES_MAX: u32 = 4_096;
 /// Bytes waiting in a ring from which on its reader is woken before its tick.
 pub const WAKE_BYTES: u64 = 64 * 1024;
 

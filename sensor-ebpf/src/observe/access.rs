@@ -88,9 +88,15 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
 #[inline(always)]
 pub(crate) fn touched_entry<R: Reach>(entry: Entry<R>, act: Act) -> Result<Outcome, Trouble> {
     match judge_entry(entry)? {
-        Some(record) => record_touched(&record, &Touch::new(act, 0)),
+        Some(record) => record_changed(&record, act),
         None => Ok(Outcome::Ignored),
     }
+}
+
+/// Something is done with a record, of which no bytes are counted.
+#[inline(always)]
+pub(crate) fn record_changed(record: &Record, act: Act) -> Result<Outcome, Trouble> {
+    record_touched(record, &Touch::new(act, 0))
 }
 
 /// A record got a further name.
@@ -100,7 +106,7 @@ pub(crate) fn linked<R: Reach>(entry: Entry<R>) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     };
     link(&record)?;
-    record_touched(&record, &Touch::new(Act::Change, 0))
+    record_changed(&record, Act::Change)
 }
 
 /// The sensor tells directories, and records.

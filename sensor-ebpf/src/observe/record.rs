@@ -5,7 +5,7 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use sensor_ebpf::layout::{
-    access::{Inode, Mark, NO_STORE, Name},
+    access::{Inode, MOVED, Mark, NO_STORE, Name},
     config::Control,
     count::Error,
     header::kind,
@@ -19,7 +19,7 @@ use crate::{
         file::{Entry, File, Inode as FileInode},
         read::Reach,
     },
-    maps::{BULK, CONTROL, GENERATION, LINKED, MARKS, ROOTS},
+    maps::{ANY_LINKED, BULK, CONTROL, GENERATION, LINKED, MARKS, ROOTS},
 };
 
 use super::answer::Slot;
@@ -93,7 +93,7 @@ fn look<R: Reach>(
     let slot = Slot::of(&directory)?;
     let seen = slot.seen();
     if !linked && slot.recall(&directory, generation, seen) == Some(NO_STORE) {
-        return Ok(NO_STORE);
+        return Ok(lone_store(&key));
     }
     // SAFETY: a mark that is replaced meanwhile reads as the old or the new one.
     let before = match unsafe { MARKS.get(&key) } {
@@ -105,7 +105,7 @@ fn look<R: Reach>(
     if found.store == NO_STORE {
         let _unremembered = slot.remember(&directory, NO_STORE, generation, seen);
         if !linked {
-            return Ok(NO_STORE);
+            return Ok(lone_store(&key));
         }
     }
     let store = if found.store == NO_STORE {
@@ -133,12 +133,29 @@ fn linked_store(file: &Inode, before: u32) -> u32 {
     }
 }
 
-/// Notes that a record has several names.
+/// Store of a file with one name, outside of all stores: that which it was moved out of, or had another name in.
+#[inline(always)]
+fn lone_store(file: &Inode) -> u32 {
+    let Some(any) = ANY_LINKED.get_ptr(0) else {
+        return NO_STORE;
+    };
+    // SAFETY: the value of an array map is always there; volatile, because another CPU may set it.
+    if unsafe { any.read_volatile() } == 0 {
+        return NO_STORE;
+    }
+    linked_store(file, NO_STORE)
+}
+
+/// Notes that names outside of its store lead to a record.
 #[inline(always)]
 pub(crate) fn link(record: &Record) -> Result<(), Trouble> {
     LINKED
         .insert(&record.file, &record.store, 0)
-        .map_err(|_| Trouble::Dropped(Error::LinkedFull))
+        .map_err(|_| Trouble::Dropped(Error::LinkedFull))?;
+    let any = ANY_LINKED.get_ptr_mut(0).ok_or(Error::NoControl)?;
+    // SAFETY: the value of an array map is always there, and is only ever set to one.
+    unsafe { any.write_volatile(1) };
+    Ok(())
 }
 
 /// Forgets the answer for one file.
@@ -182,16 +199,19 @@ fn known(file: Inode, store: u32) -> Option<Record> {
     }
 }
 
-struct Found {
-    store: u32,
+/// Where a walk up from a name has ended.
+pub(crate) struct Found {
+    /// The store whose root was met, or `NO_STORE`.
+    pub(crate) store: u32,
     /// Names between the store's root and the file, the file's own included.
     parts: u32,
     /// Their bytes, NULs included.
     len: u32,
 }
 
+/// Walks up from a name to a store's root.
 #[inline(always)]
-fn walk<R: Reach>(file: Entry<R>) -> Result<Found, Error> {
+pub(crate) fn walk<R: Reach>(file: Entry<R>) -> Result<Found, Error> {
     let mut entry = file;
     let mut len = 0_u32;
     let mut parts = 0_u32;
@@ -205,10 +225,10 @@ fn walk<R: Reach>(file: Entry<R>) -> Result<Found, Error> {
                 len: 0,
             });
         };
-        // SAFETY: roots are only ever added, and their value is one word.
+        // SAFETY: their value is one word; that of a root that goes away may be another root's.
         if let Some(store) = unsafe { ROOTS.get(parent.inode()?.key()?) } {
             return Ok(Found {
-                store: *store,
+                store: *store & !MOVED,
                 parts,
                 len,
             });
@@ -218,8 +238,9 @@ fn walk<R: Reach>(file: Entry<R>) -> Result<Found, Error> {
     Err(Error::Depth)
 }
 
+/// Tells a record's name.
 #[inline(always)]
-fn name<R: Reach>(entry: Entry<R>, file: Inode, found: &Found) -> Result<(), Error> {
+pub(crate) fn name<R: Reach>(entry: Entry<R>, file: Inode, found: &Found) -> Result<(), Error> {
     if (found.len as usize) <= PATH_SMALL {
         name_of_size::<R, PATH_SMALL>(entry, file, found, kind::NAME_SMALL)
     } else {

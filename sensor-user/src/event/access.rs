@@ -48,7 +48,7 @@ pub struct Access {
     pub bytes_written: u64,
     /// Times its length, mode, owner, times or attributes were set, or a name was added.
     pub changes: u64,
-    /// Times a name of it was removed.
+    /// Times a name of it was removed, or given to another file.
     pub deletions: u64,
     /// First touch, boot clock.
     pub first_boot_ns: u64,

@@ -4,24 +4,27 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, RenameFlags};
 
 use crate::sys::{at, at_mut, call, text};
 use crate::way::{self, Expect, LEN, Place, Way, content, way, whole};
 
 const READ: &[Expect] = &[Expect::Read(LEN as u64)];
+const CHANGED_AND_READ: &[Expect] = &[Expect::Changed, Expect::Read(LEN as u64)];
 
 pub(crate) const WAYS: &[Way] = &[
     way("symlink", symlink, READ),
     way("hard-link-before-start", hard_link, READ).early(),
     way("hard-link-after-start", hard_link, READ),
+    way("hard-link-alone", hard_link_alone, READ),
     way("relative-openat", openat, READ),
     way("open-by-handle", handle, READ),
     way("renamed-file", renamed_file, READ),
     way("renamed-directory", renamed_directory, READ),
     way("renamed-store-root", renamed_root, READ),
     way("moved-into-the-store", moved_in, READ),
-    way("moved-out-of-the-store", moved_out, READ),
+    way("moved-out-of-the-store", moved_out, CHANGED_AND_READ),
+    way("exchanged-out-of-the-store", exchanged, CHANGED_AND_READ),
     way("directory-moved-into-the-store", directory_moved_in, READ),
     way(
         "directory-moved-out-of-the-store",
@@ -41,6 +44,14 @@ fn hard_link(place: &Place) -> io::Result<()> {
     let link = place.outside().join("link");
     fs::hard_link(place.record(), &link)?;
     way::pause()?;
+    whole(&fs::read(link)?)
+}
+
+/// The name in the store is gone before the other one is used.
+fn hard_link_alone(place: &Place) -> io::Result<()> {
+    let link = place.outside().join("link");
+    fs::hard_link(place.record(), &link)?;
+    fs::remove_file(place.record())?;
     whole(&fs::read(link)?)
 }
 
@@ -127,6 +138,19 @@ fn moved_out(place: &Place) -> io::Result<()> {
     let new = place.outside().join("file");
     fs::rename(place.record(), &new)?;
     whole(&fs::read(new)?)
+}
+
+fn exchanged(place: &Place) -> io::Result<()> {
+    let other = place.outside().join("other");
+    fs::write(&other, "nothing")?;
+    rustix::fs::renameat_with(
+        rustix::fs::CWD,
+        &other,
+        rustix::fs::CWD,
+        place.record(),
+        RenameFlags::EXCHANGE,
+    )?;
+    whole(&fs::read(other)?)
 }
 
 fn directory_moved_in(place: &Place) -> io::Result<()> {

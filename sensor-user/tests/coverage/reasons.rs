@@ -33,6 +33,8 @@ const REASONS: &[(&str, &str, &str)] = &[
         "the opening is seen; reads of it look like those of any other file",
     ),
     ("hard-link-after-start", "tracepoint", BY_PATH),
+    ("hard-link-alone", "tracepoint", BY_PATH),
+    ("rename", "tracepoint", BY_PATH),
     ("truncate-by-path", "tracepoint", BY_PATH),
     ("rename-over", "tracepoint", BY_PATH),
     ("unlink", "tracepoint", BY_PATH),
@@ -49,11 +51,6 @@ const REASONS: &[(&str, &str, &str)] = &[
         "io-uring-without-completion",
         "*",
         "not watched yet: bytes are taken where a request completes, and this one asks for silence",
-    ),
-    (
-        "rename-over",
-        "*",
-        "not watched yet: the file that a rename replaces",
     ),
     (
         "overlay-lower-mmap",
@@ -80,11 +77,7 @@ const REASONS: &[(&str, &str, &str)] = &[
         "*",
         "not watched yet: connections of before the start",
     ),
-    (
-        "*moved-out-of-the-store",
-        "*",
-        "not watched yet: a file that has left its store is a record no longer, and the move is not told",
-    ),
+    ("*-out-of-the-store", "tracepoint", BY_PATH),
     (
         "loop-device",
         "*",

@@ -22,6 +22,7 @@ pub(crate) const WAYS: &[Way] = &[
     way("pwritev2", pwritev2, WRITTEN),
     way("mmap-shared-write", mapped, &[Expect::Mapped(LEN as u64)]),
     way("truncate-by-path", truncate, CHANGED),
+    way("rename", rename, CHANGED),
     way("rename-over", rename_over, DELETED),
     way("unlink", unlink, DELETED),
     way("link", link, CHANGED),
@@ -78,6 +79,10 @@ fn mapped(place: &Place) -> io::Result<()> {
 fn truncate(place: &Place) -> io::Result<()> {
     let path = text(place.record())?;
     call(libc::SYS_truncate, &[at(path.as_bytes_with_nul()), 1]).map(drop)
+}
+
+fn rename(place: &Place) -> io::Result<()> {
+    fs::rename(place.record(), place.inside().join("renamed"))
 }
 
 fn rename_over(place: &Place) -> io::Result<()> {
