@@ -2,7 +2,8 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    macros::map,
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use sensor_ebpf::layout::{
@@ -66,12 +67,16 @@ pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> =
 pub(crate) static HOLDERS: HashMap<u32, Holder> =
     HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
 
-/// Open TCP sockets, by cookie.
+/// Open TCP sockets of processes that hold records, by cookie.
 #[map]
 pub(crate) static SOCKETS: HashMap<u64, Socket> =
     HashMap::with_max_entries(limits::SOCKETS_MAX, BPF_F_NO_PREALLOC);
 
-/// UDP conversations of processes that hold records.
+/// Marks sockets over which a process that holds records talks without a connection; it goes with the socket.
+#[btf_map]
+pub(crate) static TALKING: SkStorage<u64> = SkStorage::new();
+
+/// Conversations without a connection, of processes that hold records.
 #[map]
 pub(crate) static DATAGRAMS: HashMap<DatagramKey, Datagrams> =
     HashMap::with_max_entries(limits::DATAGRAMS_MAX, BPF_F_NO_PREALLOC);

@@ -18,5 +18,6 @@ mod read;
 mod refresh;
 mod rename;
 mod ring;
+mod send;
 mod syscall;
 mod write;

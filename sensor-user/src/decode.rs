@@ -141,6 +141,7 @@ pub fn flow(cookie: u64, socket: &Socket, closed: bool) -> Result<Flow, DecodeEr
         local,
         remote,
         bytes_out: socket.out,
+        bytes_out_before: socket.before,
         bytes_in: socket.r#in,
         opened_boot_ns: socket.opened_ns,
         closed,
@@ -158,6 +159,7 @@ pub fn datagrams(key: &DatagramKey, sums: &Datagrams, closed: bool) -> Result<Fl
         local,
         remote,
         bytes_out: sums.out,
+        bytes_out_before: 0,
         bytes_in: sums.r#in,
         opened_boot_ns: sums.opened_ns,
         closed,
@@ -360,10 +362,10 @@ impl<'a> Reader<'a> {
             process: self.border_process(),
             opened_ns: self.u64(),
             sk: self.u64(),
+            before: self.u64(),
             out: self.u64(),
             r#in: self.u64(),
             ends: self.ends(),
-            pad: self.u64(),
         }
     }
 

@@ -118,6 +118,7 @@ fn flow(second: u64, bytes_out: u64, closed: bool) -> Flow {
         remote: "203.0.113.9:443".parse().unwrap(),
         bytes_out,
         bytes_in: 300,
+        bytes_out_before: 0,
         opened_ns: at(1),
         last_ns: at(second),
         closed,

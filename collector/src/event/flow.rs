@@ -34,6 +34,8 @@ pub struct Flow {
     pub bytes_out: u64,
     /// Payload bytes received.
     pub bytes_in: u64,
+    /// Payload bytes that had been sent on the connection when the process first sent on it as a holder of records.
+    pub bytes_out_before: u64,
     /// When it began, nanoseconds since the Unix epoch.
     pub opened_ns: u64,
     /// Last time anything was seen of it, nanoseconds since the Unix epoch.

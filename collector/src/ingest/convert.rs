@@ -279,6 +279,7 @@ fn flow(raw: wire::Flow) -> Result<Flow, WireError> {
             .transpose()?,
         remote: endpoint("flow.remote", &remote)?,
         bytes_out: bounded("flow.bytes_out", raw.bytes_out)?,
+        bytes_out_before: bounded("flow.bytes_out_before", raw.bytes_out_before)?,
         bytes_in: bounded("flow.bytes_in", raw.bytes_in)?,
         opened_ns: bounded("flow.opened_unix_ns", raw.opened_unix_ns)?,
         last_ns: bounded("flow.last_unix_ns", raw.last_unix_ns)?,

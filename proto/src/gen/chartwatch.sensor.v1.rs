@@ -174,7 +174,7 @@ pub struct Flow {
     /// The process it belongs to.
     #[prost(message, optional, tag = "2")]
     pub process: ::core::option::Option<ProcessId>,
-    /// IANA protocol number: 6 TCP, 17 UDP.
+    /// IANA protocol number: 6 TCP, 17 UDP, 1 and 58 echo requests of ICMP and ICMPv6, any other for raw IP.
     #[prost(uint32, tag = "3")]
     pub protocol: u32,
     /// Who began it.
@@ -186,13 +186,13 @@ pub struct Flow {
     /// The other end.
     #[prost(message, optional, tag = "6")]
     pub remote: ::core::option::Option<Endpoint>,
-    /// Payload bytes sent, retransmissions not counted.
+    /// Payload bytes sent, retransmissions not counted; without bytes_out_before.
     #[prost(uint64, tag = "7")]
     pub bytes_out: u64,
     /// Payload bytes received.
     #[prost(uint64, tag = "8")]
     pub bytes_in: u64,
-    /// When it began.
+    /// When it began, as far as this process is concerned.
     #[prost(uint64, tag = "9")]
     pub opened_unix_ns: u64,
     /// Last time anything was seen of it.
@@ -201,6 +201,10 @@ pub struct Flow {
     /// True in the last event of a flow.
     #[prost(bool, tag = "11")]
     pub closed: bool,
+    /// Payload bytes that had been sent on the connection when the process, which holds records, first sent on it: by another
+    /// process, or by this one before it held any.
+    #[prost(uint64, tag = "12")]
+    pub bytes_out_before: u64,
 }
 /// One end of an edge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

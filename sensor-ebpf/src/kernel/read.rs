@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_skc_to_tcp_sock};
 use sensor_ebpf::layout::count::Error;
 
 /// A way to read a member of a kernel struct.
@@ -13,6 +13,12 @@ pub(crate) trait Reach: Copy {
     /// `base` must be a pointer the verifier lets this way read through; a bad address gives zeroes or an error,
     /// never a fault.
     unsafe fn get<T: Copy>(base: *const u8, offset: u64) -> Result<T, Error>;
+
+    /// The `struct tcp_sock` that begins with this `struct sock`; null when it is none.
+    ///
+    /// # Safety
+    /// `sock` must be a pointer to a struct sock of a TCP socket that the verifier lets this way read through.
+    unsafe fn tcp(sock: *const u8) -> *const u8;
 }
 
 /// Direct loads through pointers whose type the verifier knows.
@@ -25,6 +31,12 @@ impl Reach for Typed {
         // SAFETY: the verifier has checked that a T lies at this offset of what `base` points to; a faulting load
         // gives zeroes (BPF_PROBE_MEM, kernel/bpf/verifier.c).
         Ok(unsafe { core::ptr::read(base.wrapping_add(offset as usize).cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn tcp(sock: *const u8) -> *const u8 {
+        // SAFETY: `sock` is a typed struct sock; the helper gives null for what is no TCP socket.
+        unsafe { bpf_skc_to_tcp_sock(sock.cast_mut().cast()) }.cast()
     }
 }
 
@@ -50,5 +62,11 @@ impl Reach for Probed {
         } else {
             Err(Error::Fault)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn tcp(sock: *const u8) -> *const u8 {
+        // A tcp_sock begins with its sock (linux/tcp.h).
+        sock
     }
 }

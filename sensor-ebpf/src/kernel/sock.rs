@@ -1,6 +1,6 @@
 //! Sockets.
 
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use core::marker::PhantomData;
 use sensor_ebpf::layout::{
     count::Error,
@@ -8,11 +8,16 @@ use sensor_ebpf::layout::{
 };
 
 use super::fields;
-use super::read::{Probed, Reach, Typed};
+use super::read::{Reach, Typed};
 
 /// `AF_INET`, `AF_INET6`.
 const INET: u16 = 2;
 const INET6: u16 = 10;
+/// `SOCK_STREAM`.
+const STREAM: u16 = 1;
+/// TCP states of include/net/tcp_states.h.
+const ESTABLISHED: u8 = 1;
+const CLOSE_WAIT: u8 = 8;
 /// `SOCK_DONE` of `enum sock_flags` (include/net/sock.h): set by tcp_fin() alone, when the other end has finished.
 const DONE: u64 = 1 << 1;
 
@@ -49,8 +54,7 @@ impl<R: Reach> Sock<R> {
             local: [0; 4],
             remote: [0; 4],
             local_port: self.local_port()?,
-            // SAFETY: as above.
-            remote_port: u16::from_be(unsafe { R::get(self.0, fields::SOCK_REMOTE_PORT.load())? }),
+            remote_port: self.remote_port()?,
             version: 4,
             protocol: TCP,
             direction,
@@ -79,6 +83,14 @@ impl<R: Reach> Sock<R> {
     pub(crate) fn local_port(self) -> Result<u16, Error> {
         // SAFETY: `self.0` is a struct sock for `R`.
         unsafe { R::get(self.0, fields::SOCK_LOCAL_PORT.load()) }
+    }
+
+    /// The other end's port.
+    #[inline(always)]
+    pub(crate) fn remote_port(self) -> Result<u16, Error> {
+        // SAFETY: `self.0` is a struct sock for `R`.
+        let port: u16 = unsafe { R::get(self.0, fields::SOCK_REMOTE_PORT.load())? };
+        Ok(u16::from_be(port))
     }
 
     #[inline(always)]
@@ -114,24 +126,104 @@ impl<R: Reach> Sock<R> {
         Ok(())
     }
 
-    /// Payload bytes sent and received, of the TCP socket that begins with this `struct sock`.
+    /// True for a TCP socket, and not for a raw one that speaks TCP's protocol number.
+    #[inline(always)]
+    pub(crate) fn is_tcp(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a struct sock for `R`.
+        let (protocol, kind): (u16, u16) = unsafe {
+            (
+                R::get(self.0, fields::SOCK_PROTOCOL.load())?,
+                R::get(self.0, fields::SOCK_TYPE.load())?,
+            )
+        };
+        Ok(protocol == u16::from(TCP) && kind == STREAM)
+    }
+
+    /// Payload bytes sent and received, of a TCP socket.
     ///
     /// Sent is what was put on the wire once (`bytes_sent - bytes_retrans`, tcp_output.c): unlike `bytes_acked` it
     /// counts neither SYN nor FIN and does not miss what a reset left unacknowledged. Received counts the other end's
     /// FIN as a byte, which is taken off.
     #[inline(always)]
-    fn bytes<T: Reach>(self, tcp: *const u8) -> Result<(u64, u64), Error> {
-        // SAFETY: `tcp` is a struct tcp_sock for `T`, `self.0` its struct sock for `R`.
-        let (sent, again, received, flags): (u64, u64, u64, u64) = unsafe {
+    pub(crate) fn tcp_bytes(self) -> Result<(u64, u64), Error> {
+        let tcp = self.tcp()?;
+        // SAFETY: `tcp` is a struct tcp_sock for `R`, `self.0` its struct sock.
+        let (received, flags): (u64, u64) = unsafe {
             (
-                T::get(tcp, fields::TCP_SENT.load())?,
-                T::get(tcp, fields::TCP_RETRANS.load())?,
-                T::get(tcp, fields::TCP_RECEIVED.load())?,
+                R::get(tcp, fields::TCP_RECEIVED.load())?,
                 R::get(self.0, fields::SOCK_FLAGS.load())?,
             )
         };
         let fin = u64::from(flags & DONE != 0);
-        Ok((sent.saturating_sub(again), received.saturating_sub(fin)))
+        Ok((Self::sent(tcp)?, received.saturating_sub(fin)))
+    }
+
+    /// Payload bytes a TCP socket has taken from those who send on it: what was sent, and what is ready to be.
+    ///
+    /// Without the socket's lock: a segment that another CPU sends at this moment may be counted twice.
+    #[inline(always)]
+    pub(crate) fn tcp_taken(self) -> Result<u64, Error> {
+        let tcp = self.tcp()?;
+        let sent = Self::sent(tcp)?;
+        // SAFETY: `tcp` is a struct tcp_sock for `R`.
+        let (end, next): (u32, u32) = unsafe {
+            (
+                R::get(tcp, fields::TCP_WRITE_SEQ.load())?,
+                R::get(tcp, fields::TCP_SEND_NEXT.load())?,
+            )
+        };
+        Ok(sent + u64::from(end.wrapping_sub(next)))
+    }
+
+    #[inline(always)]
+    fn sent(tcp: *const u8) -> Result<u64, Error> {
+        // SAFETY: `tcp` is a struct tcp_sock for `R`.
+        let (sent, again): (u64, u64) = unsafe {
+            (
+                R::get(tcp, fields::TCP_SENT.load())?,
+                R::get(tcp, fields::TCP_RETRANS.load())?,
+            )
+        };
+        Ok(sent.saturating_sub(again))
+    }
+
+    #[inline(always)]
+    fn tcp(self) -> Result<*const u8, Error> {
+        // SAFETY: `self.0` is a struct sock for `R`, of a TCP socket.
+        let tcp = unsafe { R::tcp(self.0) };
+        if tcp.is_null() {
+            Err(Error::NoSocket)
+        } else {
+            Ok(tcp)
+        }
+    }
+
+    /// True while both ends, or at least this one, may send.
+    #[inline(always)]
+    pub(crate) fn is_open(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a struct sock for `R`.
+        let state: u8 = unsafe { R::get(self.0, fields::SOCK_STATE.load())? };
+        Ok(matches!(state, ESTABLISHED | CLOSE_WAIT))
+    }
+
+    /// True for a connection that came in: it has its listener's backlog (sk_clone_lock), and who connects has none.
+    #[inline(always)]
+    pub(crate) fn was_accepted(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a struct sock for `R`.
+        let backlog: u32 = unsafe { R::get(self.0, fields::SOCK_BACKLOG.load())? };
+        Ok(backlog != 0)
+    }
+
+    /// The `struct sock` of a `struct socket`.
+    #[inline(always)]
+    pub(crate) fn of(socket: *const u8) -> Result<Self, Error> {
+        // SAFETY: `socket` is a struct socket for `R`.
+        let sk: *const u8 = unsafe { R::get(socket, fields::SOCKET_SK.load())? };
+        if sk.is_null() {
+            Err(Error::NoSocket)
+        } else {
+            Ok(Self::new(sk))
+        }
     }
 }
 
@@ -141,36 +233,5 @@ impl Sock<Typed> {
     pub(crate) fn make_cookie(self) -> u64 {
         // SAFETY: `self.0` is a typed struct sock; offered to tracing programs from 5.12 on.
         unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) }
-    }
-
-    /// Payload bytes sent and received; absent when it is not TCP.
-    #[inline(always)]
-    pub(crate) fn tcp_bytes(self) -> Result<Option<(u64, u64)>, Error> {
-        // SAFETY: `self.0` is a typed struct sock.
-        let tcp: *const u8 = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) }.cast();
-        if tcp.is_null() {
-            return Ok(None);
-        }
-        self.bytes::<Typed>(tcp).map(Some)
-    }
-}
-
-impl Sock<Probed> {
-    /// The `struct sock` of a `struct socket`.
-    #[inline(always)]
-    pub(crate) fn of(socket: *const u8) -> Result<Self, Error> {
-        // SAFETY: `socket` is the address of a struct socket.
-        let sk: *const u8 = unsafe { Probed::get(socket, fields::SOCKET_SK.load())? };
-        if sk.is_null() {
-            Err(Error::NoSocket)
-        } else {
-            Ok(Self::new(sk))
-        }
-    }
-
-    /// Payload bytes sent and received of a socket known to be TCP: a tcp_sock begins with its sock (linux/tcp.h).
-    #[inline(always)]
-    pub(crate) fn tcp_bytes(self) -> Result<(u64, u64), Error> {
-        self.bytes::<Probed>(self.0)
     }
 }

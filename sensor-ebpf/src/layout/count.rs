@@ -36,10 +36,12 @@ pub enum Hook {
     Change = 14,
     /// A process read another's memory.
     Memory = 15,
+    /// Bytes were sent on a socket.
+    Send = 16,
 }
 
 /// All hooks, in the order of their numbers.
-pub const HOOKS: [(Hook, &str); 16] = [
+pub const HOOKS: [(Hook, &str); 17] = [
     (Hook::Exec, "exec"),
     (Hook::Fork, "fork"),
     (Hook::Exit, "exit"),
@@ -56,6 +58,7 @@ pub const HOOKS: [(Hook, &str); 16] = [
     (Hook::Ring, "ring"),
     (Hook::Change, "change"),
     (Hook::Memory, "memory"),
+    (Hook::Send, "send"),
 ];
 
 /// Why a hook failed or dropped. Numbers index the map `ERRORS` and are never used again.

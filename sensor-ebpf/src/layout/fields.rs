@@ -94,11 +94,17 @@ macro_rules! fields {
             SOCK_LOCAL_PORT "sock" "__sk_common.skc_num" Int 2 required;
             SOCK_REMOTE6 "sock" "__sk_common.skc_v6_daddr" Struct 16 required;
             SOCK_LOCAL6 "sock" "__sk_common.skc_v6_rcv_saddr" Struct 16 required;
+            SOCK_STATE "sock" "__sk_common.skc_state" Int 1 required;
+            SOCK_PROTOCOL "sock" "sk_protocol" Int 2 required;
+            SOCK_TYPE "sock" "sk_type" Int 2 required;
+            SOCK_BACKLOG "sock" "sk_max_ack_backlog" Int 4 required;
             SOCK_COOKIE "sock" "__sk_common.skc_cookie.counter" Int 8 required;
             SOCK_FLAGS "sock" "__sk_common.skc_flags" Int 8 required;
             TCP_SENT "tcp_sock" "bytes_sent" Int 8 required;
             TCP_RETRANS "tcp_sock" "bytes_retrans" Int 8 required;
             TCP_RECEIVED "tcp_sock" "bytes_received" Int 8 required;
+            TCP_SEND_NEXT "tcp_sock" "snd_nxt" Int 4 required;
+            TCP_WRITE_SEQ "tcp_sock" "write_seq" Int 4 required;
             REGS_NR "pt_regs" "orig_ax" Int 8 required;
             REGS_ARG0 "pt_regs" "di" Int 8 required;
             REGS_ARG1 "pt_regs" "si" Int 8 required;

@@ -11,6 +11,10 @@ pub const ACCEPTED: u8 = 2;
 pub const TCP: u8 = 6;
 /// IANA protocol number of UDP.
 pub const UDP: u8 = 17;
+/// IANA protocol number of ICMP.
+pub const ICMP: u8 = 1;
+/// IANA protocol number of `ICMPv6`.
+pub const ICMP6: u8 = 58;
 
 /// Both ends of a conversation. An IPv4 address stands in the first four bytes.
 #[repr(C)]
@@ -26,7 +30,7 @@ pub struct Ends {
     pub remote_port: u16,
     /// 4 or 6.
     pub version: u8,
-    /// [`TCP`] or [`UDP`].
+    /// [`TCP`], [`UDP`], or another IANA protocol number.
     pub protocol: u8,
     /// [`CONNECTED`] or [`ACCEPTED`].
     pub direction: u8,
@@ -34,27 +38,27 @@ pub struct Ends {
     pub pad: u8,
 }
 
-/// An open TCP socket and who owns it; found by its cookie.
+/// An open TCP socket of a process that holds records; found by its cookie.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Socket {
-    /// The owner; pid 0 until somebody accepted it.
+    /// The owner: who connected, accepted, or first sent on it as a holder.
     pub process: Process,
-    /// When it was first seen, boot clock, nanoseconds.
+    /// When it was first seen as the owner's, boot clock, nanoseconds.
     pub opened_ns: u64,
     /// Address of its `struct sock`, to look at its counters while it is open.
     pub sk: u64,
-    /// Payload bytes sent, when last looked at.
+    /// Payload bytes that others had sent, or had ready to be sent, when the owner first sent on it.
+    pub before: u64,
+    /// Payload bytes sent since, when last looked at.
     pub out: u64,
     /// Payload bytes received, when last looked at.
     pub r#in: u64,
     /// Its ends.
     pub ends: Ends,
-    /// Zero.
-    pub pad: u64,
 }
 
-/// Names a UDP conversation of a process that holds records.
+/// Names a conversation without a connection, of a process that holds records.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatagramKey {
@@ -62,7 +66,7 @@ pub struct DatagramKey {
     pub cookie: u64,
     /// Address of the other end, network order.
     pub remote: [u32; 4],
-    /// Port of the other end, host order.
+    /// Port of the other end, host order; 0 for protocols without.
     pub remote_port: u16,
     /// 4 or 6.
     pub version: u8,
@@ -70,7 +74,7 @@ pub struct DatagramKey {
     pub pad: [u8; 5],
 }
 
-/// A UDP conversation.
+/// A conversation without a connection: UDP, echoes, raw IP.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Datagrams {
@@ -108,7 +112,8 @@ pub struct Flow {
 
 const _: () = assert!(size_of::<Ends>() == 40);
 // No padding but the named: the last field ends where the struct does.
-const _: () = assert!(core::mem::offset_of!(Socket, pad) + 8 == size_of::<Socket>());
+const _: () =
+    assert!(core::mem::offset_of!(Socket, ends) + size_of::<Ends>() == size_of::<Socket>());
 const _: () = assert!(core::mem::offset_of!(Datagrams, pad) + 8 == size_of::<Datagrams>());
 const _: () = assert!(core::mem::offset_of!(DatagramKey, pad) + 5 == size_of::<DatagramKey>());
 const _: () = assert!(core::mem::offset_of!(Flow, closed) == 120);

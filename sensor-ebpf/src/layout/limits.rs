@@ -28,7 +28,7 @@ pub const MARKS_MAX: u32 = 65_536;
 pub const ACCESSES_MAX: u32 = 16_384;
 /// Processes that hold records at one time.
 pub const HOLDERS_MAX: u32 = 65_536;
-/// Open TCP sockets whose owner is known.
+/// Open TCP sockets of processes that hold records.
 pub const SOCKETS_MAX: u32 = 131_072;
 /// UDP flows of processes that hold records.
 pub const DATAGRAMS_MAX: u32 = 16_384;

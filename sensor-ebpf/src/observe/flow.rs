@@ -1,7 +1,8 @@
 //! TCP conversations: who owns a socket, and what went over it.
 //!
-//! Every TCP socket that connects or is accepted gets an entry, found by its cookie; only those of processes that hold
-//! records are reported, when they begin and when they end. While one is open the sensor has its counters looked at.
+//! Only the sockets of processes that hold records are kept, found by their cookies, from the moment on when one connects,
+//! accepts, or first sends on a socket that it had before or that another process opened. While one is open the sensor has
+//! its counters looked at. Of all other sockets nothing is kept.
 
 use sensor_ebpf::layout::{
     count::Error,
@@ -13,7 +14,11 @@ use sensor_ebpf::layout::{
 use crate::{
     count::{Outcome, Trouble},
     emit,
-    kernel::{read::Typed, sock::Sock, task::Task},
+    kernel::{
+        read::{Probed, Reach, Typed},
+        sock::Sock,
+        task::Task,
+    },
     maps::{CRITICAL, SOCKETS},
 };
 
@@ -25,19 +30,12 @@ const SYN_SENT: i32 = 2;
 const SYN_RECV: i32 = 3;
 const CLOSE: i32 = 7;
 
-/// Nobody yet.
-const NOBODY: Process = Process {
-    start_ns: 0,
-    pid: 0,
-    pad: 0,
-};
-
 /// A socket went from one state to another.
 #[inline(always)]
 pub(crate) fn changed(sock: Sock<Typed>, old: i32, new: i32) -> Result<Outcome, Trouble> {
     match (old, new) {
         (_, SYN_SENT) => connecting(sock),
-        (SYN_RECV, ESTABLISHED) => arrived(sock),
+        (SYN_RECV, ESTABLISHED) => Ok(arrived(sock)),
         (SYN_SENT, ESTABLISHED) => connected(sock),
         (_, CLOSE) => closed(sock),
         _ => Ok(Outcome::Ignored),
@@ -46,48 +44,25 @@ pub(crate) fn changed(sock: Sock<Typed>, old: i32, new: i32) -> Result<Outcome, 
 
 #[inline(always)]
 fn connecting(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
-    if sock.tcp_bytes()?.is_none() {
-        return Ok(Outcome::Ignored);
-    }
     let process = Task::current().process()?;
-    let socket = socket(sock, process, CONNECTED)?;
-    let cookie = sock.make_cookie();
-    SOCKETS
-        .insert(cookie, &socket, 0)
-        .map_err(|_| Trouble::Dropped(Error::SocketsFull))?;
-    began(cookie, &socket)
-}
-
-/// A connection has come in; who takes it is known when it is accepted.
-#[inline(always)]
-fn arrived(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
-    if sock.tcp_bytes()?.is_none() {
+    if !(is_holder(&process) || is_canary(sock, &process)?) || !sock.is_tcp()? {
         return Ok(Outcome::Ignored);
     }
-    let socket = socket(sock, NOBODY, ACCEPTED)?;
-    SOCKETS
-        .insert(sock.make_cookie(), &socket, 0)
-        .map_err(|_| Trouble::Dropped(Error::SocketsFull))?;
-    Ok(Outcome::Summed)
+    let cookie = sock.make_cookie();
+    keep(sock, cookie, process, CONNECTED, 0)
 }
 
+/// A connection has come in; who takes it is known when it is accepted, where a cookie cannot be made in all backends.
 #[inline(always)]
-fn socket(sock: Sock<Typed>, process: Process, direction: u8) -> Result<Socket, Error> {
-    Ok(Socket {
-        process,
-        opened_ns: emit::now(),
-        sk: sock.address(),
-        out: 0,
-        r#in: 0,
-        ends: sock.ends(direction)?,
-        pad: 0,
-    })
+fn arrived(sock: Sock<Typed>) -> Outcome {
+    let _cookie = sock.make_cookie();
+    Outcome::Ignored
 }
 
 /// The port of this host is chosen after SYN_SENT is entered (tcp_v4_connect), so it is taken now.
 #[inline(always)]
 fn connected(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
-    let Some(socket) = SOCKETS.get_ptr_mut(sock.cookie()?) else {
+    let Some(socket) = known(sock.cookie()?) else {
         return Ok(Outcome::Ignored);
     };
     let port = sock.local_port()?;
@@ -99,76 +74,116 @@ fn connected(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
 #[inline(always)]
 fn closed(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
     let cookie = sock.cookie()?;
-    let Some(known) = SOCKETS.get_ptr_mut(cookie) else {
+    let Some(known) = known(cookie) else {
         return Ok(Outcome::Ignored);
     };
-    let bytes = sock.tcp_bytes()?;
+    let bytes = sock.tcp_bytes();
     // SAFETY: the entry is removed below, by nobody else.
     let mut socket = unsafe { *known };
     let _absent = SOCKETS.remove(cookie);
-    if let Some((out, r#in)) = bytes {
-        (socket.out, socket.r#in) = (out, r#in);
-    }
-    if !is_wanted(&socket) {
-        return Ok(Outcome::Ignored);
-    }
+    let (sent, received) = bytes?;
+    (socket.out, socket.r#in) = (sent.saturating_sub(socket.before), received);
     report(cookie, &socket, true)
 }
 
 /// A process takes a connection that has come in.
 #[inline(always)]
-pub(crate) fn accepted(cookie: u64) -> Result<Outcome, Trouble> {
-    let Some(socket) = SOCKETS.get_ptr_mut(cookie) else {
-        return Ok(Outcome::Ignored);
-    };
+pub(crate) fn accepted<R: Reach>(sock: Sock<R>) -> Result<Outcome, Trouble> {
     let process = Task::current().process()?;
-    // SAFETY: the entry is removed only when the socket closes, and accepted once.
-    let socket = unsafe {
-        (*socket).process = process;
-        *socket
+    if !is_holder(&process) || !sock.is_tcp()? {
+        return Ok(Outcome::Ignored);
+    }
+    match sock.cookie()? {
+        // It came in before the programs were there; the first bytes the process sends tell of it.
+        0 => Ok(Outcome::Ignored),
+        cookie => keep(sock, cookie, process, ACCEPTED, 0),
+    }
+}
+
+/// A process sends on a socket. If it holds records and the socket is nobody's yet, it is the process's from now on;
+/// `sent` of the bytes the socket has taken are its own already.
+#[inline(always)]
+pub(crate) fn sends(sock: Sock<Typed>, sent: u64) -> Result<Outcome, Trouble> {
+    if !sock.is_tcp()? {
+        return Ok(Outcome::Ignored);
+    }
+    let process = Task::current().process()?;
+    if !is_holder(&process) {
+        return Ok(Outcome::Ignored);
+    }
+    let cookie = sock.make_cookie();
+    // One that has no conversation yet is kept when it begins one.
+    if known(cookie).is_some() || !sock.is_open()? {
+        return Ok(Outcome::Ignored);
+    }
+    let before = sock.tcp_taken()?.saturating_sub(sent);
+    let direction = if sock.was_accepted()? {
+        ACCEPTED
+    } else {
+        CONNECTED
     };
-    began(cookie, &socket)
+    keep(sock, cookie, process, direction, before)
 }
 
 /// Looks at the counters of an open socket, for the sensor.
 #[inline(always)]
 pub(crate) fn refreshed(cookie: u64) -> Result<Outcome, Trouble> {
-    use crate::kernel::read::Probed;
     let Some(socket) = SOCKETS.get_ptr_mut(cookie) else {
         return Ok(Outcome::Ignored);
     };
-    // SAFETY: as in `accepted`.
+    // SAFETY: as in `connected`.
     let socket = unsafe { &mut *socket };
     let sock = Sock::<Probed>::new(socket.sk as *const u8);
+    let (sent, received) = sock.tcp_bytes()?;
     // The memory may belong to another socket by now; its cookie tells.
     if sock.cookie()? != cookie {
         return Ok(Outcome::Ignored);
     }
-    (socket.out, socket.r#in) = sock.tcp_bytes()?;
+    (socket.out, socket.r#in) = (sent.saturating_sub(socket.before), received);
     Ok(Outcome::Summed)
 }
 
-/// Conversations of holders are reported, and the canary's own.
+/// The entry of a socket that has one. One that nobody asked about has no cookie.
 #[inline(always)]
-fn is_wanted(socket: &Socket) -> bool {
-    if is_holder(&socket.process) {
-        return true;
+fn known(cookie: u64) -> Option<*mut Socket> {
+    if cookie == 0 {
+        None
+    } else {
+        SOCKETS.get_ptr_mut(cookie)
     }
-    let Ok(control) = control() else {
-        return false;
-    };
-    control.canary_port != 0
-        && control.own_pid == socket.process.pid
-        && control.canary_port == u32::from(socket.ends.remote_port)
 }
 
+/// The canary's own conversation is reported, although the sensor is no holder.
 #[inline(always)]
-fn began(cookie: u64, socket: &Socket) -> Result<Outcome, Trouble> {
-    if is_wanted(socket) {
-        report(cookie, socket, false)
-    } else {
-        Ok(Outcome::Summed)
-    }
+fn is_canary(sock: Sock<Typed>, process: &Process) -> Result<bool, Error> {
+    let control = control()?;
+    Ok(control.canary_port != 0
+        && control.own_pid == process.pid
+        && control.canary_port == u32::from(sock.remote_port()?))
+}
+
+/// Keeps a socket of a holder, and says so.
+#[inline(always)]
+fn keep<R: Reach>(
+    sock: Sock<R>,
+    cookie: u64,
+    process: Process,
+    direction: u8,
+    before: u64,
+) -> Result<Outcome, Trouble> {
+    let socket = Socket {
+        process,
+        opened_ns: emit::now(),
+        sk: sock.address(),
+        before,
+        out: 0,
+        r#in: 0,
+        ends: sock.ends(direction)?,
+    };
+    SOCKETS
+        .insert(cookie, &socket, 0)
+        .map_err(|_| Trouble::Dropped(Error::SocketsFull))?;
+    report(cookie, &socket, false)
 }
 
 #[inline(always)]

@@ -1,28 +1,43 @@
-//! UDP conversations of processes that hold records, datagram by datagram.
+//! Conversations without a connection, of processes that hold records, packet by packet: UDP, echoes, raw IP.
 //!
-//! What a process sends before it has touched a record cannot hold one, so nothing is kept of it. A datagram leaves in
-//! the context of its sender (udp_sendmsg → ip_finish_output), and comes in for a socket whose conversation is known.
+//! What a process sends before it has touched a record cannot hold one, so nothing is kept of it. A packet leaves in the
+//! context of its sender (udp_sendmsg → ip_finish_output); what comes in counts where the conversation is known. The
+//! first question is asked of every packet of the host, so it is the cheapest: of one that leaves its protocol, and then
+//! whether its process holds records; of one that comes its protocol, and then whether its socket is marked as talking.
 
-use aya_ebpf::{helpers::generated::bpf_get_socket_cookie, programs::SkBuffContext};
+use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    helpers::generated::{bpf_get_socket_cookie, bpf_sk_storage_get},
+    programs::SkBuffContext,
+};
 use sensor_ebpf::layout::{
     count::Error,
-    flow::{CONNECTED, DatagramKey, Datagrams, Ends, UDP},
+    flow::{CONNECTED, DatagramKey, Datagrams, Ends, ICMP, ICMP6, TCP, UDP},
 };
 
 use crate::{
-    count::{Outcome, Trouble, add},
+    count::{Outcome, Trouble, add, lost},
     emit,
     kernel::task::Task,
-    maps::DATAGRAMS,
+    maps::{DATAGRAMS, TALKING},
 };
 
 use super::access::is_holder;
 
-const UDP_HEADER: u64 = 8;
 const IPV6_HEADER: u64 = 40;
+/// Of UDP, and of an echo.
+const SHORT_HEADER: u64 = 8;
+/// Extension headers of IPv6 that others may follow (hop by hop, routing, destination), and how many are looked beyond.
+const EXTENSIONS: [u8; 3] = [0, 43, 60];
+const EXTENSIONS_MAX: u32 = 4;
+/// Internet Group Management Protocol, which is the kernel's own business.
+const IGMP: u8 = 2;
+/// Echo requests, of ICMP and `ICMPv6`. The other messages the kernel sends as well, on behalf of whoever is running.
+const ECHO: u8 = 8;
+const ECHO6: u8 = 128;
 
-/// A datagram's header, seen from this host.
-struct Datagram {
+/// A packet's header, seen from this host.
+struct Packet {
     ends: Ends,
     payload: u64,
 }
@@ -30,20 +45,23 @@ struct Datagram {
 /// A packet leaves.
 #[inline(always)]
 pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
-    if !is_udp(packet) {
+    let protocol = protocol(packet)?;
+    if matches!(protocol, TCP | IGMP) {
         return Ok(Outcome::Ignored);
     }
     let process = Task::current().process()?;
     if !is_holder(&process) {
         return Ok(Outcome::Ignored);
     }
-    let datagram = parse(packet, true)?;
-    let key = key(packet, &datagram.ends);
+    let Some(parsed) = parse(packet, protocol, true)? else {
+        return Ok(Outcome::Ignored);
+    };
+    let key = key(packet, &parsed.ends);
     let now = emit::now();
     if let Some(known) = DATAGRAMS.get_ptr_mut(&key) {
         // SAFETY: the sensor removes a conversation only when it has long been still.
         let known = unsafe { &mut *known };
-        add(&mut known.out, datagram.payload);
+        add(&mut known.out, parsed.payload);
         known.last_ns = now;
         return Ok(Outcome::Summed);
     }
@@ -51,11 +69,12 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
         process,
         opened_ns: now,
         last_ns: now,
-        out: datagram.payload,
+        out: parsed.payload,
         r#in: 0,
-        ends: datagram.ends,
+        ends: parsed.ends,
         pad: 0,
     };
+    mark(packet);
     match DATAGRAMS.insert(&key, &first, 0) {
         Ok(()) => Ok(Outcome::Summed),
         Err(_) => Err(Trouble::Dropped(Error::DatagramsFull)),
@@ -65,20 +84,49 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
 /// A packet comes in.
 #[inline(always)]
 pub(crate) fn came(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
-    if !is_udp(packet) {
+    let protocol = protocol(packet)?;
+    if protocol == TCP || !is_marked(packet) {
         return Ok(Outcome::Ignored);
     }
-    let datagram = parse(packet, false)?;
-    match DATAGRAMS.get_ptr_mut(key(packet, &datagram.ends)) {
+    let Some(parsed) = parse(packet, protocol, false)? else {
+        return Ok(Outcome::Ignored);
+    };
+    match DATAGRAMS.get_ptr_mut(key(packet, &parsed.ends)) {
         Some(known) => {
             // SAFETY: as in `left`.
             let known = unsafe { &mut *known };
-            add(&mut known.r#in, datagram.payload);
+            add(&mut known.r#in, parsed.payload);
             known.last_ns = emit::now();
             Ok(Outcome::Summed)
         }
         None => Ok(Outcome::Ignored),
     }
+}
+
+/// Notes that a holder talks over the packet's socket.
+#[inline(always)]
+fn mark(packet: &SkBuffContext) {
+    if talking(packet, u64::from(BPF_SK_STORAGE_GET_F_CREATE)).is_null() {
+        lost(Error::DatagramsFull);
+    }
+}
+
+#[inline(always)]
+fn is_marked(packet: &SkBuffContext) -> bool {
+    !talking(packet, 0).is_null()
+}
+
+/// The mark of the packet's socket; null when it has none.
+#[inline(always)]
+fn talking(packet: &SkBuffContext, flags: u64) -> *mut u64 {
+    // SAFETY: the context is a `__sk_buff`; the union has no other member.
+    let sk = unsafe { (*packet.skb.skb).__bindgen_anon_2.sk };
+    if sk.is_null() {
+        return core::ptr::null_mut();
+    }
+    let map = core::ptr::from_ref(&TALKING).cast_mut();
+    // SAFETY: the map is one of socket storage, and `sk` a socket by a pointer the verifier knows.
+    unsafe { bpf_sk_storage_get(map.cast(), sk.cast(), core::ptr::null_mut(), flags) }.cast()
 }
 
 #[inline(always)]
@@ -94,32 +142,58 @@ fn key(packet: &SkBuffContext, ends: &Ends) -> DatagramKey {
     }
 }
 
+/// What the IP header says comes after it: of IPv6 with extension headers, the first of them.
 #[inline(always)]
-fn version(packet: &SkBuffContext) -> u8 {
-    match packet.load::<u8>(0) {
-        Ok(first) => first >> 4,
-        Err(_) => 0,
+fn protocol(packet: &SkBuffContext) -> Result<u8, Error> {
+    // SAFETY: the context is a `__sk_buff`.
+    let (start, end) = unsafe {
+        (
+            (*packet.skb.skb).data as usize,
+            (*packet.skb.skb).data_end as usize,
+        )
+    };
+    // A header of IP lies in one piece when it comes here (ip_rcv, ip6_rcv_core); 20 bytes are the least it has.
+    if start + 20 > end {
+        return Err(Error::Fault);
+    }
+    let header = start as *const u8;
+    // SAFETY: 20 bytes from `header` are the packet's.
+    unsafe {
+        Ok(if *header >> 4 == 4 {
+            *header.add(9)
+        } else {
+            *header.add(6)
+        })
     }
 }
 
-/// True for UDP. An IPv6 packet with extension headers before UDP is not recognised.
+/// Version 6, the protocol beyond the extension headers, and where its header begins. TCP in very large segments comes
+/// after one (BIG TCP, `struct hop_jumbo_hdr`).
 #[inline(always)]
-fn is_udp(packet: &SkBuffContext) -> bool {
-    let protocol = match version(packet) {
-        4 => packet.load::<u8>(9),
-        6 => packet.load::<u8>(6),
-        _ => return false,
-    };
-    matches!(protocol, Ok(UDP))
+fn beyond(packet: &SkBuffContext, first: u8) -> Result<(u8, u8, u64), Error> {
+    let (mut protocol, mut at) = (first, IPV6_HEADER);
+    for _ in 0..EXTENSIONS_MAX {
+        if !EXTENSIONS.contains(&protocol) {
+            break;
+        }
+        let [next, len]: [u8; 2] = packet.load(at as usize).map_err(|_| Error::Fault)?;
+        at += (u64::from(len) + 1) * 8;
+        protocol = next;
+    }
+    Ok((6, protocol, at))
 }
 
+/// Ends and payload; nothing of what the kernel sends as well.
 #[inline(always)]
-fn parse(packet: &SkBuffContext, leaving: bool) -> Result<Datagram, Error> {
+fn parse(packet: &SkBuffContext, protocol: u8, leaving: bool) -> Result<Option<Packet>, Error> {
     let fault = |_| Error::Fault;
-    let (version, header) = match packet.load::<u8>(0).map_err(fault)? {
-        first if first >> 4 == 4 => (4, u64::from(first & 15) * 4),
-        _ => (6, IPV6_HEADER),
+    let (version, protocol, header) = match packet.load::<u8>(0).map_err(fault)? {
+        first if first >> 4 == 4 => (4, protocol, u64::from(first & 15) * 4),
+        _ => beyond(packet, protocol)?,
     };
+    if protocol == TCP {
+        return Ok(None);
+    }
     let (mut source, mut target) = ([0; 4], [0; 4]);
     if version == 4 {
         source[0] = packet.load::<u32>(12).map_err(fault)?;
@@ -128,7 +202,21 @@ fn parse(packet: &SkBuffContext, leaving: bool) -> Result<Datagram, Error> {
         source = packet.load::<[u32; 4]>(8).map_err(fault)?;
         target = packet.load::<[u32; 4]>(24).map_err(fault)?;
     }
-    let ports = packet.load::<[u16; 2]>(header as usize).map_err(fault)?;
+    let (mut ports, mut inner) = ([0; 2], 0);
+    match protocol {
+        UDP => {
+            ports = packet.load::<[u16; 2]>(header as usize).map_err(fault)?;
+            inner = SHORT_HEADER;
+        }
+        ICMP | ICMP6 => {
+            let kind = packet.load::<u8>(header as usize).map_err(fault)?;
+            if leaving && kind != if version == 4 { ECHO } else { ECHO6 } {
+                return Ok(None);
+            }
+            inner = SHORT_HEADER;
+        }
+        _ => {}
+    }
     let (source_port, target_port) = (u16::from_be(ports[0]), u16::from_be(ports[1]));
     let (local, local_port, remote, remote_port) = if leaving {
         (source, source_port, target, target_port)
@@ -141,13 +229,13 @@ fn parse(packet: &SkBuffContext, leaving: bool) -> Result<Datagram, Error> {
         local_port,
         remote_port,
         version,
-        protocol: UDP,
+        protocol,
         direction: CONNECTED,
         pad: 0,
     };
     // The packet's length, not the header's: with segmentation offload one packet carries many datagrams' payload.
-    Ok(Datagram {
+    Ok(Some(Packet {
         ends,
-        payload: u64::from(packet.len()).saturating_sub(header + UDP_HEADER),
-    })
+        payload: u64::from(packet.len()).saturating_sub(header + inner),
+    }))
 }

@@ -1,11 +1,11 @@
-//! A process takes a connection that has come in, and owns it from now on.
+//! A process takes a connection that has come in, and if it holds records owns it from now on.
 //!
 //! Hook:   lsm/sock_graft | fentry/security_sock_graft | tp_btf/sys_exit of accept, accept4 (probe/syscall.rs)
 //! Proto:  5.10..latest  security/security.c  void security_sock_graft(struct sock *sk, struct socket *parent)
 //! Kernel: 5.12; needs SECURITY_NETWORK; lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  layout::flow::Flow; entries in SOCKETS
-//! Reads:  sock.__sk_common.skc_cookie, task_struct.{tgid, group_leader, start_boottime}
-//! Counts: seen, reported, summed, ignored, failed, dropped
+//! Reads:  sock.{sk_type, sk_protocol}, as probe/flow.rs of its ends, task_struct.{tgid, group_leader, start_boottime}
+//! Counts: seen, reported, ignored, failed, dropped
 
 use aya_ebpf::{
     macros::{fentry, lsm},
@@ -22,7 +22,7 @@ use crate::{
 #[lsm(hook = "sock_graft")]
 fn lsm_accept(ctx: LsmContext) -> i32 {
     count::run(Hook::Accept, || {
-        flow::accepted(Sock::<Typed>::new(ctx.arg(0)).cookie()?)
+        flow::accepted(Sock::<Typed>::new(ctx.arg(0)))
     });
     0
 }
@@ -30,7 +30,7 @@ fn lsm_accept(ctx: LsmContext) -> i32 {
 #[fentry(function = "security_sock_graft")]
 fn fentry_accept(ctx: FEntryContext) -> i32 {
     count::run(Hook::Accept, || {
-        flow::accepted(Sock::<Typed>::new(ctx.arg(0)).cookie()?)
+        flow::accepted(Sock::<Typed>::new(ctx.arg(0)))
     });
     0
 }

@@ -178,7 +178,7 @@ fn file(fd: u64) -> Result<File<Probed>, Error> {
 #[inline(always)]
 fn accept(fd: u64) -> Result<Outcome, Trouble> {
     match file(fd)?.socket()? {
-        Some(socket) => flow::accepted(Sock::of(socket)?.cookie()?),
+        Some(socket) => flow::accepted(Sock::<Probed>::of(socket)?),
         None => Ok(Outcome::Ignored),
     }
 }

@@ -75,6 +75,7 @@ fn tcp(version: u8, local: [u32; 4], direction: u8) -> Vec<u8> {
         .process(20, 10_000_000)
         .u64(5)
         .u64(0xdead)
+        .u64(77)
         .u64(1000)
         .u64(2000);
     for word in local
@@ -87,7 +88,6 @@ fn tcp(version: u8, local: [u32; 4], direction: u8) -> Vec<u8> {
         .u16(40000)
         .u16(443)
         .u8s(&[version, 6, direction, 0])
-        .u64(0)
         .u32(1)
         .u32(0)
         .0
@@ -202,8 +202,13 @@ fn addresses_are_in_network_order() {
         };
         assert_eq!(flow.local, expected.parse().unwrap());
         assert_eq!(
-            (flow.bytes_out, flow.bytes_in, flow.closed),
-            (1000, 2000, true)
+            (
+                flow.bytes_out_before,
+                flow.bytes_out,
+                flow.bytes_in,
+                flow.closed
+            ),
+            (77, 1000, 2000, true)
         );
         assert_eq!((flow.direction, flow.id), (Direction::Accepted, 42));
     }

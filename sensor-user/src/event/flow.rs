@@ -20,7 +20,7 @@ pub struct Flow {
     pub id: u64,
     /// The process it belongs to.
     pub process: ProcessKey,
-    /// IANA protocol number: 6 TCP, 17 UDP.
+    /// IANA protocol number: 6 TCP, 17 UDP, 1 and 58 echo requests, any other for raw IP.
     pub protocol: u8,
     /// Who began it.
     pub direction: Direction,
@@ -30,6 +30,8 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// Payload bytes sent, retransmissions not counted.
     pub bytes_out: u64,
+    /// Payload bytes that had been sent on it when the process first did so as a holder; not in `bytes_out`.
+    pub bytes_out_before: u64,
     /// Payload bytes received.
     pub bytes_in: u64,
     /// When it began, boot clock.

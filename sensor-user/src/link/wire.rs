@@ -104,6 +104,7 @@ fn flow(flow: &Flow, last_boot_ns: u64, offset: Offset) -> v1::Flow {
         local: Some(endpoint(flow.local)),
         remote: Some(endpoint(flow.remote)),
         bytes_out: flow.bytes_out,
+        bytes_out_before: flow.bytes_out_before,
         bytes_in: flow.bytes_in,
         opened_unix_ns: offset.unix_ns(flow.opened_boot_ns),
         last_unix_ns: offset.unix_ns(last_boot_ns),

@@ -42,6 +42,9 @@ const LSM: &[Backend] = &[Backend::Lsm];
 const FENTRY: &[Backend] = &[Backend::Fentry];
 const TRACEPOINT: &[Backend] = &[Backend::Tracepoint];
 
+/// Nothing: the kernels that lack it have no such road.
+pub const NOTHING: &str = "";
+
 /// One of the two programs for completions of `io_uring` fits where the kernel has it.
 pub const RING: &str = "reads and writes by io_uring";
 
@@ -181,6 +184,13 @@ pub const PROGRAMS: &[Program] = &[
     ),
     program("lsm_ptrace", Attach::Lsm("ptrace_access_check"), LSM),
     program("lsm_accept", Attach::Lsm("sock_graft"), LSM),
+    program("lsm_send", Attach::Lsm("socket_sendmsg"), LSM),
+    optional(
+        "fentry_send_page",
+        Attach::Fentry("kernel_sendpage"),
+        TRAMPOLINES,
+        NOTHING,
+    ),
     program("lsm_mmap", Attach::Lsm("mmap_file"), LSM),
     program("lsm_open", Attach::Lsm("file_open"), LSM),
     program(
@@ -193,7 +203,18 @@ pub const PROGRAMS: &[Program] = &[
         Attach::Fentry("security_sock_graft"),
         FENTRY,
     ),
+    program(
+        "fentry_send",
+        Attach::Fentry("security_socket_sendmsg"),
+        FENTRY,
+    ),
     program("fentry_mmap", Attach::Fentry("security_mmap_file"), FENTRY),
     program("fentry_open", Attach::Fentry("security_file_open"), FENTRY),
+    optional(
+        "sent",
+        Attach::TracepointOf("sock_send_length", 3),
+        TRACEPOINT,
+        "connections that a process of another made, or the same before it held records",
+    ),
     program("sys_exit", Attach::Tracepoint("sys_exit"), TRACEPOINT),
 ];

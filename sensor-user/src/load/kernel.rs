@@ -212,17 +212,6 @@ impl Kernel {
         gone_is_fine(self.edges.remove(&pod::EdgeKey(key)), "EDGES")
     }
 
-    /// All open TCP sockets whose owner is known.
-    pub fn sockets(&self) -> Result<Vec<(u64, Socket)>, AttemptError> {
-        // An entry that goes while the map is walked is a socket that closed, which is reported by itself.
-        Ok(self
-            .sockets
-            .iter()
-            .filter_map(Result::ok)
-            .map(|(cookie, socket)| (cookie, socket.0))
-            .collect())
-    }
-
     /// Looks at the counters of an open TCP socket; absent when it has closed.
     pub fn refresh(&mut self, cookie: u64) -> Result<Option<Socket>, AttemptError> {
         let mut options = RawTracePointRunOptions::new();

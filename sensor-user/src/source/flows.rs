@@ -46,43 +46,15 @@ impl Flows {
             .any(|flow| flow.process == process)
     }
 
-    /// Says what has changed, `new` being processes that have just become holders.
+    /// Says what has changed.
     pub(super) fn tick(
         &mut self,
         kernel: &mut Kernel,
-        new: &[ProcessKey],
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
-        if !new.is_empty() {
-            self.adopt(kernel, new, now, events)?;
-        }
         self.look(kernel, now, events)?;
         self.datagrams(kernel, now, events)
-    }
-
-    /// Takes in flows that processes had open before they became holders.
-    fn adopt(
-        &mut self,
-        kernel: &Kernel,
-        new: &[ProcessKey],
-        now: u64,
-        events: &mut Vec<Event>,
-    ) -> Result<(), AttemptError> {
-        for (cookie, socket) in kernel.sockets()? {
-            if !new.contains(&decode::process(&socket.process)) || self.tcp.contains_key(&cookie) {
-                continue;
-            }
-            // An entry of another layout cannot be here: programs and sensor are built together.
-            if let Ok(flow) = decode::flow(cookie, &socket, false) {
-                self.tcp.insert(cookie, flow.clone());
-                events.push(Event {
-                    boot_ns: now,
-                    what: What::Flow(flow),
-                });
-            }
-        }
-        Ok(())
     }
 
     fn look(

@@ -26,7 +26,6 @@ struct Holder {
 #[derive(Debug, Default)]
 pub(super) struct Holders {
     known: HashMap<ProcessKey, Holder>,
-    new: Vec<ProcessKey>,
     reconciled_ns: u64,
 }
 
@@ -34,12 +33,9 @@ impl Holders {
     /// A process touched a record.
     pub(super) fn touched(&mut self, process: &Process) {
         let key = decode::process(process);
-        self.known.entry(key).or_insert_with(|| {
-            self.new.push(key);
-            Holder {
-                start_ns: process.start_ns,
-                exited_ns: None,
-            }
+        self.known.entry(key).or_insert(Holder {
+            start_ns: process.start_ns,
+            exited_ns: None,
         });
     }
 
@@ -53,11 +49,6 @@ impl Holders {
         if let Some(holder) = self.known.get_mut(&process) {
             holder.exited_ns = Some(now_ns);
         }
-    }
-
-    /// Those that have become holders since this was last asked.
-    pub(super) fn take_new(&mut self) -> Vec<ProcessKey> {
-        std::mem::take(&mut self.new)
     }
 
     /// Forgets those that are gone.

@@ -160,9 +160,7 @@ impl Reader {
         }
         self.edges
             .tick(&mut self.kernel, &mut self.holders, &mut self.pending)?;
-        let new = self.holders.take_new();
-        self.flows
-            .tick(&mut self.kernel, &new, now, &mut self.pending)?;
+        self.flows.tick(&mut self.kernel, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;
         if last || self.looked.is_none_or(|then| then.elapsed() >= LOOK) {
             self.looked = Some(Instant::now());

@@ -72,11 +72,6 @@ const REASONS: &[(&str, &str, &str)] = &[
         "*",
         "not watched yet: what was open before the start counts when it is next used",
     ),
-    (
-        "tcp-connected-before-start",
-        "*",
-        "not watched yet: connections of before the start",
-    ),
     ("*-out-of-the-store", "tracepoint", BY_PATH),
     (
         "loop-device",
@@ -89,30 +84,11 @@ const REASONS: &[(&str, &str, &str)] = &[
         "not watched yet: the disk below a store",
     ),
     (
-        "tcp-socket-*",
-        "*",
-        "the flow is told as that of the process that connected, which holds no record itself",
-    ),
-    (
-        "icmp-echo",
-        "*",
-        "not watched yet: flows are those of TCP and UDP",
-    ),
-    (
-        "raw-ip",
-        "*",
-        "not watched yet: flows are those of TCP and UDP",
-    ),
-    (
         "packet-socket",
         "*",
-        "not watched yet: flows are those of TCP and UDP",
+        "not watched yet: flows are those of IP",
     ),
-    (
-        "vsock",
-        "*",
-        "not watched yet: flows are those of TCP and UDP",
-    ),
+    ("vsock", "*", "not watched yet: flows are those of IP"),
     (
         "handed-by-*",
         "*",
