@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use access::{Access, NameForm, RecordId, RecordName};
 pub use edge::{Edge, EdgeKind};
-pub use flow::{Direction, Flow};
+pub use flow::{Direction, Flow, PAST_IP};
 pub use gap::{Gap, GapReason};
 pub use process::{Process, ProcessKey};
 

@@ -137,6 +137,7 @@ pub fn flow(cookie: u64, socket: &Socket, closed: bool) -> Result<Flow, DecodeEr
         id: cookie,
         process: process(&socket.process),
         protocol: socket.ends.protocol,
+        family: 0,
         direction: direction(socket.ends.direction)?,
         local,
         remote,
@@ -151,10 +152,15 @@ pub fn flow(cookie: u64, socket: &Socket, closed: bool) -> Result<Flow, DecodeEr
 /// Makes a flow of a UDP conversation's entry. One socket may talk to many, so its id is taken from both.
 pub fn datagrams(key: &DatagramKey, sums: &Datagrams, closed: bool) -> Result<Flow, DecodeError> {
     let (local, remote) = ends(&sums.ends)?;
+    let (protocol, family) = match sums.ends.version {
+        0 => (0, sums.ends.protocol),
+        _ => (sums.ends.protocol, 0),
+    };
     Ok(Flow {
         id: datagrams_id(key),
         process: process(&sums.process),
-        protocol: sums.ends.protocol,
+        protocol,
+        family,
         direction: direction(sums.ends.direction)?,
         local,
         remote,
@@ -237,6 +243,7 @@ fn direction(value: u8) -> Result<Direction, DecodeError> {
 fn ends(ends: &Ends) -> Result<(SocketAddr, SocketAddr), DecodeError> {
     let address = |words: &[u32; 4]| -> Result<IpAddr, DecodeError> {
         match ends.version {
+            0 => Ok(Ipv4Addr::UNSPECIFIED.into()),
             4 => Ok(Ipv4Addr::from(words[0].to_ne_bytes()).into()),
             6 => {
                 let mut bytes = [0; 16];

@@ -96,7 +96,8 @@ pub struct ProcessForm {
     pub earlier_executables: Vec<String>,
 }
 
-/// Where records went; `direction` is `connected` or `accepted`, `protocol` the IANA number.
+/// Where records went; `direction` is `connected` or `accepted`, `protocol` the IANA number, or from 256 on
+/// an address family of Linux.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(
     missing_docs,
@@ -105,7 +106,7 @@ pub struct ProcessForm {
 pub struct DestinationForm {
     pub address: String,
     pub port: u16,
-    pub protocol: u8,
+    pub protocol: u16,
     pub protocol_name: String,
     pub direction: String,
 }

@@ -157,7 +157,7 @@ struct AccessForm<'a> {
 struct FlowForm {
     id: u64,
     process: KeyForm,
-    protocol: u8,
+    protocol: u16,
     direction: &'static str,
     local: Option<String>,
     remote: String,

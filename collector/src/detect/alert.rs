@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use crate::event::{Direction, Gap, Origin, Process, ProcessKey, RecordName};
+use crate::event::{Direction, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName};
 
 /// Names the space of alert ids; made once at random, never to be changed.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d1c_29a4_7f3b_4e0a_9c55_2f8e_d041_b7a6);
@@ -178,8 +178,8 @@ pub struct Link {
 /// Where records went. For connections the host accepted, the port is the host's own: the far one means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Destination {
-    /// IANA protocol number.
-    pub protocol: u8,
+    /// As [`crate::event::Flow::protocol`] has it.
+    pub protocol: u16,
     /// Who began the conversation.
     pub direction: Direction,
     /// Address of the other end.
@@ -196,7 +196,12 @@ impl Destination {
             17 => "UDP".into(),
             1 => "ICMP".into(),
             58 => "ICMPv6".into(),
-            other => format!("IP protocol {other}"),
+            other if other < PAST_IP => format!("IP protocol {other}"),
+            other => match other - PAST_IP {
+                17 => "a packet socket".into(),
+                40 => "vsock".into(),
+                family => format!("address family {family}"),
+            },
         }
     }
 }

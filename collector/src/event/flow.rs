@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use super::ProcessKey;
 
+/// From here on [`Flow::protocol`] is an address family (`AF_*` of Linux): a conversation that goes past IP.
+pub const PAST_IP: u16 = 256;
+
 /// Who began a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
@@ -22,8 +25,8 @@ pub struct Flow {
     pub id: u64,
     /// The process it belongs to.
     pub process: ProcessKey,
-    /// IANA protocol number: 6 TCP, 17 UDP.
-    pub protocol: u8,
+    /// IANA protocol number: 6 TCP, 17 UDP; of what is no IP, [`PAST_IP`] and its address family.
+    pub protocol: u16,
     /// Who began it.
     pub direction: Direction,
     /// The host's own end; `None` when the sensor did not see it.

@@ -10,7 +10,7 @@ use proto::sensor::v1 as wire;
 
 use crate::event::{
     Access, Block, Direction, Edge, EdgeKind, Event, Flow, Gap, GapReason, NameForm, Origin,
-    Process, ProcessKey, RecordId, RecordName, What,
+    PAST_IP, Process, ProcessKey, RecordId, RecordName, What,
 };
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
@@ -257,12 +257,22 @@ fn access(raw: wire::Access) -> Result<Access, WireError> {
     })
 }
 
+fn byte(field: &'static str, value: u32) -> Result<u16, WireError> {
+    match u8::try_from(value) {
+        Ok(byte) => Ok(byte.into()),
+        Err(_) => Err(WireError::Bounds {
+            field,
+            value: value.into(),
+        }),
+    }
+}
+
 fn flow(raw: wire::Flow) -> Result<Flow, WireError> {
     let remote = raw.remote.ok_or(WireError::Missing("flow.remote"))?;
-    let protocol = u8::try_from(raw.protocol).map_err(|_| WireError::Bounds {
-        field: "flow.protocol",
-        value: raw.protocol.into(),
-    })?;
+    let protocol = match raw.address_family {
+        0 => byte("flow.protocol", raw.protocol)?,
+        family => PAST_IP + byte("flow.address_family", family)?,
+    };
     Ok(Flow {
         id: raw.id,
         process: key("flow.process", raw.process)?,

@@ -90,6 +90,7 @@ pub(crate) fn sent(second: u64, pid: u32, bytes: u64, closed: bool) -> Event {
         bytes_out: bytes,
         bytes_in: 300,
         bytes_out_before: 0,
+        address_family: 0,
         opened_unix_ns: at(second.saturating_sub(1)),
         last_unix_ns: at(second),
         closed,

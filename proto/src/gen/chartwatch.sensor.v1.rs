@@ -205,6 +205,10 @@ pub struct Flow {
     /// process, or by this one before it held any.
     #[prost(uint64, tag = "12")]
     pub bytes_out_before: u64,
+    /// Address family (Linux's AF\_ number) of a conversation that is none over IP, for example 17 for frames that the process
+    /// made itself and 40 for the host of a virtual machine; its protocol is 0 and its ends are unspecified. 0 for IP.
+    #[prost(uint32, tag = "13")]
+    pub address_family: u32,
 }
 /// One end of an edge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -21,6 +21,22 @@ const CLOSE_WAIT: u8 = 8;
 /// `SOCK_DONE` of `enum sock_flags` (include/net/sock.h): set by tcp_fin() alone, when the other end has finished.
 const DONE: u64 = 1 << 1;
 
+/// Families whose sockets do not leave this machine (`AF_*` of include/linux/socket.h): unix, netlink, key, alg.
+const INNER: [u16; 4] = [1, 16, 15, 38];
+
+/// What a socket is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// TCP.
+    Tcp,
+    /// Another protocol over IP, whose packets are seen.
+    Packets,
+    /// What goes past IP, by this family: frames of its own, the host of a virtual machine, and others.
+    Past(u8),
+    /// Within this machine.
+    Inner,
+}
+
 /// A `struct sock`.
 #[derive(Clone, Copy)]
 pub(crate) struct Sock<R>(*const u8, PhantomData<R>);
@@ -48,8 +64,7 @@ impl<R: Reach> Sock<R> {
     /// Both ends as they are now.
     #[inline(always)]
     pub(crate) fn ends(self, direction: u8) -> Result<Ends, Error> {
-        // SAFETY: `self.0` is a struct sock for `R`.
-        let family: u16 = unsafe { R::get(self.0, fields::SOCK_FAMILY.load())? };
+        let family = self.family()?;
         let mut ends = Ends {
             local: [0; 4],
             remote: [0; 4],
@@ -124,6 +139,23 @@ impl<R: Reach> Sock<R> {
             ];
         }
         Ok(())
+    }
+
+    #[inline(always)]
+    fn family(self) -> Result<u16, Error> {
+        // SAFETY: `self.0` is a struct sock for `R`.
+        unsafe { R::get(self.0, fields::SOCK_FAMILY.load()) }
+    }
+
+    /// What it is for.
+    #[inline(always)]
+    pub(crate) fn road(self) -> Result<Road, Error> {
+        Ok(match self.family()? {
+            INET | INET6 if self.is_tcp()? => Road::Tcp,
+            INET | INET6 => Road::Packets,
+            family if INNER.contains(&family) => Road::Inner,
+            family => Road::Past(family as u8),
+        })
     }
 
     /// True for a TCP socket, and not for a raw one that speaks TCP's protocol number.

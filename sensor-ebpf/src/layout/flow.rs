@@ -28,9 +28,9 @@ pub struct Ends {
     pub local_port: u16,
     /// Port of the other end, host order.
     pub remote_port: u16,
-    /// 4 or 6.
+    /// 4 or 6; 0 when it is no conversation over IP.
     pub version: u8,
-    /// [`TCP`], [`UDP`], or another IANA protocol number.
+    /// [`TCP`], [`UDP`], or another IANA protocol number; of what is no IP the socket's address family.
     pub protocol: u8,
     /// [`CONNECTED`] or [`ACCEPTED`].
     pub direction: u8,
@@ -68,13 +68,13 @@ pub struct DatagramKey {
     pub remote: [u32; 4],
     /// Port of the other end, host order; 0 for protocols without.
     pub remote_port: u16,
-    /// 4 or 6.
+    /// 4 or 6; 0 when it is no conversation over IP.
     pub version: u8,
     /// Zero.
     pub pad: [u8; 5],
 }
 
-/// A conversation without a connection: UDP, echoes, raw IP.
+/// A conversation without a connection: UDP, echoes, raw IP, and what goes past IP.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Datagrams {

@@ -16,13 +16,13 @@ use crate::{
     emit,
     kernel::{
         read::{Probed, Reach, Typed},
-        sock::Sock,
+        sock::{Road, Sock},
         task::Task,
     },
     maps::{CRITICAL, SOCKETS},
 };
 
-use super::{access::is_holder, record::control};
+use super::{access::is_holder, packet::past, record::control};
 
 /// TCP states of include/net/tcp_states.h.
 const ESTABLISHED: i32 = 1;
@@ -100,17 +100,26 @@ pub(crate) fn accepted<R: Reach>(sock: Sock<R>) -> Result<Outcome, Trouble> {
     }
 }
 
-/// A process sends on a socket. If it holds records and the socket is nobody's yet, it is the process's from now on;
-/// `sent` of the bytes the socket has taken are its own already.
+/// A process sends so many bytes on a socket; `taken` says whether the socket has them already.
 #[inline(always)]
-pub(crate) fn sends(sock: Sock<Typed>, sent: u64) -> Result<Outcome, Trouble> {
-    if !sock.is_tcp()? {
+pub(crate) fn sends(sock: Sock<Typed>, bytes: u64, taken: bool) -> Result<Outcome, Trouble> {
+    let road = sock.road()?;
+    if matches!(road, Road::Packets | Road::Inner) {
         return Ok(Outcome::Ignored);
     }
     let process = Task::current().process()?;
     if !is_holder(&process) {
         return Ok(Outcome::Ignored);
     }
+    match road {
+        Road::Past(family) => past(sock.make_cookie(), process, family, bytes),
+        _ => adopt(sock, process, if taken { bytes } else { 0 }),
+    }
+}
+
+/// If the socket is nobody's yet, it is the holder's from now on; `sent` of the bytes it has taken are its own already.
+#[inline(always)]
+fn adopt(sock: Sock<Typed>, process: Process, sent: u64) -> Result<Outcome, Trouble> {
     let cookie = sock.make_cookie();
     // One that has no conversation yet is kept when it begins one.
     if known(cookie).is_some() || !sock.is_open()? {

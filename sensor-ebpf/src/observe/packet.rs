@@ -13,6 +13,7 @@ use aya_ebpf::{
 use sensor_ebpf::layout::{
     count::Error,
     flow::{CONNECTED, DatagramKey, Datagrams, Ends, ICMP, ICMP6, TCP, UDP},
+    proc::Process,
 };
 
 use crate::{
@@ -56,12 +57,47 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     let Some(parsed) = parse(packet, protocol, true)? else {
         return Ok(Outcome::Ignored);
     };
-    let key = key(packet, &parsed.ends);
+    mark(packet);
+    sent(&key(packet, &parsed.ends), process, &parsed)
+}
+
+/// A holder sends past IP, over a socket of this family: message by message, without the other end.
+#[inline(always)]
+pub(crate) fn past(
+    cookie: u64,
+    process: Process,
+    family: u8,
+    bytes: u64,
+) -> Result<Outcome, Trouble> {
+    let key = DatagramKey {
+        cookie,
+        remote: [0; 4],
+        remote_port: 0,
+        version: 0,
+        pad: [0; 5],
+    };
+    let ends = Ends {
+        local: [0; 4],
+        remote: [0; 4],
+        local_port: 0,
+        remote_port: 0,
+        version: 0,
+        protocol: family,
+        direction: CONNECTED,
+        pad: 0,
+    };
+    let payload = bytes;
+    sent(&key, process, &Packet { ends, payload })
+}
+
+/// Adds to a conversation, or begins one.
+#[inline(always)]
+fn sent(key: &DatagramKey, process: Process, packet: &Packet) -> Result<Outcome, Trouble> {
     let now = emit::now();
-    if let Some(known) = DATAGRAMS.get_ptr_mut(&key) {
+    if let Some(known) = DATAGRAMS.get_ptr_mut(key) {
         // SAFETY: the sensor removes a conversation only when it has long been still.
         let known = unsafe { &mut *known };
-        add(&mut known.out, parsed.payload);
+        add(&mut known.out, packet.payload);
         known.last_ns = now;
         return Ok(Outcome::Summed);
     }
@@ -69,13 +105,12 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
         process,
         opened_ns: now,
         last_ns: now,
-        out: parsed.payload,
+        out: packet.payload,
         r#in: 0,
-        ends: parsed.ends,
+        ends: packet.ends,
         pad: 0,
     };
-    mark(packet);
-    match DATAGRAMS.insert(&key, &first, 0) {
+    match DATAGRAMS.insert(key, &first, 0) {
         Ok(()) => Ok(Outcome::Summed),
         Err(_) => Err(Trouble::Dropped(Error::DatagramsFull)),
     }
@@ -93,7 +128,7 @@ pub(crate) fn came(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     };
     match DATAGRAMS.get_ptr_mut(key(packet, &parsed.ends)) {
         Some(known) => {
-            // SAFETY: as in `left`.
+            // SAFETY: as in `sent`.
             let known = unsafe { &mut *known };
             add(&mut known.r#in, parsed.payload);
             known.last_ns = emit::now();

@@ -22,6 +22,8 @@ pub struct Flow {
     pub process: ProcessKey,
     /// IANA protocol number: 6 TCP, 17 UDP, 1 and 58 echo requests, any other for raw IP.
     pub protocol: u8,
+    /// Address family (`AF_*`) of a conversation that is none over IP, which then has protocol 0 and no known ends; else 0.
+    pub family: u8,
     /// Who began it.
     pub direction: Direction,
     /// This host's end. An IPv4-mapped IPv6 address is given as IPv4.

@@ -100,6 +100,7 @@ fn flow(flow: &Flow, last_boot_ns: u64, offset: Offset) -> v1::Flow {
         id: flow.id,
         process: Some(process_id(flow.process)),
         protocol: flow.protocol.into(),
+        address_family: flow.family.into(),
         direction: direction.into(),
         local: Some(endpoint(flow.local)),
         remote: Some(endpoint(flow.remote)),

@@ -84,12 +84,6 @@ const REASONS: &[(&str, &str, &str)] = &[
         "not watched yet: the disk below a store",
     ),
     (
-        "packet-socket",
-        "*",
-        "not watched yet: flows are those of IP",
-    ),
-    ("vsock", "*", "not watched yet: flows are those of IP"),
-    (
         "handed-by-*",
         "*",
         "not followed yet: what a process that holds records hands on to another",

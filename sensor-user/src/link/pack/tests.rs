@@ -19,6 +19,7 @@ fn flow(boot_ns: u64) -> Report {
         local: end,
         remote: end,
         bytes_out: 1,
+        family: 0,
         bytes_out_before: 0,
         bytes_in: 2,
         opened_boot_ns: 0,
