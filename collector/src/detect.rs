@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use alert::{
-    Alert, AtLeast, Confidence, Destination, Figures, Level, Link, Severity, Technique,
+    Alert, AtLeast, Attempt, Confidence, Destination, Figures, Level, Link, Severity, Technique,
 };
 use host::Host;
 
@@ -57,6 +57,7 @@ impl Detector {
                 What::Process(process) => host.process(process),
                 What::Access(access) => host.access(access),
                 What::Flow(flow) => host.flow(flow),
+                What::Tamper(tamper) => host.tamper(tamper),
                 // Stored and shown; no pattern follows what is handed on yet.
                 What::Edge(_) => {}
                 What::Gap(gap) => host.gap(gap.clone()),

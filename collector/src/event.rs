@@ -8,6 +8,7 @@ mod edge;
 mod flow;
 mod gap;
 mod process;
+mod tamper;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub use edge::{Edge, EdgeKind};
 pub use flow::{Direction, Flow, PAST_IP};
 pub use gap::{Gap, GapReason};
 pub use process::{Process, ProcessKey};
+pub use tamper::{Tamper, TamperKind};
 
 /// Where events come from: one boot of one host, told by one sensor. Process ids and flow ids are unique within it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +73,8 @@ pub enum What {
     Flow(Flow),
     /// A process gave something to another.
     Edge(Edge),
+    /// Somebody tried something on the sensor.
+    Tamper(Tamper),
     /// Something was lost.
     Gap(Gap),
 }

@@ -18,3 +18,5 @@ pub mod header;
 pub mod limits;
 /// Processes.
 pub mod proc;
+/// What is tried on the sensor itself.
+pub mod tamper;

@@ -14,6 +14,7 @@ use sensor_ebpf::layout::{
     flow::{DatagramKey, Datagrams, Socket},
     limits,
     proc::Process,
+    tamper::{Own, TamperKey, TamperSum},
 };
 
 /// What the sensor tells the programs.
@@ -90,6 +91,16 @@ pub(crate) static EDGES: HashMap<EdgeKey, EdgeSum> =
 #[map]
 pub(crate) static TARGETS: LruHashMap<u32, Process> =
     LruHashMap::with_max_entries(limits::TARGETS_MAX, 0);
+
+/// What was tried on the sensor.
+#[map]
+pub(crate) static TAMPERS: HashMap<TamperKey, TamperSum> =
+    HashMap::with_max_entries(limits::TAMPERS_MAX, BPF_F_NO_PREALLOC);
+
+/// The sensor's own maps, programs and links.
+#[map]
+pub(crate) static OWN: HashMap<Own, u32> =
+    HashMap::with_max_entries(limits::OWN_MAX, BPF_F_NO_PREALLOC);
 
 /// Threads inside `vfs_copy_file_range` with a record, so that the splice inside is not counted as well.
 #[map]

@@ -8,3 +8,4 @@ pub(crate) mod packet;
 pub(crate) mod proc;
 pub(crate) mod record;
 pub(crate) mod rename;
+pub(crate) mod tamper;

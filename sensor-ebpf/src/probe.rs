@@ -20,4 +20,5 @@ mod rename;
 mod ring;
 mod send;
 mod syscall;
+mod tamper;
 mod write;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Config, DEFAULT_FILE, Privacy};
+use crate::config::{Config, DEFAULT_FILE, Guard, Privacy};
 use crate::preflight::{self, Facts};
 use crate::privacy::{Key, KeyError};
 
@@ -137,6 +137,9 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         "  kernel     backend {:?}, every {:?}, rings of {} and {} bytes",
         kernel.backend, kernel.tick, kernel.bulk_ring_bytes, kernel.critical_ring_bytes
     )?;
+    if kernel.guard == Guard::Deny {
+        writeln!(out, "  guard      attempts on the sensor are refused")?;
+    }
     for store in &config.stores {
         writeln!(
             out,

@@ -83,6 +83,20 @@ pub struct Kernel {
     pub bulk_ring_bytes: u32,
     /// `critical_ring_bytes`: ring for processes, which must not be pushed out by traffic; as above. Default 1 MiB.
     pub critical_ring_bytes: u32,
+    /// `guard`: whether attempts on the sensor are refused (`deny`) or only told (`off`, the default). Needs the lsm backend. Set
+    /// by the administrator: with `deny` only the service manager stops the sensor.
+    pub guard: Guard,
+}
+
+/// What becomes of attempts on the sensor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guard {
+    /// They are told.
+    #[default]
+    Off,
+    /// They are told and refused.
+    Deny,
 }
 
 /// Which hooks to use.

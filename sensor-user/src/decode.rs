@@ -16,11 +16,12 @@ use sensor_ebpf::layout::limits::{
     ARGUMENTS_LARGE, ARGUMENTS_SMALL, FILENAME_MAX, NAME_MAX, PATH_LARGE, PATH_SMALL,
 };
 use sensor_ebpf::layout::proc as border;
+use sensor_ebpf::layout::tamper::{LINK, MAP, PROGRAM, SIGNAL, TRACE, TamperKey, TamperSum};
 use thiserror::Error;
 
 use crate::event::{
     Access, Direction, Edge, EdgeKind, Event, Exec, Exit, Flow, Fork, Name, ProcessKey, RecordId,
-    StoreId, What,
+    StoreId, Tamper, Target, What,
 };
 
 /// Nanoseconds in a hundredth of a second.
@@ -193,6 +194,37 @@ pub fn edge(key: &EdgeKey, sum: &EdgeSum, told: Option<&EdgeSum>) -> Result<Edge
         stores: stores.map(StoreId).collect(),
         times: sum.times.saturating_sub(told.map_or(0, |told| told.times)),
         bytes: sum.bytes.saturating_sub(told.map_or(0, |told| told.bytes)),
+        first_boot_ns: told.map_or(sum.first_ns, |told| told.last_ns),
+        last_boot_ns: sum.last_ns,
+    })
+}
+
+/// Makes an attempt of an entry, with what has been added since `told`.
+pub fn tamper(
+    key: &TamperKey,
+    sum: &TamperSum,
+    told: Option<&TamperSum>,
+) -> Result<Tamper, DecodeError> {
+    let target = match key.what {
+        SIGNAL => Target::Signal(key.number),
+        TRACE => Target::Trace,
+        MAP => Target::Map(key.number),
+        PROGRAM => Target::Program(key.number),
+        LINK => Target::Link(key.number),
+        other => {
+            return Err(DecodeError::Value {
+                what: "kind of an attempt",
+                value: u64::from(other),
+            });
+        }
+    };
+    Ok(Tamper {
+        process: process(&key.process),
+        target,
+        times: sum.times.saturating_sub(told.map_or(0, |told| told.times)),
+        denied: sum
+            .denied
+            .saturating_sub(told.map_or(0, |told| told.denied)),
         first_boot_ns: told.map_or(sum.first_ns, |told| told.last_ns),
         last_boot_ns: sum.last_ns,
     })

@@ -167,6 +167,13 @@ impl Enricher {
                     body: Body::Edge(NamedEdge { edge, stores }),
                 });
             }
+            What::Tamper(tamper) => {
+                self.refer(boot_ns, tamper.process, out);
+                out.push(Report {
+                    boot_ns,
+                    body: Body::Tamper(tamper),
+                });
+            }
             What::Gap(gap) => out.push(Report {
                 boot_ns,
                 body: Body::Gap(gap),

@@ -8,12 +8,14 @@ mod edge;
 mod flow;
 mod gap;
 mod proc;
+mod tamper;
 
 pub use access::{Access, Name, RecordId, StoreId};
 pub use edge::{Edge, EdgeKind};
 pub use flow::{Direction, Flow};
 pub use gap::{Gap, GapReason};
 pub use proc::{Exec, Exit, Fork, ProcessKey};
+pub use tamper::{Tamper, Target};
 
 /// One thing that happened, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub enum What {
     Flow(Flow),
     /// A process gave something to another.
     Edge(Edge),
+    /// Somebody tried something on the sensor.
+    Tamper(Tamper),
     /// Something was lost.
     Gap(Gap),
 }

@@ -15,6 +15,7 @@ pub mod pod;
 mod attach;
 mod canary;
 mod kernel;
+mod own;
 mod roots;
 
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use aya::{Btf as KernelBtf, EbpfLoader};
 use thiserror::Error;
 
-use crate::config::{Backend, Kernel as Settings, Store};
+use crate::config::{Backend, Guard, Kernel as Settings, Store};
 use crate::mounts::Mounts;
 
 pub use canary::Canary;
@@ -56,6 +57,11 @@ pub enum LoadError {
     /// No backend works.
     #[error("no hook backend works on this kernel: {0}")]
     NoBackend(String),
+    /// Attempts on the sensor are to be refused, which only one backend can.
+    #[error(
+        "kernel.guard = \"deny\" needs the lsm backend: {0}; boot with bpf in the kernel's LSM list (lsm=), or leave guard off"
+    )]
+    NoGuard(String),
     /// A store cannot be told to the programs.
     #[error("store `{store}`: {path}: {reason}")]
     Store {
@@ -98,6 +104,9 @@ pub enum AttemptError {
         /// What was looked for.
         targets: String,
     },
+    /// The sensor's own descriptors cannot be listed.
+    #[error("/proc/self/fdinfo: {0}")]
+    Own(std::io::Error),
     /// The programs are attached but do not see what happens.
     #[error("canary not seen: {0}")]
     Blind(String),
@@ -120,6 +129,10 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
     };
     let mut refusals = Vec::new();
     for backend in candidates(settings.backend) {
+        if settings.guard == Guard::Deny && *backend != Backend::Lsm {
+            refusals.push(format!("{}: cannot refuse anything", name(*backend)));
+            continue;
+        }
         match attempt(settings, *backend, &offsets, &place) {
             Ok(mut kernel) => {
                 kernel.set_reason(reason(settings.backend, &refusals));
@@ -129,7 +142,11 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
             Err(error) => refusals.push(format!("{}: {error}", name(*backend))),
         }
     }
-    Err(LoadError::NoBackend(refusals.join("; ")))
+    let refusals = refusals.join("; ");
+    Err(match settings.guard {
+        Guard::Deny => LoadError::NoGuard(refusals),
+        Guard::Off => LoadError::NoBackend(refusals),
+    })
 }
 
 fn attempt(
@@ -151,6 +168,8 @@ fn attempt(
     let canary = Canary::new(&mut kernel)?;
     canary.prove(&mut kernel)?;
     kernel.set_canary(canary);
+    let own = own::all().map_err(AttemptError::Own)?;
+    kernel.protect(&own, settings.guard == Guard::Deny)?;
     kernel.set_blind(unseen(blind));
     Ok(kernel)
 }

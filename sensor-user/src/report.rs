@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Offset;
-use crate::event::{Access, Edge, Flow, Gap, ProcessKey};
+use crate::event::{Access, Edge, Flow, Gap, ProcessKey, Tamper};
 use crate::privacy::NameForm;
 
 /// Asks that processes be sent again, because what was said of them is lost: numbers the rounds of sending.
@@ -64,6 +64,8 @@ pub enum Body {
     Flow(Flow),
     /// What a process gave to another.
     Edge(NamedEdge),
+    /// Something was tried on the sensor.
+    Tamper(Tamper),
     /// A known loss.
     Gap(Gap),
 }

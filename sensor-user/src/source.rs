@@ -8,3 +8,4 @@ mod holders;
 pub mod kernel;
 mod losses;
 mod song;
+mod tampers;

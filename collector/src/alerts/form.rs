@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Alert, AtLeast, Destination, Link};
+use crate::detect::{Alert, AtLeast, Attempt, Destination, Link};
 use crate::event::{Direction, Gap, GapReason, NameForm, RecordName};
 
 /// An alert.
@@ -40,7 +40,10 @@ pub struct AlertForm {
     pub names: Vec<NameOf>,
     /// The process that read and sent, then its parent and so on.
     pub chain: Vec<ProcessForm>,
-    pub destination: DestinationForm,
+    /// Null for an alert about the sensor itself.
+    pub destination: Option<DestinationForm>,
+    #[serde(default)]
+    pub attempts: Vec<AttemptForm>,
     pub techniques: Vec<TechniqueForm>,
     pub gaps: Vec<GapForm>,
     pub measured_by: String,
@@ -111,6 +114,19 @@ pub struct DestinationForm {
     pub direction: String,
 }
 
+/// What was tried on the sensor; `kind` is a stable short name, `signal` 0 where it is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the alert, documented there"
+)]
+pub struct AttemptForm {
+    pub kind: String,
+    pub signal: u32,
+    pub times: u64,
+    pub denied: u64,
+}
+
 /// A technique of MITRE ATT&CK.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(
@@ -137,6 +153,17 @@ pub struct GapForm {
     pub from_ns: u64,
     pub to_ns: u64,
     pub detail: String,
+}
+
+impl AlertForm {
+    /// What it is about, in a few words without the host; the same as long as it does not settle.
+    pub fn headline(&self) -> &'static str {
+        match (&self.destination, self.settled) {
+            (None, _) => "somebody disturbs the sensor of",
+            (Some(_), true) => "patient records have left",
+            (Some(_), false) => "patient records are leaving",
+        }
+    }
 }
 
 impl From<&Alert> for AlertForm {
@@ -173,7 +200,8 @@ impl From<&Alert> for AlertForm {
                 .collect(),
             names: alert.names.iter().map(NameOf::from).collect(),
             chain: alert.chain.iter().map(ProcessForm::from).collect(),
-            destination: DestinationForm::from(&alert.destination),
+            destination: alert.destination.as_ref().map(DestinationForm::from),
+            attempts: alert.attempts.iter().map(AttemptForm::from).collect(),
             techniques: alert
                 .techniques
                 .iter()
@@ -270,6 +298,17 @@ impl From<&Destination> for DestinationForm {
             protocol: to.protocol,
             protocol_name: to.protocol_name(),
             direction: direction.into(),
+        }
+    }
+}
+
+impl From<&Attempt> for AttemptForm {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            kind: attempt.kind.name().into(),
+            signal: attempt.signal,
+            times: attempt.times,
+            denied: attempt.denied,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{ConsoleError, json};
 use crate::event::{
-    Access, Direction, Edge, Event, Flow, Gap, NameForm, Process, ProcessKey, What,
+    Access, Direction, Edge, Event, Flow, Gap, NameForm, Process, ProcessKey, Tamper, What,
 };
 use crate::log::{LogError, LogReader, StoredBatch};
 use crate::replay::{Decode, ReplayError, Span};
@@ -107,6 +107,7 @@ enum WhatForm<'a> {
     Access(AccessForm<'a>),
     Flow(FlowForm),
     Edge(EdgeForm<'a>),
+    Tamper(TamperForm),
     Gap(GapForm<'a>),
 }
 
@@ -182,6 +183,17 @@ struct EdgeForm<'a> {
 }
 
 #[derive(Debug, Serialize)]
+struct TamperForm {
+    process: KeyForm,
+    kind: &'static str,
+    number: u32,
+    times: u64,
+    denied: u64,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct GapForm<'a> {
     reason: &'static str,
     count: u64,
@@ -197,6 +209,7 @@ impl<'a> WhatForm<'a> {
             What::Access(access) => Self::Access(AccessForm::of(access)),
             What::Flow(flow) => Self::Flow(FlowForm::of(flow)),
             What::Edge(edge) => Self::Edge(EdgeForm::of(edge)),
+            What::Tamper(tamper) => Self::Tamper(TamperForm::of(tamper)),
             What::Gap(gap) => Self::Gap(GapForm::of(gap)),
         }
     }
@@ -292,6 +305,20 @@ impl<'a> EdgeForm<'a> {
             bytes: edge.bytes,
             first_ns: edge.first_ns,
             last_ns: edge.last_ns,
+        }
+    }
+}
+
+impl TamperForm {
+    fn of(tamper: &Tamper) -> Self {
+        Self {
+            process: tamper.process.into(),
+            kind: tamper.kind.name(),
+            number: tamper.number,
+            times: tamper.times,
+            denied: tamper.denied,
+            first_ns: tamper.first_ns,
+            last_ns: tamper.last_ns,
         }
     }
 }

@@ -66,7 +66,10 @@ fn row(alert: &AlertForm) -> [String; 10] {
         } else {
             text::clean(program)
         },
-        endpoint(&alert.destination.address, alert.destination.port),
+        match &alert.destination {
+            Some(to) => endpoint(&to.address, to.port),
+            None => "the sensor".into(),
+        },
         if alert.settled {
             "settled".into()
         } else {

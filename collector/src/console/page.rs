@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use super::{ConsoleError, at_least, backend, endpoint, paragraph, user};
-use crate::alerts::form::{AlertForm, ProcessForm};
+use crate::alerts::form::{AlertForm, DestinationForm, ProcessForm};
 use crate::fleet::Sensor;
 use crate::text;
 
@@ -20,15 +20,11 @@ pub fn show(
     alert: &AlertForm,
     sensor: Option<&Sensor>,
 ) -> Result<(), ConsoleError> {
-    let leaving = if alert.settled {
-        "have left"
-    } else {
-        "are leaving"
-    };
     let level = alert.severity.level.to_uppercase();
     writeln!(
         out,
-        "{level} — patient records {leaving} {}",
+        "{level} — {} {}",
+        alert.headline(),
         text::clean(&alert.host)
     )?;
     writeln!(
@@ -43,8 +39,13 @@ pub fn show(
     for (index, step) in alert.next_steps.iter().enumerate() {
         paragraph(out, step, &format!("  {}. ", index + 1), "     ")?;
     }
-    figures(out, alert)?;
-    destination(out, alert)?;
+    match &alert.destination {
+        Some(to) => {
+            figures(out, alert)?;
+            destination(out, alert, to)?;
+        }
+        None => attempts(out, alert)?,
+    }
     chain(out, alert)?;
     severity(out, alert)?;
     when(out, alert)?;
@@ -94,8 +95,26 @@ fn names(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> 
     Ok(())
 }
 
-fn destination(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
-    let to = &alert.destination;
+/// What was tried on the sensor.
+fn attempts(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    section(out, "Attempts")?;
+    for attempt in &alert.attempts {
+        let number = match attempt.signal {
+            0 => String::new(),
+            signal => format!(" {signal}"),
+        };
+        let times = text::count(attempt.times, "time");
+        let told = format!("{number} {times}, {} refused", text::number(attempt.denied));
+        field(out, &text::clean(&attempt.kind), told.trim_start())?;
+    }
+    Ok(())
+}
+
+fn destination(
+    out: &mut impl Write,
+    alert: &AlertForm,
+    to: &DestinationForm,
+) -> Result<(), std::io::Error> {
     section(out, "Destination")?;
     let how = if to.direction == "accepted" {
         format!(
@@ -127,19 +146,19 @@ fn destination(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::E
 
 /// The oldest ancestor first, each child one step to the right, the sender last.
 fn chain(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    let (did, mark) = match &alert.destination {
+        Some(_) => ("sent", "  ◄ read the records and sent"),
+        None => ("tried", "  ◄ tried"),
+    };
     section(
         out,
-        "Processes, from the first ancestor to the one that sent",
+        &format!("Processes, from the first ancestor to the one that {did}"),
     )?;
     let last = alert.chain.len().saturating_sub(1);
     for (depth, link) in alert.chain.iter().rev().enumerate() {
         let indent = "   ".repeat(depth.min(16));
         let branch = if depth == 0 { "  " } else { "└─ " };
-        let mark = if depth == last {
-            "  ◄ read the records and sent"
-        } else {
-            ""
-        };
+        let mark = if depth == last { mark } else { "" };
         let program = match (link.known, link.executable.as_str()) {
             (false, _) => "(details not known)".into(),
             (true, "") => "(executable not known)".into(),

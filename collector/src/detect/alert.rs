@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use crate::event::{Direction, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName};
+use crate::event::{Direction, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName, TamperKind};
 
 /// Names the space of alert ids; made once at random, never to be changed.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d1c_29a4_7f3b_4e0a_9c55_2f8e_d041_b7a6);
@@ -38,7 +38,7 @@ pub struct Alert {
     pub origin: Origin,
     /// How bad, and why.
     pub severity: Severity,
-    /// The store.
+    /// The store; empty when it is about none.
     pub store: String,
     /// How much.
     pub figures: Figures,
@@ -52,8 +52,10 @@ pub struct Alert {
     pub names: Vec<RecordName>,
     /// The process that read and sent, then its parent and so on as far as known.
     pub chain: Vec<Link>,
-    /// Where the records went.
-    pub destination: Destination,
+    /// Where the records went; `None` when it is about none.
+    pub destination: Option<Destination>,
+    /// What was tried on the sensor.
+    pub attempts: Vec<Attempt>,
     /// Techniques of MITRE ATT&CK.
     pub techniques: Vec<Technique>,
     /// Known losses in the time of the alert, on this host.
@@ -206,6 +208,19 @@ impl Destination {
     }
 }
 
+/// What was tried on the sensor, added up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// What.
+    pub kind: TamperKind,
+    /// The signal; 0 for everything else.
+    pub signal: u32,
+    /// How often.
+    pub times: u64,
+    /// How often it is known to have been refused.
+    pub denied: u64,
+}
+
 /// A technique of MITRE ATT&CK (Enterprise).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Technique {
@@ -225,19 +240,22 @@ pub(super) fn id(
     origin: &Origin,
     process: ProcessKey,
     store: &str,
-    to: &Destination,
+    to: Option<&Destination>,
 ) -> Uuid {
-    let direction = match to.direction {
-        Direction::Accepted => "accepted",
-        Direction::Connected | Direction::Unknown => "connected",
-    };
+    let to = to.map_or(String::new(), |to| {
+        let direction = match to.direction {
+            Direction::Accepted => "accepted",
+            Direction::Connected | Direction::Unknown => "connected",
+        };
+        format!("{} {direction} {} {}", to.protocol, to.address, to.port)
+    });
     let parts = [
         pattern.to_owned(),
         origin.sensor.to_string(),
         origin.boot_id.to_string(),
         format!("{}.{}", process.pid, process.start_cs),
         store.to_owned(),
-        format!("{} {direction} {} {}", to.protocol, to.address, to.port),
+        to,
     ];
     let spelled = parts.map(|part| format!("{}:{part};", part.len())).concat();
     Uuid::new_v5(&NAMESPACE, spelled.as_bytes())

@@ -40,7 +40,7 @@ pub(super) fn alert(
         .cloned()
         .collect();
     let at_least = at_least(evidence, &gaps);
-    let chain = chain(evidence);
+    let chain = chain(host, evidence.key, evidence.actor);
     let figures: Figures = case.told;
     let severity = severity::judge(&figures, evidence.destination, &at_least, &chain);
     let mut alert = Alert {
@@ -49,7 +49,7 @@ pub(super) fn alert(
             host.origin(),
             evidence.key,
             evidence.store,
-            evidence.destination,
+            Some(evidence.destination),
         ),
         revision: case.revision,
         pattern,
@@ -68,15 +68,16 @@ pub(super) fn alert(
         at_least,
         names: reading.names.clone(),
         chain,
-        destination: evidence.destination.clone(),
+        destination: Some(evidence.destination.clone()),
+        attempts: Vec::new(),
         techniques,
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
         measured_by,
         story: String::new(),
         next_steps: Vec::new(),
     };
-    alert.story = story::paragraph(&alert);
-    alert.next_steps = story::next_steps(&alert);
+    alert.story = story::paragraph(&alert, evidence.destination);
+    alert.next_steps = story::next_steps(&alert, evidence.destination);
     alert
 }
 
@@ -106,10 +107,9 @@ fn at_least(evidence: &Evidence<'_>, gaps: &[Gap]) -> Vec<AtLeast> {
 
 /// The process and its ancestors, as far as the sensor told of them. A parent that cannot be followed further is still
 /// named.
-fn chain(evidence: &Evidence<'_>) -> Vec<Link> {
-    let actor = evidence.actor;
+pub(super) fn chain(host: &Host, key: ProcessKey, actor: &Actor) -> Vec<Link> {
     let mut links = vec![Link {
-        key: evidence.key,
+        key,
         process: actor.process.clone(),
         earlier: actor.earlier.clone(),
     }];
@@ -117,10 +117,7 @@ fn chain(evidence: &Evidence<'_>) -> Vec<Link> {
     while let Some(key) =
         next.filter(|key| links.len() < limits::CHAIN && links.iter().all(|link| link.key != *key))
     {
-        let process = evidence
-            .host
-            .actor(key)
-            .and_then(|actor| actor.process.clone());
+        let process = host.actor(key).and_then(|actor| actor.process.clone());
         next = process.as_ref().and_then(|process| process.parent);
         links.push(Link {
             key,

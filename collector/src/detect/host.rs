@@ -4,12 +4,12 @@ mod activity;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub(super) use activity::{Case, Reading, Sending};
+pub(super) use activity::{Case, Reading, Sending, Tampering, Told};
 
 use super::alert::{Alert, Destination};
 use super::{limits, pattern};
 use crate::config::DetectConfig;
-use crate::event::{Access, Direction, Flow, Gap, Origin, Process, ProcessKey};
+use crate::event::{Access, Direction, Flow, Gap, Origin, Process, ProcessKey, Tamper};
 
 /// One boot of a host.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(super) struct Actor {
     pub(super) sendings: BTreeMap<Destination, Sending>,
     /// Alerts it is the sender of, by store and destination.
     pub(super) cases: BTreeMap<(String, Destination), Case>,
+    /// What it tried on the sensor.
+    pub(super) tampering: Option<Tampering>,
     pub(super) destinations_forgotten: u64,
     touched: u64,
 }
@@ -126,7 +128,7 @@ impl Host {
             exited_ns,
             ..process.clone()
         });
-        if !actor.readings.is_empty() {
+        if !actor.readings.is_empty() || actor.tampering.is_some() {
             self.changed.insert(process.key);
         }
     }
@@ -157,6 +159,15 @@ impl Host {
         }
     }
 
+    pub(super) fn tamper(&mut self, tamper: &Tamper) {
+        let actor = self.touch(tamper.process);
+        actor
+            .tampering
+            .get_or_insert_with(|| Tampering::new(tamper.first_ns))
+            .add(tamper);
+        self.changed.insert(tamper.process);
+    }
+
     pub(super) fn gap(&mut self, gap: Gap) {
         if self.gaps.len() >= limits::GAPS {
             self.gaps.pop_front();
@@ -174,6 +185,7 @@ impl Host {
                 continue;
             };
             pattern::direct::judge(config, self, key, &mut actor, &mut alerts);
+            pattern::tampering::judge(self, key, &mut actor, &mut alerts);
             self.processes.insert(key, actor);
         }
         alerts
@@ -234,6 +246,7 @@ impl Host {
                 actor.readings.clear();
                 actor.sendings.clear();
                 actor.cases.clear();
+                actor.tampering = None;
             }
         }
     }

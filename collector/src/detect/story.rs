@@ -1,11 +1,11 @@
 //! An alert in plain words, for somebody who runs a ward, and what to do next.
 
-use super::alert::{Alert, Link};
+use super::alert::{Alert, Destination, Link};
 use crate::event::{Direction, NameForm};
 use crate::text;
 
 /// One paragraph: who did what, with how much, to where, when, and whether it goes on.
-pub(super) fn paragraph(alert: &Alert) -> String {
+pub(super) fn paragraph(alert: &Alert, to: &Destination) -> String {
     let figures = &alert.figures;
     let at_least = if alert.at_least.is_empty() {
         ""
@@ -21,7 +21,7 @@ pub(super) fn paragraph(alert: &Alert) -> String {
             text::bytes(figures.bytes_taken()),
             text::clean(&alert.store),
             text::bytes(figures.bytes_sent),
-            whereto(alert),
+            whereto(to),
         ),
         format!(
             "It began at {} and was last seen {} later.",
@@ -40,7 +40,7 @@ pub(super) fn paragraph(alert: &Alert) -> String {
     sentences.join(" ")
 }
 
-fn who(link: Option<&Link>) -> String {
+pub(super) fn who(link: Option<&Link>) -> String {
     let Some(process) = link.and_then(|link| link.process.as_ref()) else {
         let pid = link.map_or(0, |link| link.key.pid);
         return format!("a program whose details were lost (process {pid})");
@@ -73,8 +73,7 @@ fn name_or_number(name: &str, uid: u32) -> String {
     }
 }
 
-fn whereto(alert: &Alert) -> String {
-    let to = &alert.destination;
+fn whereto(to: &Destination) -> String {
     let protocol = to.protocol_name();
     match to.direction {
         Direction::Accepted => {
@@ -106,7 +105,7 @@ fn state(alert: &Alert) -> &'static str {
 }
 
 /// What to do, most urgent first.
-pub(super) fn next_steps(alert: &Alert) -> Vec<String> {
+pub(super) fn next_steps(alert: &Alert, to: &Destination) -> Vec<String> {
     let mut steps = Vec::new();
     let host = text::clean(&alert.origin.host);
     let process = alert.chain.first().and_then(|link| link.process.as_ref());
@@ -129,7 +128,7 @@ pub(super) fn next_steps(alert: &Alert) -> Vec<String> {
     ));
     steps.push(format!(
         "Find out who owns {}, and block it at the firewall if nobody can say.",
-        alert.destination.address
+        to.address
     ));
     if alert.names.iter().any(|name| name.form == NameForm::Token) {
         steps.push(

@@ -10,7 +10,7 @@ use proto::sensor::v1 as wire;
 
 use crate::event::{
     Access, Block, Direction, Edge, EdgeKind, Event, Flow, Gap, GapReason, NameForm, Origin,
-    PAST_IP, Process, ProcessKey, RecordId, RecordName, What,
+    PAST_IP, Process, ProcessKey, RecordId, RecordName, Tamper, TamperKind, What,
 };
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
@@ -190,6 +190,7 @@ fn event(raw: wire::Event) -> Result<Option<Event>, WireError> {
             Some(edge) => What::Edge(edge),
             None => return Ok(None),
         },
+        wire::event::Body::Tamper(raw) => What::Tamper(tamper(raw)?),
         wire::event::Body::Gap(raw) => What::Gap(gap(raw)?),
     };
     Ok(Some(Event {
@@ -328,6 +329,25 @@ fn end(field: &'static str, raw: Option<wire::EdgeEnd>) -> Result<Option<Process
         Some(wire::edge_end::End::Process(id)) => key(field, Some(id)).map(Some),
         None => Ok(None),
     }
+}
+
+fn tamper(raw: wire::Tamper) -> Result<Tamper, WireError> {
+    Ok(Tamper {
+        process: key("tamper.process", raw.process)?,
+        kind: match wire::TamperKind::try_from(raw.kind) {
+            Ok(wire::TamperKind::Signal) => TamperKind::Signal,
+            Ok(wire::TamperKind::Trace) => TamperKind::Trace,
+            Ok(wire::TamperKind::Map) => TamperKind::Map,
+            Ok(wire::TamperKind::Program) => TamperKind::Program,
+            Ok(wire::TamperKind::Link) => TamperKind::Link,
+            Ok(wire::TamperKind::Unspecified) | Err(_) => TamperKind::Unknown,
+        },
+        number: raw.number,
+        times: bounded("tamper.times", raw.times)?,
+        denied: bounded("tamper.denied", raw.denied)?,
+        first_ns: bounded("tamper.first_unix_ns", raw.first_unix_ns)?,
+        last_ns: bounded("tamper.last_unix_ns", raw.last_unix_ns)?,
+    })
 }
 
 fn gap(raw: wire::Gap) -> Result<Gap, WireError> {

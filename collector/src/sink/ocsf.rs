@@ -85,15 +85,15 @@ fn build(alert: &Alert) -> Finding {
             type_id: 0,
             r#type: "Unknown",
         },
-        databucket: Databucket {
+        databucket: (!form.store.is_empty()).then(|| Databucket {
             name: form.store.clone(),
             type_id: 99,
             r#type: "Record store",
-        },
-        dst_endpoint: Endpoint {
-            ip: form.destination.address.clone(),
-            port: form.destination.port,
-        },
+        }),
+        dst_endpoint: form.destination.as_ref().map(|to| Endpoint {
+            ip: to.address.clone(),
+            port: to.port,
+        }),
         unmapped: unmapped(form),
     }
 }
@@ -125,13 +125,22 @@ fn metadata(form: &AlertForm) -> Metadata {
 fn finding_info(form: &AlertForm) -> FindingInfo {
     FindingInfo {
         uid: form.id.clone(),
-        title: format!(
-            "Patient records of store {} leave {}",
-            text::clean(&form.store),
-            text::clean(&form.host)
-        ),
+        title: match &form.destination {
+            Some(_) => format!(
+                "Patient records of store {} leave {}",
+                text::clean(&form.store),
+                text::clean(&form.host)
+            ),
+            None => format!(
+                "Somebody disturbs the sensor of {}",
+                text::clean(&form.host)
+            ),
+        },
         desc: form.story.clone(),
-        types: [format!("records-leave-{}", form.pattern)],
+        types: [match &form.destination {
+            Some(_) => format!("records-leave-{}", form.pattern),
+            None => format!("sensor-{}", form.pattern),
+        }],
         analytic: Analytic {
             uid: form.pattern.clone(),
             name: form.pattern.clone(),
@@ -234,6 +243,7 @@ fn unmapped(form: AlertForm) -> Unmapped {
         at_least: form.at_least,
         names: form.names,
         destination: form.destination,
+        attempts: form.attempts,
         severity_reasons: form.severity.reasons,
         boot_id: form.boot_id,
         systemd_units: form.chain.iter().map(|link| link.unit.clone()).collect(),

@@ -22,7 +22,7 @@ pub struct Event {
     #[prost(uint64, tag = "2")]
     pub time_boot_ns: u64,
     /// What it is. A reader skips a kind it does not know.
-    #[prost(oneof = "event::Body", tags = "10, 11, 12, 13, 14")]
+    #[prost(oneof = "event::Body", tags = "10, 11, 12, 13, 14, 15")]
     pub body: ::core::option::Option<event::Body>,
 }
 /// Nested message and enum types in `Event`.
@@ -40,6 +40,8 @@ pub mod event {
         Gap(super::Gap),
         #[prost(message, tag = "14")]
         Edge(super::Edge),
+        #[prost(message, tag = "15")]
+        Tamper(super::Tamper),
     }
 }
 /// Names a process within one boot of one host.
@@ -255,6 +257,32 @@ pub struct Edge {
     #[prost(uint64, tag = "8")]
     pub last_unix_ns: u64,
 }
+/// Something was tried on the sensor itself since it last said so: amounts are to be added up. What the host's first process
+/// does, which is the service manager, is none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tamper {
+    /// Who tried.
+    #[prost(message, optional, tag = "1")]
+    pub process: ::core::option::Option<ProcessId>,
+    /// What.
+    #[prost(enumeration = "TamperKind", tag = "2")]
+    pub kind: i32,
+    /// Which one of its kind; see there.
+    #[prost(uint32, tag = "3")]
+    pub number: u32,
+    /// How often.
+    #[prost(uint64, tag = "4")]
+    pub times: u64,
+    /// How often it is known to have been refused.
+    #[prost(uint64, tag = "5")]
+    pub denied: u64,
+    /// First time in this event.
+    #[prost(uint64, tag = "6")]
+    pub first_unix_ns: u64,
+    /// Last time in this event.
+    #[prost(uint64, tag = "7")]
+    pub last_unix_ns: u64,
+}
 /// A known loss.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
@@ -373,6 +401,51 @@ impl EdgeKind {
             "EDGE_KIND_MEMORY_CALL" => Some(Self::MemoryCall),
             "EDGE_KIND_PTRACE" => Some(Self::Ptrace),
             "EDGE_KIND_PROC_MEM" => Some(Self::ProcMem),
+            _ => None,
+        }
+    }
+}
+/// What was tried on the sensor itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TamperKind {
+    /// Not given, or one this version does not know.
+    Unspecified = 0,
+    /// A signal that ends or stops it; the number is the signal's.
+    Signal = 1,
+    /// To trace it or to read its memory.
+    Trace = 2,
+    /// To get at a map of its kernel programs; the number is the map's id.
+    Map = 3,
+    /// To get at one of its kernel programs; the number is the program's id.
+    Program = 4,
+    /// To get at what attaches one of its kernel programs; the number is the link's id.
+    Link = 5,
+}
+impl TamperKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TAMPER_KIND_UNSPECIFIED",
+            Self::Signal => "TAMPER_KIND_SIGNAL",
+            Self::Trace => "TAMPER_KIND_TRACE",
+            Self::Map => "TAMPER_KIND_MAP",
+            Self::Program => "TAMPER_KIND_PROGRAM",
+            Self::Link => "TAMPER_KIND_LINK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TAMPER_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "TAMPER_KIND_SIGNAL" => Some(Self::Signal),
+            "TAMPER_KIND_TRACE" => Some(Self::Trace),
+            "TAMPER_KIND_MAP" => Some(Self::Map),
+            "TAMPER_KIND_PROGRAM" => Some(Self::Program),
+            "TAMPER_KIND_LINK" => Some(Self::Link),
             _ => None,
         }
     }

@@ -34,6 +34,13 @@ impl Task {
         unsafe { process::<Typed>(self.0) }
     }
 
+    /// Its process's id.
+    #[inline(always)]
+    pub(crate) fn pid(self) -> Result<u32, Error> {
+        // SAFETY: `self.0` is a typed task_struct.
+        unsafe { Typed::get(self.0, fields::TASK_TGID.load()) }
+    }
+
     /// The process that is its parent now.
     #[inline(always)]
     pub(crate) fn parent(self) -> Result<Process, Error> {

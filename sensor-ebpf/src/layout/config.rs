@@ -18,6 +18,10 @@ pub struct Control {
     pub arming_linked: u32,
     /// Port the canary connects to: this one flow of the sensor's own is reported. 0 before there is one.
     pub canary_port: u32,
+    /// 1 when attempts on the sensor are refused, where the backend can; else 0.
+    pub guard: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// A process that has touched records.
@@ -30,5 +34,5 @@ pub struct Holder {
     pub stores: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 24);
+const _: () = assert!(size_of::<Control>() == 32);
 const _: () = assert!(size_of::<Holder>() == 24);

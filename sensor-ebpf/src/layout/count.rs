@@ -38,10 +38,12 @@ pub enum Hook {
     Memory = 15,
     /// Bytes were sent on a socket.
     Send = 16,
+    /// Something was tried on the sensor itself.
+    Tamper = 17,
 }
 
 /// All hooks, in the order of their numbers.
-pub const HOOKS: [(Hook, &str); 17] = [
+pub const HOOKS: [(Hook, &str); 18] = [
     (Hook::Exec, "exec"),
     (Hook::Fork, "fork"),
     (Hook::Exit, "exit"),
@@ -59,6 +61,7 @@ pub const HOOKS: [(Hook, &str); 17] = [
     (Hook::Change, "change"),
     (Hook::Memory, "memory"),
     (Hook::Send, "send"),
+    (Hook::Tamper, "tamper"),
 ];
 
 /// Why a hook failed or dropped. Numbers index the map `ERRORS` and are never used again.
@@ -97,10 +100,12 @@ pub enum Error {
     LinkedFull = 14,
     /// No room for an edge between processes.
     EdgesFull = 15,
+    /// No room for an attempt on the sensor.
+    TampersFull = 16,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 16] = [
+pub const ERRORS: [(Error, &str); 17] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -117,6 +122,7 @@ pub const ERRORS: [(Error, &str); 16] = [
     (Error::NoSocket, "socket unreadable"),
     (Error::LinkedFull, "map of linked records full"),
     (Error::EdgesFull, "map of edges full"),
+    (Error::TampersFull, "map of attempts full"),
 ];
 
 /// What a hook's runs came to, on one CPU.

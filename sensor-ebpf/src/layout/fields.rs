@@ -105,6 +105,11 @@ macro_rules! fields {
             TCP_RECEIVED "tcp_sock" "bytes_received" Int 8 required;
             TCP_SEND_NEXT "tcp_sock" "snd_nxt" Int 4 required;
             TCP_WRITE_SEQ "tcp_sock" "write_seq" Int 4 required;
+            SIGINFO_CODE "kernel_siginfo" "si_code" Int 4 required;
+            MAP_ID "bpf_map" "id" Int 4 required;
+            PROG_AUX "bpf_prog" "aux" Pointer("bpf_prog_aux") 8 required;
+            AUX_ID "bpf_prog_aux" "id" Int 4 required;
+            LINK_ID "bpf_link" "id" Int 4 required;
             REGS_NR "pt_regs" "orig_ax" Int 8 required;
             REGS_ARG0 "pt_regs" "di" Int 8 required;
             REGS_ARG1 "pt_regs" "si" Int 8 required;

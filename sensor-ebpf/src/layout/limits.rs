@@ -36,6 +36,10 @@ pub const DATAGRAMS_MAX: u32 = 16_384;
 pub const EDGES_MAX: u32 = 4_096;
 /// Threads that have just been let at another process's memory.
 pub const TARGETS_MAX: u32 = 1_024;
+/// Attempts on the sensor at one time.
+pub const TAMPERS_MAX: u32 = 1_024;
+/// Maps, programs and links of the sensor's own.
+pub const OWN_MAX: u32 = 1_024;
 /// Copies under way in `vfs_copy_file_range`.
 pub const COPIES_MAX: u32 = 4_096;
 /// Renames under way of what lies in a store.

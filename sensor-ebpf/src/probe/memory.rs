@@ -1,4 +1,5 @@
-//! A process reads another's memory: where that one holds records, so does the reader from now on.
+//! A process reads another's memory: where that one holds records, so does the reader from now on; where it is the sensor,
+//! that is an attempt on it.
 //!
 //! Whose memory it is, is known where the kernel decides whether it may be read; how much, where it was. `ptrace` and
 //! `/proc/PID/mem` name the process again there, `process_vm_readv` does not: it is the one its thread was just let at.
@@ -13,7 +14,7 @@
 //!         5.10..latest  fs/proc/base.c  ssize_t mem_read(struct file *, char __user *, size_t, loff_t *)
 //!         5.10..latest  mm/process_vm_access.c  long __x64_sys_process_vm_readv(const struct pt_regs *)
 //! Kernel: 5.11; lsm needs `bpf` in the LSM list, fexit needs trampolines; mem_read needs CONFIG_MEMCG
-//! Emits:  nothing; sums in EDGES, entries in HOLDERS
+//! Emits:  nothing; sums in EDGES and TAMPERS, entries in HOLDERS
 //! Reads:  task_struct.{tgid, group_leader, start_boottime, thread_pid}, pid.level, file.private_data, mm_struct.owner
 //! Counts: seen, summed, ignored, failed, dropped
 
@@ -33,28 +34,34 @@ use crate::{
         read::Typed,
         task::{self, Task},
     },
-    observe::edge,
+    observe::{
+        edge,
+        tamper::{self, Fate},
+    },
 };
+
+use super::tamper::verdict;
 
 /// `FOLL_WRITE` of include/linux/mm_types.h.
 const FOLL_WRITE: u32 = 1;
 
 #[lsm(hook = "ptrace_access_check")]
 fn lsm_ptrace(ctx: LsmContext) -> i32 {
-    count::run(Hook::Memory, || {
-        edge::let_at(Task::new(ctx.arg(0)), ctx.arg(1))
-    });
-    0
+    let (target, mode) = (Task::new(ctx.arg(0)), ctx.arg(1));
+    count::run(Hook::Memory, || edge::let_at(target, mode));
+    verdict(|| tamper::traced(target, mode, Fate::Guarded))
 }
 
 #[fexit(function = "security_ptrace_access_check")]
 fn fexit_ptrace(ctx: FExitContext) -> i32 {
-    count::run(Hook::Memory, || {
-        if ctx.arg::<i32>(2) != 0 {
-            return Ok(Outcome::Ignored);
-        }
-        edge::let_at(Task::new(ctx.arg(0)), ctx.arg(1))
-    });
+    let (target, mode) = (Task::new(ctx.arg(0)), ctx.arg(1));
+    let fate = if ctx.arg::<i32>(2) == 0 {
+        count::run(Hook::Memory, || edge::let_at(target, mode));
+        Fate::Open
+    } else {
+        Fate::Denied
+    };
+    verdict(|| tamper::traced(target, mode, fate));
     0
 }
 

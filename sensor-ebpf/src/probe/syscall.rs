@@ -6,7 +6,7 @@
 //! Hook:   tp_btf/sys_exit (tracepoint)
 //! Proto:  5.10..latest  include/trace/events/syscalls.h  (struct pt_regs *regs, long ret)
 //! Kernel: 5.11, x86-64
-//! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, rename.rs, accept.rs, memory.rs
+//! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, rename.rs, accept.rs, memory.rs, tamper.rs
 //! Reads:  pt_regs.{orig_ax, di, dx, r8}, task_struct.{files, thread_info.status}, files_struct.fdt,
 //!         fdtable.{max_fds, fd}, and as the files named above, by bpf_probe_read_kernel
 //! Counts: under the hook that the call belongs to: seen, reported, summed, ignored, failed, dropped
@@ -15,12 +15,14 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use sensor_ebpf::layout::{
     count::{Error, Hook},
     edge::{MEMORY_CALL, PROC_MEM, PTRACE},
+    tamper::{LINK, MAP, PROGRAM},
 };
 
 use crate::{
     count::{self, Outcome, Trouble},
     kernel::{
         file::File,
+        object,
         read::Probed,
         regs::Regs,
         sock::Sock,
@@ -29,6 +31,7 @@ use crate::{
     observe::{
         access::{self, Act},
         edge, flow, record,
+        tamper::{self, Fate},
     },
 };
 
@@ -55,6 +58,7 @@ mod nr {
     pub(crate) const PWRITEV: u64 = 296;
     pub(crate) const OPEN_BY_HANDLE_AT: u64 = 304;
     pub(crate) const PROCESS_VM_READV: u64 = 310;
+    pub(crate) const BPF: u64 = 321;
     pub(crate) const RENAMEAT2: u64 = 316;
     pub(crate) const COPY_FILE_RANGE: u64 = 326;
     pub(crate) const PREADV2: u64 = 327;
@@ -79,7 +83,11 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         nr::PROCESS_VM_READV => count::run(Hook::Memory, || {
             edge::read_number(regs.first()? as u32, MEMORY_CALL, result)
         }),
-        nr::PTRACE => count::run(Hook::Memory, || peeked(regs)),
+        nr::PTRACE => {
+            count::run(Hook::Memory, || peeked(regs));
+            count::run(Hook::Tamper, || traced(regs));
+        }
+        nr::BPF => count::run(Hook::Tamper, || taken(regs, result as u64)),
         nr::ACCEPT | nr::ACCEPT4 => count::run(Hook::Accept, || accept(result as u64)),
         _ => on_file(number, regs, result),
     }
@@ -140,6 +148,10 @@ fn touched(act: Act, fd: u64, result: i64) -> Result<Outcome, Trouble> {
     let file = file(fd)?;
     if matches!(act, Act::Open) && file.is_memory()? {
         count::run(Hook::Memory, || opened_memory(file));
+        count::run(Hook::Tamper, || match task::owner(file.private()?)? {
+            Some(target) => tamper::traced_number(target.pid),
+            None => Ok(Outcome::Ignored),
+        });
     }
     access::touched(file, act, result)
 }
@@ -153,6 +165,40 @@ fn peeked(regs: Regs) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     edge::read_number(regs.second()? as u32, PTRACE, 8)
+}
+
+/// ptrace(request, pid, ..)
+#[inline(always)]
+fn traced(regs: Regs) -> Result<Outcome, Trouble> {
+    /// `PTRACE_ATTACH` and `PTRACE_SEIZE` of include/uapi/linux/ptrace.h.
+    const ATTACHES: [u64; 2] = [16, 0x4206];
+    if !ATTACHES.contains(&regs.first()?) || !Task::current().in_first_namespace()? {
+        return Ok(Outcome::Ignored);
+    }
+    tamper::traced_number(regs.second()? as u32)
+}
+
+/// bpf(command, ..): gives a descriptor of a program, map or link of which only the id was known.
+#[inline(always)]
+fn taken(regs: Regs, fd: u64) -> Result<Outcome, Trouble> {
+    /// `BPF_*_GET_FD_BY_ID` of include/uapi/linux/bpf.h.
+    const PROGRAM_BY_ID: u64 = 13;
+    const MAP_BY_ID: u64 = 14;
+    const LINK_BY_ID: u64 = 30;
+    let command = regs.first()?;
+    if !matches!(command, PROGRAM_BY_ID | MAP_BY_ID | LINK_BY_ID) {
+        return Ok(Outcome::Ignored);
+    }
+    let object = file(fd)?.private()?;
+    // SAFETY: any address may be probed; of such a descriptor it is the object's.
+    let (what, id) = unsafe {
+        match command {
+            PROGRAM_BY_ID => (PROGRAM, object::program_id::<Probed>(object)?),
+            MAP_BY_ID => (MAP, object::map_id::<Probed>(object)?),
+            _ => (LINK, object::link_id::<Probed>(object)?),
+        }
+    };
+    tamper::taken(what, id, Fate::Open).map(|(outcome, _)| outcome)
 }
 
 /// Another process's memory is opened as a file; how much is then read of it this backend does not see.

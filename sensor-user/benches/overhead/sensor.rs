@@ -103,6 +103,7 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
             canary: Duration::from_mins(1),
             bulk_ring_bytes: 4 << 20,
             critical_ring_bytes: 1 << 20,
+            guard: sensor_user::config::Guard::Off,
         },
         stores: vec![Store {
             name: "store".into(),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::spool::BATCH_EVENTS_MAX;
 
-use super::{Backend, Collector, Config, Kernel, Privacy, Queue, stores};
+use super::{Backend, Collector, Config, Guard, Kernel, Privacy, Queue, stores};
 
 /// Key and reason of a refusal.
 pub(super) type Refusal = (String, String);
@@ -73,6 +73,7 @@ struct KernelTable {
     canary_s: u64,
     bulk_ring_bytes: u64,
     critical_ring_bytes: u64,
+    guard: Guard,
 }
 
 fn auto() -> Backend {
@@ -113,6 +114,7 @@ impl Default for KernelTable {
             canary_s: 60,
             bulk_ring_bytes: 4 * MIB,
             critical_ring_bytes: MIB,
+            guard: Guard::Off,
         }
     }
 }
@@ -228,7 +230,20 @@ impl KernelTable {
             canary: Duration::from_secs(self.canary_s),
             bulk_ring_bytes: ring("kernel.bulk_ring_bytes", self.bulk_ring_bytes)?,
             critical_ring_bytes: ring("kernel.critical_ring_bytes", self.critical_ring_bytes)?,
+            guard: guard(self.guard, backend)?,
         })
+    }
+}
+
+/// Only LSM programs can refuse.
+fn guard(guard: Guard, backend: Backend) -> Result<Guard, Refusal> {
+    match (guard, backend) {
+        (Guard::Off, _) | (Guard::Deny, Backend::Auto | Backend::Lsm) => Ok(guard),
+        (Guard::Deny, Backend::Fentry | Backend::Tracepoint) => refuse(
+            "kernel.guard",
+            "\"deny\" needs the lsm backend; write backend = \"lsm\" or \"auto\", or leave guard off"
+                .to_owned(),
+        ),
     }
 }
 

@@ -93,6 +93,11 @@ fn refusals_name_key_or_line_and_reason() {
             &["sensor.toml:1: ", "kprobe", "tracepoint"],
         ),
         (
+            "backend = \"fentry\"\n[kernel]\nguard = \"deny\"\n",
+            &["kernel.guard", "lsm"],
+        ),
+        ("[kernel]\nguard = \"on\"\n", &["sensor.toml:2: ", "deny"]),
+        (
             "[collector]\naddress = \"127.0.0.1:7443\"\n",
             &["collector.address", "http://HOST:PORT"],
         ),

@@ -193,6 +193,7 @@ fn said(reports: &[Report]) -> Vec<String> {
             e.edge.to.pid,
             e.stores.join(" ")
         ),
+        Body::Tamper(t) => format!("tamper {}", t.process.pid),
         Body::Gap(g) => format!("gap {}", g.count),
     };
     reports.iter().map(line).collect()

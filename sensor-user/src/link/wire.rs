@@ -7,7 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use proto::sensor::v1;
 
 use crate::clock::{self, Offset};
-use crate::event::{Direction, EdgeKind, Flow, Gap, GapReason, ProcessKey, RecordId};
+use crate::event::{
+    Direction, EdgeKind, Flow, Gap, GapReason, ProcessKey, RecordId, Tamper, Target,
+};
 use crate::health::{Health, HookCount};
 use crate::privacy::NameForm;
 use crate::report::{Body, NamedAccess, NamedEdge, Process, Report};
@@ -20,6 +22,7 @@ pub(super) fn event(report: &Report, offset: Offset) -> v1::Event {
         Body::Access(access) => Wire::Access(self::access(access, offset)),
         Body::Flow(flow) => Wire::Flow(self::flow(flow, report.boot_ns, offset)),
         Body::Edge(edge) => Wire::Edge(self::edge(edge, offset)),
+        Body::Tamper(tamper) => Wire::Tamper(self::tamper(tamper, offset)),
         Body::Gap(gap) => Wire::Gap(self::gap(gap, offset)),
     };
     v1::Event {
@@ -132,6 +135,25 @@ fn edge(named: &NamedEdge, offset: Offset) -> v1::Edge {
         bytes: edge.bytes,
         first_unix_ns: offset.unix_ns(edge.first_boot_ns),
         last_unix_ns: offset.unix_ns(edge.last_boot_ns),
+    }
+}
+
+fn tamper(tamper: &Tamper, offset: Offset) -> v1::Tamper {
+    let (kind, number) = match tamper.target {
+        Target::Signal(number) => (v1::TamperKind::Signal, number),
+        Target::Trace => (v1::TamperKind::Trace, 0),
+        Target::Map(id) => (v1::TamperKind::Map, id),
+        Target::Program(id) => (v1::TamperKind::Program, id),
+        Target::Link(id) => (v1::TamperKind::Link, id),
+    };
+    v1::Tamper {
+        process: Some(process_id(tamper.process)),
+        kind: kind.into(),
+        number,
+        times: tamper.times,
+        denied: tamper.denied,
+        first_unix_ns: offset.unix_ns(tamper.first_boot_ns),
+        last_unix_ns: offset.unix_ns(tamper.last_boot_ns),
     }
 }
 

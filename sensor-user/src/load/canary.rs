@@ -26,8 +26,6 @@ impl Canary {
     pub(super) fn new(kernel: &mut Kernel) -> Result<Self, AttemptError> {
         let blind =
             |what: &'static str| move |e: io::Error| AttemptError::Blind(format!("{what}: {e}"));
-        let cage = Cage::new().map_err(blind("its store cannot be made"))?;
-        roots::tell_one(kernel, &cage.0, CANARY_STORE).map_err(AttemptError::Blind)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .map_err(blind("it has no loopback port"))?;
         let port = listener
@@ -35,6 +33,8 @@ impl Canary {
             .map_err(blind("it has no loopback port"))?
             .port();
         kernel.set_canary_port(port)?;
+        let cage = Cage::new(port).map_err(blind("its store cannot be made"))?;
+        roots::tell_one(kernel, &cage.0, CANARY_STORE).map_err(AttemptError::Blind)?;
         Ok(Self {
             cage,
             listener,
@@ -96,10 +96,11 @@ impl Canary {
 struct Cage(PathBuf);
 
 impl Cage {
-    fn new() -> io::Result<Self> {
+    /// By the canary's port, which no other canary has.
+    fn new(port: u16) -> io::Result<Self> {
         let base =
             std::env::var_os("RUNTIME_DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
-        let cage = Self(base.join(format!("chartwatch-canary-{}", std::process::id())));
+        let cage = Self(base.join(format!("chartwatch-canary-{port}")));
         fs::create_dir_all(&cage.0)?;
         fs::write(cage.record(), CONTENT)?;
         Ok(cage)

@@ -216,5 +216,18 @@ pub const PROGRAMS: &[Program] = &[
         TRACEPOINT,
         "connections that a process of another made, or the same before it held records",
     ),
+    program("lsm_kill", Attach::Lsm("task_kill"), LSM),
+    program("lsm_map", Attach::Lsm("bpf_map"), LSM),
+    program("lsm_program", Attach::Lsm("bpf_prog"), LSM),
+    program("lsm_link", Attach::Lsm("bpf"), LSM),
+    program("fentry_kill", Attach::Fentry("security_task_kill"), FENTRY),
+    program("fentry_map", Attach::Fentry("security_bpf_map"), FENTRY),
+    program(
+        "fentry_program",
+        Attach::Fentry("security_bpf_prog"),
+        FENTRY,
+    ),
+    program("fentry_link", Attach::Fentry("security_bpf"), FENTRY),
+    program("signal", Attach::Tracepoint("signal_generate"), TRACEPOINT),
     program("sys_exit", Attach::Tracepoint("sys_exit"), TRACEPOINT),
 ];

@@ -11,6 +11,7 @@ use sensor_ebpf::layout::config;
 use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS};
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
+use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
 
 use super::{AttemptError, Canary, name, pod};
 use crate::config::Backend;
@@ -35,6 +36,8 @@ pub struct Kernel {
     sockets: HashMap<MapData, u64, pod::Socket>,
     datagrams: HashMap<MapData, pod::DatagramKey, pod::Datagrams>,
     edges: HashMap<MapData, pod::EdgeKey, pod::EdgeSum>,
+    own: HashMap<MapData, pod::Own, u32>,
+    tampers: HashMap<MapData, pod::TamperKey, pod::TamperSum>,
     counts: PerCpuArray<MapData, pod::Counts>,
     errors: PerCpuArray<MapData, u64>,
     critical: RingBuf<MapData>,
@@ -69,6 +72,8 @@ impl Kernel {
             arming_store: 0,
             arming_linked: 0,
             canary_port: 0,
+            guard: 0,
+            pad: 0,
         };
         let mut kernel = Self {
             control_map: take!(object, "CONTROL"),
@@ -79,6 +84,8 @@ impl Kernel {
             sockets: take!(object, "SOCKETS"),
             datagrams: take!(object, "DATAGRAMS"),
             edges: take!(object, "EDGES"),
+            own: take!(object, "OWN"),
+            tampers: take!(object, "TAMPERS"),
             counts: take!(object, "COUNTS"),
             errors: take!(object, "ERRORS"),
             critical: take!(object, "CRITICAL"),
@@ -131,6 +138,17 @@ impl Kernel {
 
     pub(super) fn set_canary_port(&mut self, port: u16) -> Result<(), AttemptError> {
         self.control.canary_port = port.into();
+        self.write_control()
+    }
+
+    /// Tells the programs what is the sensor's own, and whether to refuse attempts on it.
+    pub(super) fn protect(&mut self, own: &[Own], guard: bool) -> Result<(), AttemptError> {
+        for one in own {
+            self.own
+                .insert(pod::Own(*one), 1, 0)
+                .map_err(|e| broken("OWN", e))?;
+        }
+        self.control.guard = u32::from(guard);
         self.write_control()
     }
 
@@ -210,6 +228,18 @@ impl Kernel {
     /// Forgets an edge to a process that is gone.
     pub fn forget_edge(&mut self, key: EdgeKey) -> Result<(), AttemptError> {
         gone_is_fine(self.edges.remove(&pod::EdgeKey(key)), "EDGES")
+    }
+
+    /// What was tried on the sensor so far.
+    pub fn tampers(&self) -> Result<Vec<(TamperKey, TamperSum)>, AttemptError> {
+        let entries: Result<Vec<_>, _> = self.tampers.iter().collect();
+        let entries = entries.map_err(|e| broken("TAMPERS", e))?;
+        Ok(entries.into_iter().map(|(k, v)| (k.0, v.0)).collect())
+    }
+
+    /// Forgets what a process that is gone has tried.
+    pub fn forget_tamper(&mut self, key: TamperKey) -> Result<(), AttemptError> {
+        gone_is_fine(self.tampers.remove(&pod::TamperKey(key)), "TAMPERS")
     }
 
     /// Looks at the counters of an open TCP socket; absent when it has closed.

@@ -6,7 +6,7 @@
 )]
 
 use aya::Pod;
-use sensor_ebpf::layout::{access, config, count, edge, flow};
+use sensor_ebpf::layout::{access, config, count, edge, flow, tamper};
 
 macro_rules! wrap {
     ($($name:ident($inner:ty);)*) => {
@@ -35,4 +35,7 @@ wrap! {
     Datagrams(flow::Datagrams);
     EdgeKey(edge::EdgeKey);
     EdgeSum(edge::EdgeSum);
+    Own(tamper::Own);
+    TamperKey(tamper::TamperKey);
+    TamperSum(tamper::TamperSum);
 }

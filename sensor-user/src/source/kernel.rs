@@ -21,6 +21,7 @@ use super::flows::Flows;
 use super::holders::Holders;
 use super::losses::Losses;
 use super::song::Song;
+use super::tampers::Tampers;
 use crate::clock;
 use crate::config::{Kernel as Settings, Store};
 use crate::decode;
@@ -89,6 +90,7 @@ pub fn start(
         holders: Holders::default(),
         losses: Losses::default(),
         song,
+        tampers: Tampers::default(),
         looked: None,
     };
     thread::Builder::new()
@@ -116,6 +118,7 @@ struct Reader {
     holders: Holders,
     losses: Losses,
     song: Option<Song>,
+    tampers: Tampers,
     looked: Option<Instant>,
 }
 
@@ -161,6 +164,8 @@ impl Reader {
         self.edges
             .tick(&mut self.kernel, &mut self.holders, &mut self.pending)?;
         self.flows.tick(&mut self.kernel, now, &mut self.pending)?;
+        self.tampers
+            .tick(&mut self.kernel, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;
         if last || self.looked.is_none_or(|then| then.elapsed() >= LOOK) {
             self.looked = Some(Instant::now());
@@ -214,6 +219,7 @@ impl Reader {
                     | What::Name(_)
                     | What::Access(_)
                     | What::Edge(_)
+                    | What::Tamper(_)
                     | What::Gap(_) => {}
                 }
                 self.push(event.boot_ns, event.what);
@@ -233,6 +239,7 @@ impl Reader {
             | What::Exit(_)
             | What::Flow(_)
             | What::Edge(_)
+            | What::Tamper(_)
             | What::Gap(_) => false,
         };
         if !own {

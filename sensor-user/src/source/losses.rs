@@ -90,7 +90,8 @@ const fn reason(error: Error) -> GapReason {
         | Error::SocketsFull
         | Error::DatagramsFull
         | Error::LinkedFull
-        | Error::EdgesFull => GapReason::MapFull,
+        | Error::EdgesFull
+        | Error::TampersFull => GapReason::MapFull,
         Error::NoControl
         | Error::NoInode
         | Error::NoFile

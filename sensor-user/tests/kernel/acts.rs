@@ -7,12 +7,19 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::actor::{address, number, path};
 
 /// Does what a process was started for.
 pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
     match act {
         "mmap" => mmap(&path(rest, 0)?),
+        "hang-up" => refused(rest, signal(rest, Signal::HUP)),
+        "kill" => refused(rest, signal(rest, Signal::KILL)),
+        "ask" => signal(rest, Signal::WINCH),
+        "seize" => refused(rest, seize(number(rest, 0)?)),
+        "take-bpf" => refused(rest, take_bpf()),
         "keep" => keep(&path(rest, 0)?),
         "vectors" => vectors(&path(rest, 0)?),
         "sendfile" => sendfile(&path(rest, 0)?, address(rest, 1)?),
@@ -74,6 +81,61 @@ fn touch_pages(file: &File) -> io::Result<u64> {
         munmap(start, len)?;
         Ok(sum)
     }
+}
+
+/// What was tried succeeds or, where that is asked for, fails for want of permission.
+fn refused(rest: &[OsString], tried: io::Result<()>) -> io::Result<()> {
+    match (rest.get(1), tried) {
+        (None, tried) => tried,
+        (Some(_), Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        (Some(_), other) => Err(io::Error::other(format!("it was not refused: {other:?}"))),
+    }
+}
+
+fn signal(rest: &[OsString], signal: Signal) -> io::Result<()> {
+    let pid = Pid::from_raw(number(rest, 0)? as i32).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(kill_process(pid, signal)?)
+}
+
+/// Traces a process without stopping it, until this one ends.
+fn seize(pid: usize) -> io::Result<()> {
+    // SAFETY: of this request, all arguments are numbers.
+    let result = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid as i32, 0, 0) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Takes a descriptor of every map, program and link there is; gives the last refusal.
+fn take_bpf() -> io::Result<()> {
+    let mut result = Ok(());
+    let text = |error: &dyn std::fmt::Display| {
+        let denied = error.to_string().contains("os error 1)");
+        let kind = if denied {
+            io::ErrorKind::PermissionDenied
+        } else {
+            io::ErrorKind::Other
+        };
+        io::Error::new(kind, error.to_string())
+    };
+    for error in aya::maps::loaded_maps().filter_map(Result::err) {
+        result = Err(text(&chain(&error)));
+    }
+    for error in aya::programs::loaded_programs().filter_map(Result::err) {
+        result = Err(text(&chain(&error)));
+    }
+    for error in aya::programs::loaded_links().filter_map(Result::err) {
+        result = Err(text(&chain(&error)));
+    }
+    result
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Reads a record, says where in memory it lies, and keeps it until its standard input ends.

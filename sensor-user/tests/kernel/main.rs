@@ -14,6 +14,7 @@ mod files;
 mod flows;
 mod memory;
 mod processes;
+mod tamper;
 mod watch;
 
 use std::process::ExitCode;
@@ -64,6 +65,11 @@ const TESTS: &[(&str, Test)] = &[
         "memory_without_records_is_nobodys_business",
         memory::without_records,
     ),
+    ("tamper_signal_is_told", tamper::signalled),
+    ("tamper_trace_is_told", tamper::traced),
+    ("tamper_bpf_objects_taken_are_told", tamper::taken),
+    ("tamper_harmless_is_none", tamper::harmless),
+    ("tamper_guard_refuses", tamper::guarded),
     ("canary_sings_and_is_heard", books::canary),
     ("books_balance", books::balance),
 ];

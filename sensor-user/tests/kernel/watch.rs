@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
-use sensor_user::config::{Backend, Kernel, Store};
-use sensor_user::event::{Access, Edge, Event, Flow, RecordId, What};
+use sensor_user::config::{Backend, Guard, Kernel, Store};
+use sensor_user::event::{Access, Edge, Event, Flow, RecordId, Tamper, What};
 use sensor_user::health::Health;
 use sensor_user::{Source, source};
 use tempfile::TempDir;
@@ -58,6 +58,16 @@ pub(crate) struct Sum {
 impl Watch {
     /// Starts the sensor on stores that lie in `home`: the first is called `store`, and has to be there.
     pub(crate) fn start(backend: &str, home: TempDir, stores: &[&str]) -> Result<Self, Failed> {
+        Self::guarded(backend, home, stores, Guard::Off)
+    }
+
+    /// The same with a guard.
+    pub(crate) fn guarded(
+        backend: &str,
+        home: TempDir,
+        stores: &[&str],
+        guard: Guard,
+    ) -> Result<Self, Failed> {
         let wanted = match backend {
             "lsm" => Backend::Lsm,
             "fentry" => Backend::Fentry,
@@ -78,6 +88,7 @@ impl Watch {
             canary: Duration::from_secs(5),
             bulk_ring_bytes: 4 << 20,
             critical_ring_bytes: 1 << 20,
+            guard,
         };
         let (sender, ticks) = mpsc::channel(64);
         let source = source::kernel::start(&settings, &watched, sender)?;
@@ -220,6 +231,14 @@ impl Watch {
             })
     }
 
+    /// What was tried on the sensor.
+    pub(crate) fn tampers(&self) -> impl Iterator<Item = &Tamper> {
+        self.events.iter().filter_map(|event| match &event.what {
+            What::Tamper(tamper) => Some(tamper),
+            _ => None,
+        })
+    }
+
     pub(crate) fn exited(&self, pid: u32) -> bool {
         self.events
             .iter()
@@ -244,7 +263,7 @@ impl Watch {
     }
 
     fn summary(&self) -> String {
-        let mut kinds = [0; 8];
+        let mut kinds = [0; 9];
         for event in &self.events {
             let kind = match event.what {
                 What::Fork(_) => 0,
@@ -255,12 +274,13 @@ impl Watch {
                 What::Flow(_) => 5,
                 What::Gap(_) => 6,
                 What::Edge(_) => 7,
+                What::Tamper(_) => 8,
             };
             kinds[kind] += 1;
         }
-        let [fork, exec, exit, name, access, flow, gap, edge] = kinds;
+        let [fork, exec, exit, name, access, flow, gap, edge, tamper] = kinds;
         format!(
-            "seen: {fork} forks, {exec} execs, {exit} exits, {name} names, {access} accesses, {flow} flows, {edge} edges, {gap} gaps"
+            "seen: {fork} forks, {exec} execs, {exit} exits, {name} names, {access} accesses, {flow} flows, {edge} edges, {tamper} attempts, {gap} gaps"
         )
     }
 }

@@ -130,6 +130,7 @@ fn config(place: &Path, queue: Queue) -> Config {
             canary: Duration::from_secs(5),
             bulk_ring_bytes: 65_536,
             critical_ring_bytes: 65_536,
+            guard: sensor_user::config::Guard::Off,
         },
         stores: vec![Store {
             name: "pacs".into(),

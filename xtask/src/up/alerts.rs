@@ -111,7 +111,8 @@ struct Printed {
     bytes_read: u64,
     bytes_mapped: u64,
     bytes_sent: u64,
-    destination: Destination,
+    /// Absent in alerts about the sensor itself, which are none of a theft.
+    destination: Option<Destination>,
     chain: Vec<Process>,
 }
 
@@ -137,17 +138,17 @@ fn read(text: &str) -> Result<Vec<Alert>> {
     let mut alerts = Vec::new();
     for piece in serde_json::Deserializer::from_str(text).into_iter::<Piece>() {
         match piece.context("chartwatch alerts printed something else than alerts")? {
-            Piece::Array(array) => alerts.extend(array.into_iter().map(Alert::from)),
-            Piece::One(one) => alerts.push(Alert::from(*one)),
+            Piece::Array(array) => alerts.extend(array.into_iter().filter_map(Alert::of)),
+            Piece::One(one) => alerts.extend(Alert::of(*one)),
         }
     }
     Ok(alerts)
 }
 
-impl From<Printed> for Alert {
-    fn from(printed: Printed) -> Self {
-        let Destination { address, port } = printed.destination;
-        Self {
+impl Alert {
+    fn of(printed: Printed) -> Option<Self> {
+        let Destination { address, port } = printed.destination?;
+        Some(Self {
             id: printed.id,
             revision: printed.revision,
             settled: printed.settled,
@@ -162,7 +163,7 @@ impl From<Printed> for Alert {
                 .into_iter()
                 .map(|process| process.arguments)
                 .collect(),
-        }
+        })
     }
 }
 
@@ -187,5 +188,10 @@ mod tests {
         assert_eq!(read(&format!("{ONE}\n{ONE}\n")).unwrap().len(), 2);
         assert!(read("").unwrap().is_empty() && read("[]").unwrap().is_empty());
         assert!(read("no alerts").is_err());
+        let sensor = ONE.replace(
+            "{\"address\":\"203.0.113.2\",\"port\":80,\"protocol\":6}",
+            "null",
+        );
+        assert!(read(&sensor).unwrap().is_empty());
     }
 }

@@ -6,7 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use super::super::alert::Figures;
 use super::super::ledger::Ledger;
 use super::super::limits;
-use crate::event::{Access, Flow, RecordId, RecordName};
+use crate::event::{Access, Flow, RecordId, RecordName, Tamper, TamperKind};
+
+/// Highest signal there is.
+const SIGNALS: u32 = 64;
 
 /// What a process read from one store.
 #[derive(Debug, Default)]
@@ -163,4 +166,70 @@ pub(in crate::detect) struct Case {
     pub(in crate::detect) settled: bool,
     /// It was told after the process had exited.
     pub(in crate::detect) exited: bool,
+}
+
+/// What a process tried on the sensor.
+#[derive(Debug)]
+pub(in crate::detect) struct Tampering {
+    /// By what, and by signal where it is one.
+    pub(in crate::detect) attempts: BTreeMap<(TamperKind, u32), Attempts>,
+    /// First time, nanoseconds since the Unix epoch.
+    pub(in crate::detect) first_ns: u64,
+    /// Last time.
+    pub(in crate::detect) last_ns: u64,
+    /// The alert, as it was last told.
+    pub(in crate::detect) told: Option<Told>,
+}
+
+/// How often something was tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::detect) struct Attempts {
+    pub(in crate::detect) times: u64,
+    pub(in crate::detect) denied: u64,
+}
+
+/// An alert about tampering, as it was last told.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::detect) struct Told {
+    pub(in crate::detect) revision: u32,
+    pub(in crate::detect) raised_ns: u64,
+    /// Kinds of attempts and attempts that were told.
+    pub(in crate::detect) kinds: usize,
+    pub(in crate::detect) times: u64,
+    /// It was told after the process had exited.
+    pub(in crate::detect) exited: bool,
+}
+
+impl Tampering {
+    pub(super) const fn new(first_ns: u64) -> Self {
+        Self {
+            attempts: BTreeMap::new(),
+            first_ns,
+            last_ns: first_ns,
+            told: None,
+        }
+    }
+
+    /// Adds attempts. Signals are few; what else there is to get at may be many, and which one tells little.
+    pub(super) fn add(&mut self, tamper: &Tamper) {
+        let signal = match tamper.kind {
+            TamperKind::Signal => tamper.number.min(SIGNALS),
+            TamperKind::Unknown
+            | TamperKind::Trace
+            | TamperKind::Map
+            | TamperKind::Program
+            | TamperKind::Link => 0,
+        };
+        let attempts = self.attempts.entry((tamper.kind, signal)).or_default();
+        attempts.times = attempts.times.saturating_add(tamper.times);
+        attempts.denied = attempts.denied.saturating_add(tamper.denied);
+        self.first_ns = self.first_ns.min(tamper.first_ns);
+        self.last_ns = self.last_ns.max(tamper.last_ns);
+    }
+
+    /// All attempts together.
+    pub(in crate::detect) fn times(&self) -> u64 {
+        let all = self.attempts.values();
+        all.fold(0, |sum, attempts| sum.saturating_add(attempts.times))
+    }
 }

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::alerts::form::{DestinationForm, GapForm, NameOf};
+use crate::alerts::form::{AttemptForm, DestinationForm, GapForm, NameOf};
 
 /// What happened to the finding.
 pub(super) struct Activity {
@@ -50,8 +50,10 @@ pub(super) struct Finding {
     pub(super) data_security: DataSecurity,
     pub(super) actor: Actor,
     pub(super) device: Device,
-    pub(super) databucket: Databucket,
-    pub(super) dst_endpoint: Endpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) databucket: Option<Databucket>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dst_endpoint: Option<Endpoint>,
     pub(super) unmapped: Unmapped,
 }
 
@@ -209,7 +211,8 @@ pub(super) struct Unmapped {
     pub(super) flows: u64,
     pub(super) at_least: Vec<String>,
     pub(super) names: Vec<NameOf>,
-    pub(super) destination: DestinationForm,
+    pub(super) destination: Option<DestinationForm>,
+    pub(super) attempts: Vec<AttemptForm>,
     pub(super) severity_reasons: Vec<String>,
     pub(super) boot_id: String,
     /// Units of the chain, the sender's first.

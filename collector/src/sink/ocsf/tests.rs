@@ -12,9 +12,11 @@ use serde_json::Value;
 
 use super::finding;
 use crate::detect::{
-    Alert, AtLeast, Confidence, Destination, Figures, Level, Link, Severity, Technique,
+    Alert, AtLeast, Attempt, Confidence, Destination, Figures, Level, Link, Severity, Technique,
 };
-use crate::event::{Direction, Gap, GapReason, NameForm, Origin, Process, ProcessKey, RecordName};
+use crate::event::{
+    Direction, Gap, GapReason, NameForm, Origin, Process, ProcessKey, RecordName, TamperKind,
+};
 
 /// An object of the schema: its fields as far as they are used here, those it must have, and those of which it must
 /// have one.
@@ -337,12 +339,13 @@ pub(crate) fn alert() -> Alert {
                 earlier: Vec::new(),
             },
         ],
-        destination: Destination {
+        destination: Some(Destination {
             protocol: 6,
             direction: Direction::Connected,
             address: "203.0.113.9".parse().unwrap(),
             port: 443,
-        },
+        }),
+        attempts: Vec::new(),
         techniques: vec![Technique {
             id: "T1005",
             name: "n",
@@ -371,6 +374,18 @@ fn a_finding_has_what_the_schema_requires_and_nothing_it_does_not_know() {
         found
     };
     assert_eq!(found(&finding), [""; 0]);
+    let sensor = Alert {
+        destination: None,
+        store: String::new(),
+        attempts: vec![Attempt {
+            kind: TamperKind::Signal,
+            signal: 9,
+            times: 2,
+            denied: 1,
+        }],
+        ..alert()
+    };
+    assert_eq!(found(&json(&sensor)), [""; 0], "an alert about the sensor");
     let places = [
         "/actor/process/container",
         "/actor/session",

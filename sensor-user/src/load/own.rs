@@ -1,0 +1,54 @@
+//! The sensor's own maps, programs and links, by their ids: as the kernel says of this process's descriptors.
+//!
+//! Asking the kernel for all there are would need a capability more than the sensor has.
+
+use std::{fs, io};
+
+use sensor_ebpf::layout::tamper::{LINK, MAP, Own, PROGRAM};
+
+/// Everything of it that this process has open.
+pub(super) fn all() -> io::Result<Vec<Own>> {
+    let mut own = Vec::new();
+    for entry in fs::read_dir("/proc/self/fdinfo")? {
+        match fs::read_to_string(entry?.path()) {
+            Ok(text) => own.extend(of(&text)),
+            // The directory's own descriptor, or one that another thread has closed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(own)
+}
+
+/// What one descriptor's account names: a link names its program, too.
+fn of(text: &str) -> impl Iterator<Item = Own> {
+    text.lines().filter_map(|line| {
+        let (name, id) = line.split_once(':')?;
+        let what = match name {
+            "map_id" => MAP,
+            "prog_id" => PROGRAM,
+            "link_id" => LINK,
+            _ => return None,
+        };
+        Some(Own {
+            what,
+            id: id.trim().parse().ok()?,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_names_itself_and_its_program() {
+        let text =
+            "pos:\t0\nflags:\t02\nlink_type:\ttracing\nlink_id:\t7\nprog_tag:\tab\nprog_id:\t9\n";
+        let found: Vec<Own> = of(text).collect();
+        let own = |what, id| Own { what, id };
+        assert_eq!(found, [own(LINK, 7), own(PROGRAM, 9)]);
+        assert_eq!(of("map_type:\t1\nmap_id:\t12\n").count(), 1);
+        assert_eq!(of("map_id:\tmany\npos:\t0\n").count(), 0);
+    }
+}

@@ -1,0 +1,49 @@
+//! What was tried on the sensor, tick by tick.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use sensor_ebpf::layout::tamper::{TamperKey, TamperSum};
+
+use crate::decode;
+use crate::event::{Event, What};
+use crate::load::{AttemptError, Kernel};
+
+/// An attempt that was not repeated for so long is forgotten when its process is gone, nanoseconds.
+const STILL_NS: u64 = 60_000_000_000;
+
+/// Attempts as they were last told.
+#[derive(Debug, Default)]
+pub(super) struct Tampers(HashMap<TamperKey, TamperSum>);
+
+impl Tampers {
+    /// Says what has been added since the last tick.
+    pub(super) fn tick(
+        &mut self,
+        kernel: &mut Kernel,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<(), AttemptError> {
+        for (key, sum) in kernel.tampers()? {
+            let told = self.0.get(&key);
+            if told.is_some_and(|told| told.times == sum.times) {
+                let still = now.saturating_sub(sum.last_ns) > STILL_NS;
+                if still && !Path::new(&format!("/proc/{}", key.process.pid)).exists() {
+                    kernel.forget_tamper(key)?;
+                    self.0.remove(&key);
+                }
+                continue;
+            }
+            // An entry of another layout cannot be here: programs and sensor are built together.
+            if let Ok(tamper) = decode::tamper(&key, &sum, told) {
+                tracing::warn!(pid = key.process.pid, target = ?tamper.target, denied = tamper.denied, "an attempt on the sensor");
+                events.push(Event {
+                    boot_ns: sum.last_ns,
+                    what: What::Tamper(tamper),
+                });
+            }
+            self.0.insert(key, sum);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Attempts on the sensor, which is this very process: told, and with `guard = "deny"` refused.
+
+use std::process::Command;
+
+use libtest_mimic::Failed;
+use sensor_user::config::Guard;
+use sensor_user::event::{Tamper, Target};
+
+use crate::actor;
+use crate::watch::{Watch, same};
+
+/// `SIGHUP`, which this process ignores in these tests.
+const HANGUP: u32 = 1;
+
+/// A signal.
+pub(crate) fn signalled(watch: &mut Watch) -> Result<(), Failed> {
+    ignore_hangup();
+    let found = after(watch, &mut act("hang-up")?)?;
+    same("attempts", &found.len(), &1)?;
+    let tamper = &found[0];
+    let expected = (Target::Signal(HANGUP), 1, 0);
+    same(
+        "what",
+        &(tamper.target, tamper.times, tamper.denied),
+        &expected,
+    )
+}
+
+/// To be traced.
+pub(crate) fn traced(watch: &mut Watch) -> Result<(), Failed> {
+    let found = after(watch, &mut act("seize")?)?;
+    let targets: Vec<Target> = found.iter().map(|tamper| tamper.target).collect();
+    same("attempts", &targets, &vec![Target::Trace])
+}
+
+/// Its maps, programs and links.
+pub(crate) fn taken(watch: &mut Watch) -> Result<(), Failed> {
+    let found = after(watch, &mut act("take-bpf")?)?;
+    let any = |is: fn(Target) -> bool| found.iter().any(|tamper| is(tamper.target));
+    let kinds = [
+        any(|t| matches!(t, Target::Map(_))),
+        any(|t| matches!(t, Target::Program(_))),
+        any(|t| matches!(t, Target::Link(_))),
+    ];
+    same("maps, programs and links", &kinds, &[true; 3])
+}
+
+/// What only asks, or harms nobody, is no attempt.
+pub(crate) fn harmless(watch: &mut Watch) -> Result<(), Failed> {
+    let found = after(watch, &mut act("ask")?)?;
+    same("attempts", &found, &Vec::new())
+}
+
+/// With the guard, every attempt is refused; where the backend cannot refuse, the sensor does not start.
+pub(crate) fn guarded(watch: &mut Watch) -> Result<(), Failed> {
+    let home = tempfile::tempdir()?;
+    std::fs::create_dir(home.path().join("store"))?;
+    let started = Watch::guarded(&watch.backend, home, &["store"], Guard::Deny);
+    if watch.backend != "lsm" {
+        let refusal = started.err().ok_or("it started without a guard")?;
+        let said = format!("{refusal:?}");
+        return same("the reason is said", &said.contains("guard"), &true);
+    }
+    let mut guarded = started?;
+    for name in ["hang-up", "seize", "take-bpf", "kill"] {
+        let mut command = act(name)?;
+        let status = command.arg("refused").status()?;
+        if !status.success() {
+            return Err(format!("{name} was not refused").into());
+        }
+    }
+    guarded.until("the attempt to kill", |w| {
+        w.tampers().any(|t| t.target == Target::Signal(9))
+    })?;
+    let let_through = guarded.tampers().find(|t| t.denied != t.times);
+    same("let through", &let_through, &None)
+}
+
+fn act(name: &str) -> Result<Command, Failed> {
+    Ok(actor::command(
+        name,
+        &[std::process::id().to_string().into()],
+    )?)
+}
+
+/// Attempts of a program that is run to its end.
+fn after(watch: &mut Watch, command: &mut Command) -> Result<Vec<Tamper>, Failed> {
+    let pid = watch.run(command)?;
+    let found = watch.tampers().filter(|t| t.process.pid == pid);
+    Ok(found.cloned().collect())
+}
+
+fn ignore_hangup() {
+    // SAFETY: no handler is installed; the signal is thrown away from now on.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+}
