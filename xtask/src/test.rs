@@ -21,7 +21,7 @@ use crate::table::Table;
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Also run what takes long
+    /// Also run what takes long: the other pairs of kernel and backend, the coverage matrix in machines, more crashes
     #[arg(long)]
     long: bool,
     /// Install what is missing without asking

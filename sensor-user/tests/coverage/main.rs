@@ -254,7 +254,7 @@ fn run(
         Ended::Failed(why) => return Err(format!("the act failed: {why}").into()),
         Ended::Unsupported(why) => ("n/a", why.as_str()),
         Ended::Done(_) if seen == Seen::Yes => ("yes", ""),
-        Ended::Done(_) => (seen.word(), reasons::of(way.name, backend)),
+        Ended::Done(_) => (seen.word(), reasons::of(way.name, backend, &kernel)),
     };
     let line = format!("way {} {kernel} {backend} {word} {reason}", way.name);
     let before = before(way.name, backend, &kernel)?;

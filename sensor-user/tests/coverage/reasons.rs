@@ -5,6 +5,13 @@
 const BY_PATH: &str =
     "the call names the record by a path in the process's memory, of which nothing is believed";
 
+/// Kernel, way, reason: what an older kernel does not give. Asked first.
+const OF_KERNELS: &[(&str, &str, &str)] = &[(
+    "5.10",
+    "io-uring-*",
+    "before Linux 5.19 the tracepoint where a request completes does not name the request",
+)];
+
 /// Way (with `*` at its beginning or end for any text), backend (or `*`), reason. The first line that fits counts.
 const REASONS: &[(&str, &str, &str)] = &[
     (
@@ -91,16 +98,26 @@ const REASONS: &[(&str, &str, &str)] = &[
 ];
 
 /// The reason for a cell that is not `yes`.
-pub(crate) fn of(way: &str, backend: &str) -> &'static str {
-    REASONS
+pub(crate) fn of(way: &str, backend: &str, kernel: &str) -> &'static str {
+    let of_kernel = OF_KERNELS
         .iter()
-        .find(|(ways, backends, _)| fits(ways, way) && fits(backends, backend))
-        .map_or("unexplained", |(.., reason)| reason)
+        .find(|(kernels, ways, _)| *kernels == kernel && fits(ways, way))
+        .map(|(.., reason)| *reason);
+    let of_backend = || {
+        let mut rows = REASONS.iter();
+        rows.find(|(ways, backends, _)| fits(ways, way) && fits(backends, backend))
+            .map(|(.., reason)| *reason)
+    };
+    of_kernel.or_else(of_backend).unwrap_or("unexplained")
 }
 
 /// A line that is for no way there is.
 pub(crate) fn stray(ways: &[&str]) -> Option<&'static str> {
-    let mut patterns = REASONS.iter().map(|(pattern, ..)| *pattern);
+    let of_kernels = OF_KERNELS.iter().map(|(_, pattern, _)| *pattern);
+    let mut patterns = REASONS
+        .iter()
+        .map(|(pattern, ..)| *pattern)
+        .chain(of_kernels);
     patterns.find(|pattern| !ways.iter().any(|way| fits(pattern, way)))
 }
 

@@ -19,15 +19,24 @@ const LIMIT: Duration = Duration::from_mins(20);
 /// The test targets that need root and a kernel, run by their own groups.
 const KERNEL_TESTS: &str = "kernel";
 const COVERAGE_TESTS: &str = "coverage";
-/// Kernels and backends of every run.
-const MACHINES: [(&str, &str); 4] = [
+/// Kernels and backends of every run: every kernel and every backend, not every pair, at a good minute each.
+const MACHINES: [(&str, &str); 7] = [
     ("6.1", "lsm"),
     ("6.1", "fentry"),
+    ("6.1", "tracepoint"),
+    ("6.1-rt", "lsm"),
     ("6.12", "lsm"),
     ("6.12", "fentry"),
+    ("7", "lsm"),
 ];
-/// Those of a long run as well.
-const MACHINES_LONG: [(&str, &str); 2] = [("6.1", "tracepoint"), ("6.12", "tracepoint")];
+/// The other pairs, in a long run.
+const MACHINES_LONG: [(&str, &str); 5] = [
+    ("6.1-rt", "fentry"),
+    ("6.1-rt", "tracepoint"),
+    ("6.12", "tracepoint"),
+    ("7", "fentry"),
+    ("7", "tracepoint"),
+];
 
 /// How often the collector is killed, and how often in a long run.
 const KILLS: &str = "5";
@@ -57,8 +66,8 @@ pub(super) fn all(long: bool) -> Vec<Group> {
         name: format!("kernel {kernel} {backend}"),
         run: Box::new(move || machine(KERNEL_TESTS, kernel, backend)),
     }));
-    let covered: &[(&str, &str)] = if long { &MACHINES } else { &[] };
-    groups.extend(covered.iter().map(|&(kernel, backend)| Group {
+    let covered = MACHINES.iter().chain(more).filter(|_| long);
+    groups.extend(covered.map(|&(kernel, backend)| Group {
         name: format!("coverage {kernel} {backend}"),
         run: Box::new(move || machine(COVERAGE_TESTS, kernel, backend)),
     }));
