@@ -20,7 +20,7 @@ mod roots;
 
 use std::path::PathBuf;
 
-use aya::{Btf as KernelBtf, EbpfLoader};
+use aya::{Btf as KernelBtf, EbpfLoader, Endianness};
 use thiserror::Error;
 
 use crate::config::{Backend, Guard, Kernel as Settings, Store};
@@ -121,19 +121,29 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
     let offsets = offsets::resolve(&types)?;
     let mounts = Mounts::read();
     let cgroup = mounts.cgroup2().ok_or(LoadError::NoCgroup)?;
-    let kernel_btf = KernelBtf::from_sys_fs().map_err(|e| LoadError::NoBackend(chain(&e)))?;
+    // A loader reads the kernel's types by itself, and the programs need none of them moved: they go before they are
+    // read for the hooks.
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    let kernel_btf = KernelBtf::parse(&bytes, Endianness::default())
+        .map_err(|e| LoadError::NoBackend(chain(&e)))?;
     let place = attach::Place {
         types: &types,
         btf: &kernel_btf,
         cgroup,
     };
+    loader.map_max_entries("BULK", settings.bulk_ring_bytes);
+    loader.map_max_entries("CRITICAL", settings.critical_ring_bytes);
+    for (global, offset) in &offsets {
+        loader.override_global(global, offset, true);
+    }
     let mut refusals = Vec::new();
     for backend in candidates(settings.backend) {
         if settings.guard == Guard::Deny && *backend != Backend::Lsm {
             refusals.push(format!("{}: cannot refuse anything", name(*backend)));
             continue;
         }
-        match attempt(settings, *backend, &offsets, &place) {
+        match attempt(&mut loader, settings, *backend, &place) {
             Ok(mut kernel) => {
                 kernel.set_reason(reason(settings.backend, &refusals));
                 roots::tell(&mut kernel, stores, &mounts)?;
@@ -150,18 +160,11 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
 }
 
 fn attempt(
+    loader: &mut EbpfLoader<'_>,
     settings: &Settings,
     backend: Backend,
-    offsets: &[(&'static str, u64)],
     place: &attach::Place<'_>,
 ) -> Result<Kernel, AttemptError> {
-    let mut loader = EbpfLoader::new();
-    loader.btf(Some(place.btf));
-    loader.map_max_entries("BULK", settings.bulk_ring_bytes);
-    loader.map_max_entries("CRITICAL", settings.critical_ring_bytes);
-    for (global, offset) in offsets {
-        loader.override_global(global, offset, true);
-    }
     let mut object = loader.load(OBJECT)?;
     let blind = attach::attach(&mut object, backend, place)?;
     let mut kernel = Kernel::new(object, backend)?;

@@ -1,12 +1,18 @@
 //! `cargo xtask bench`: what the sensor costs.
 
+mod daemons;
+pub(crate) mod idle;
 pub(crate) mod overhead;
 mod page;
 mod rows;
 mod targets;
 pub(crate) mod workloads;
 
-use anyhow::Result;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::de::DeserializeOwned;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args, Debug)]
@@ -21,6 +27,8 @@ enum What {
     Overhead(overhead::Args),
     /// Count the guest instructions that the sensor adds to work as a whole, in virtual machines
     Workloads(workloads::Args),
+    /// Measure what the sensor takes of this machine while nothing happens
+    Idle(idle::Args),
 }
 
 /// Runs the command.
@@ -31,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Overhead(args) => overhead::run(args),
         What::Workloads(args) => workloads::run(args),
+        What::Idle(args) => idle::run(args),
     }
 }
 
@@ -41,4 +50,11 @@ fn or(given: &[String], default: &[&str]) -> Vec<String> {
     } else {
         given.to_vec()
     }
+}
+
+/// Committed results.
+fn kept<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("failed to understand {}", path.display()))
 }

@@ -8,7 +8,7 @@ use aya::{Ebpf, Pod};
 use rustix::thread::{MembarrierCommand, gettid, membarrier};
 use sensor_ebpf::layout::access::{AccessKey, AccessSum, Inode};
 use sensor_ebpf::layout::config;
-use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS};
+use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS, Hook};
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
@@ -211,6 +211,17 @@ impl Kernel {
         let entries: Result<Vec<_>, _> = self.datagrams.iter().collect();
         let entries = entries.map_err(|e| broken("DATAGRAMS", e))?;
         Ok(entries.into_iter().map(|(k, v)| (k.0, v.0)).collect())
+    }
+
+    /// What the hooks that add to `DATAGRAMS` have summed since the programs run. They count after they have added, so what is
+    /// not in this number yet moves it later.
+    pub fn datagrams_added_up(&self) -> Result<u64, AttemptError> {
+        let summed = |hook: Hook| {
+            let values = self.counts.get(&(hook as u32), 0);
+            let values = values.map_err(|e| broken("COUNTS", e))?;
+            Ok::<_, AttemptError>(values.iter().map(|count| count.0.summed).sum::<u64>())
+        };
+        Ok(summed(Hook::PacketOut)? + summed(Hook::PacketIn)? + summed(Hook::Send)?)
     }
 
     /// Forgets a UDP conversation that is over.

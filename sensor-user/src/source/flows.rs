@@ -13,6 +13,8 @@ use crate::load::{AttemptError, Kernel};
 
 /// TCP flows whose counters are looked at in one tick; with more, each gets its turn.
 const LOOKS_MAX: usize = 100;
+/// UDP flows are looked through this often even if no packet moved, since they end by being still, nanoseconds.
+const WALK_NS: u64 = 1_000_000_000;
 /// A UDP flow this long without a datagram is over, nanoseconds.
 const STILL_NS: u64 = 30_000_000_000;
 
@@ -23,6 +25,9 @@ pub(super) struct Flows {
     udp: HashMap<u64, Flow>,
     /// The cookie after which the next tick goes on.
     turn: u64,
+    /// Datagrams that the programs had added up when UDP flows were last looked through, and when that was.
+    datagrams: u64,
+    walked_ns: u64,
     /// Flows whose socket is gone without the programs having said so yet.
     missing: HashSet<u64>,
 }
@@ -110,6 +115,13 @@ impl Flows {
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
+        // To walk an empty map takes a look at each of its buckets.
+        let added_up = kernel.datagrams_added_up()?;
+        let is_due = !self.udp.is_empty() && now.saturating_sub(self.walked_ns) >= WALK_NS;
+        if added_up == self.datagrams && !is_due {
+            return Ok(());
+        }
+        (self.datagrams, self.walked_ns) = (added_up, now);
         let mut over: Vec<DatagramKey> = Vec::new();
         for (key, sums) in kernel.datagrams()? {
             let closed = now.saturating_sub(sums.last_ns) > STILL_NS;

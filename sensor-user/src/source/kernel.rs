@@ -32,8 +32,10 @@ use crate::pipeline::Source;
 
 /// Events that may gather between two ticks before a tick is made at once.
 const EVENTS_MAX: usize = 16_384;
-/// How often health and losses are looked at.
+/// How often losses are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often the books are; as often as the link tells them.
+const BOOKS: Duration = Duration::from_secs(5);
 
 /// Why the source did not start.
 #[derive(Debug, Error)]
@@ -92,6 +94,7 @@ pub fn start(
         song,
         tampers: Tampers::default(),
         looked: None,
+        books: None,
     };
     thread::Builder::new()
         .name("kernel".to_owned())
@@ -120,6 +123,7 @@ struct Reader {
     song: Option<Song>,
     tampers: Tampers,
     looked: Option<Instant>,
+    books: Option<Instant>,
 }
 
 impl Reader {
@@ -167,16 +171,17 @@ impl Reader {
         self.tampers
             .tick(&mut self.kernel, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;
-        if last || self.looked.is_none_or(|then| then.elapsed() >= LOOK) {
-            self.looked = Some(Instant::now());
-            self.look(now)?;
+        if last || is_due(&mut self.looked, LOOK) {
+            self.losses.look(&self.kernel, now, &mut self.pending)?;
+        }
+        let has_lost = self.losses.total() != self.health.borrow().lost_events;
+        if last || has_lost || is_due(&mut self.books, BOOKS) {
+            self.tell_health()?;
         }
         Ok(())
     }
 
-    /// Tells losses and health.
-    fn look(&mut self, now: u64) -> Result<(), AttemptError> {
-        self.losses.look(&self.kernel, now, &mut self.pending)?;
+    fn tell_health(&mut self) -> Result<(), AttemptError> {
         let (hooks, lost) = (self.kernel.counts()?, self.losses.total());
         self.health.send_if_modified(|health| {
             let changed = health.hooks != hooks || health.lost_events != lost;
@@ -267,6 +272,15 @@ impl Reader {
             }
         }
     }
+}
+
+/// True once in such a time.
+fn is_due(then: &mut Option<Instant>, every: Duration) -> bool {
+    let due = then.is_none_or(|then| then.elapsed() >= every);
+    if due {
+        *then = Some(Instant::now());
+    }
+    due
 }
 
 /// Why this backend, and what it does not see here.

@@ -14,7 +14,7 @@ pub(crate) fn backend(watch: &mut Watch) -> Result<(), Failed> {
 
 /// After all that was done: every hook's books balance, every hook has run, nothing was dropped and no gap was said.
 pub(crate) fn balance(watch: &mut Watch) -> Result<(), Failed> {
-    // Health is looked at once a second; two of that, so that the last look is after the last test.
+    // What is new is told every few seconds, and this is after the last test.
     let before = watch.health();
     watch.until("a new look at the books", |w| w.health() != before)?;
     for hook in watch.health().hooks {

@@ -3,10 +3,9 @@
 //! The figures come from `sensor-user/benches/overhead`. They count neither cache misses nor waiting for other CPUs, and
 //! repeat within a few instructions, so they are compared as differences to "nothing loaded", never as percentages.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::rows::{self, Added};
@@ -88,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         for_programs(&all).write_json(path)?;
     }
     if args.write {
-        let kept = rows::merge(kept(&root())?, all);
+        let kept = rows::merge(super::kept(&root().join(RESULTS))?, all);
         for_programs(&kept).write_json(&root().join(RESULTS))?;
         readme::write()?;
     }
@@ -116,20 +115,12 @@ fn machine(kernel: &str, backend: &str, settings: Vec<String>) -> Result<Vec<Add
     Ok(added)
 }
 
-/// The committed results.
-fn kept(root: &Path) -> Result<Vec<Added>> {
-    let path = root.join(RESULTS);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("failed to understand {}", path.display()))
-}
-
 /// The README's tables of the committed results.
 ///
 /// # Errors
 /// The results cannot be read.
 pub(crate) fn section(root: &Path) -> Result<String> {
-    Ok(page::section(&kept(root)?))
+    Ok(page::section(&super::kept(&root.join(RESULTS))?))
 }
 
 /// The settings that are measured; peers do not depend on the backend, so with the first of them.

@@ -4,10 +4,9 @@
 //! the kernel, and the sensor's own process.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::rows::{self, Added};
@@ -73,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     if args.write {
-        let kept = rows::merge(kept(&root())?, all.clone());
+        let kept = rows::merge(super::kept(&root().join(RESULTS))?, all.clone());
         for_programs(&kept).write_json(&root().join(RESULTS))?;
         readme::write()?;
     }
@@ -142,20 +141,12 @@ fn for_programs(rows: &[Added]) -> Table {
     table
 }
 
-/// The committed results.
-fn kept(root: &Path) -> Result<Vec<Added>> {
-    let path = root.join(RESULTS);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("failed to understand {}", path.display()))
-}
-
 /// The README's table of the committed results.
 ///
 /// # Errors
 /// The results cannot be read.
 pub(crate) fn section(root: &Path) -> Result<String> {
-    Ok(page(&kept(root)?))
+    Ok(page(&super::kept(&root.join(RESULTS))?))
 }
 
 fn page(all: &[Added]) -> String {

@@ -103,6 +103,11 @@ impl Service {
         Ok(())
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the daemon last said of itself.
     pub(crate) fn status(&self) -> &str {
         &self.status
