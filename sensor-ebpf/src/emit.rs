@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::bpf_ktime_get_boot_ns,
+    helpers::{bpf_ktime_get_boot_ns, generated::bpf_jiffies64},
     maps::{RingBuf, ring_buf::RingBufEntry},
 };
 use sensor_ebpf::layout::{count::Error, header::Header, limits::WAKE_BYTES};
@@ -52,6 +52,13 @@ pub(crate) fn header(kind: u32) -> Header {
 pub(crate) fn now() -> u64 {
     // SAFETY: the helper has no precondition (5.8 on).
     unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Low half of the kernel's count of ticks; the verifier makes a load of it.
+#[inline(always)]
+pub(crate) fn tick() -> u32 {
+    // SAFETY: the helper has no precondition (5.5 on).
+    unsafe { bpf_jiffies64() as u32 }
 }
 
 /// Writes zeroes, eight bytes at a time.

@@ -1,13 +1,13 @@
 //! The maps. Names are what the sensor finds them by; sizes come from `layout::limits`.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::SkStorage,
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use sensor_ebpf::layout::{
-    access::{AccessKey, AccessSum, Answer, Inode, Mark},
+    access::{AccessKey, AccessSum, Answer, Inode, Mark, SumSlot},
     config::{Control, Holder},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS},
     edge::{EdgeKey, EdgeSum},
@@ -52,13 +52,22 @@ pub(crate) static RENAMES: LruHashMap<u64, u32> =
 pub(crate) static MARKS: LruHashMap<Inode, Mark> =
     LruHashMap::with_max_entries(limits::MARKS_MAX, 0);
 
-/// Access sums, first buffer. The sensor makes the other one active, waits until no program can still write here, and
+/// Access sums by slot, one half for each buffer.
+#[map]
+pub(crate) static SUMS: Array<SumSlot> = Array::with_max_entries(limits::SUMS_MAX, BPF_F_MMAPABLE);
+
+/// Which slots are used, one half for each buffer, so that the sensor looks at those only.
+#[map]
+pub(crate) static USED: Array<u64> =
+    Array::with_max_entries(2 * limits::USED_WORDS, BPF_F_MMAPABLE);
+
+/// Access sums that found their slot taken, first buffer. The sensor makes the other one active, waits until no program can still write here, and
 /// takes what is in it, so no addition is lost.
 #[map]
 pub(crate) static ACCESSES_0: HashMap<AccessKey, AccessSum> =
     HashMap::with_max_entries(limits::ACCESSES_MAX, 0);
 
-/// Access sums, second buffer.
+/// The same, second buffer.
 #[map]
 pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> =
     HashMap::with_max_entries(limits::ACCESSES_MAX, 0);

@@ -8,4 +8,5 @@ pub(crate) mod packet;
 pub(crate) mod proc;
 pub(crate) mod record;
 pub(crate) mod rename;
+pub(crate) mod sum;
 pub(crate) mod tamper;

@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** order and age are judged on the boot clock alone.
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, clock_getres, clock_gettime};
 
 /// Pairs read per measurement; the pair read most quickly is believed.
 const PAIRS: usize = 3;
@@ -56,6 +56,14 @@ impl Offset {
 #[must_use]
 pub fn boot_ns() -> u64 {
     nanoseconds(ClockId::Boottime)
+}
+
+/// Length of a tick of the kernel (`TICK_NSEC`), nanoseconds: the resolution of its coarse clocks.
+#[must_use]
+pub fn tick_ns() -> u64 {
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    // A tick is a hundredth of a second at most.
+    u64::try_from(tick.tv_nsec).unwrap_or(0)
 }
 
 /// The wall clock now, nanoseconds since 1970.

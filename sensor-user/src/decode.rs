@@ -87,7 +87,8 @@ pub fn record(bytes: &[u8]) -> Result<Event, DecodeError> {
         kind::NAME_LARGE => What::Name(reader.name(PATH_LARGE)?),
         kind::ACCESS => {
             let (key, sum) = (reader.access_key(), reader.access_sum());
-            What::Access(access(&key, &sum))
+            // Told by itself, it is a single touch.
+            What::Access(access(&key, &sum, 0))
         }
         kind::FLOW => {
             let (cookie, socket) = (reader.u64(), reader.socket());
@@ -113,9 +114,11 @@ fn length(kind: u32) -> Result<usize, DecodeError> {
     })
 }
 
-/// Makes an access of a sum from the kernel's map.
+/// Makes an access of a sum from the kernel's map, `tick_ns` being the length of a tick of the kernel. The last touch is
+/// as exact as that.
 #[must_use]
-pub fn access(key: &layout::AccessKey, sum: &layout::AccessSum) -> Access {
+pub fn access(key: &layout::AccessKey, sum: &layout::AccessSum, tick_ns: u64) -> Access {
+    let ticks = sum.last_tick.wrapping_sub(sum.first_tick);
     Access {
         process: process(&key.process),
         store: StoreId(sum.store),
@@ -127,7 +130,9 @@ pub fn access(key: &layout::AccessKey, sum: &layout::AccessSum) -> Access {
         changes: sum.changed,
         deletions: sum.deleted,
         first_boot_ns: sum.first_ns,
-        last_boot_ns: sum.last_ns,
+        last_boot_ns: sum
+            .first_ns
+            .saturating_add(u64::from(ticks).saturating_mul(tick_ns)),
     }
 }
 
@@ -371,7 +376,8 @@ impl<'a> Reader<'a> {
     fn access_sum(&mut self) -> layout::AccessSum {
         layout::AccessSum {
             first_ns: self.u64(),
-            last_ns: self.u64(),
+            first_tick: self.u32(),
+            last_tick: self.u32(),
             opens: self.u64(),
             read: self.u64(),
             mapped: self.u64(),

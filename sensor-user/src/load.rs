@@ -17,6 +17,7 @@ mod canary;
 mod kernel;
 mod own;
 mod roots;
+mod sums;
 
 use std::path::PathBuf;
 

@@ -85,6 +85,17 @@ impl File<Probed> {
     }
 }
 
+/// What an inode is; only regular files are records.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A device, pipe, socket or symbolic link.
+    Other,
+}
+
 /// A `struct inode`.
 #[derive(Clone, Copy)]
 pub(crate) struct Inode<R>(*const u8, PhantomData<R>);
@@ -102,13 +113,19 @@ impl<R: Reach> Inode<R> {
     /// Its identity.
     #[inline(always)]
     pub(crate) fn key(self) -> Result<Key, Error> {
-        // SAFETY: `self.0` is a struct inode for `R`, and i_sb its super_block.
+        self.here()?.key()
+    }
+
+    /// Its identity while its file system is mounted.
+    #[inline(always)]
+    pub(crate) fn here(self) -> Result<Here<R>, Error> {
+        // SAFETY: `self.0` is a struct inode for `R`.
         unsafe {
-            let sb: *const u8 = R::get(self.0, fields::INODE_SB.load())?;
-            Ok(Key {
+            Ok(Here {
+                sb: R::get(self.0, fields::INODE_SB.load())?,
                 ino: R::get(self.0, fields::INODE_INO.load())?,
-                dev: R::get(sb, fields::SB_DEV.load())?,
                 generation: R::get(self.0, fields::INODE_GENERATION.load())?,
+                reach: PhantomData,
             })
         }
     }
@@ -130,16 +147,14 @@ impl<R: Reach> Inode<R> {
         unsafe { R::get(self.0, fields::INODE_MODE.load()) }
     }
 
-    /// True for a regular file: only those are records.
+    /// What it is.
     #[inline(always)]
-    pub(crate) fn is_regular(self) -> Result<bool, Error> {
-        Ok(self.mode()? & TYPE == REGULAR)
-    }
-
-    /// True for a directory.
-    #[inline(always)]
-    pub(crate) fn is_directory(self) -> Result<bool, Error> {
-        Ok(self.mode()? & TYPE == DIRECTORY)
+    pub(crate) fn kind(self) -> Result<Kind, Error> {
+        Ok(match self.mode()? & TYPE {
+            REGULAR => Kind::Regular,
+            DIRECTORY => Kind::Directory,
+            _ => Kind::Other,
+        })
     }
 
     /// Bytes in the file.
@@ -155,6 +170,31 @@ impl<R: Reach> Inode<R> {
         // SAFETY: `self.0` is a struct inode for `R`.
         let links: u32 = unsafe { R::get(self.0, fields::INODE_NLINK.load())? };
         Ok(links > 1)
+    }
+}
+
+/// What tells an inode from all others for as long as its file system is mounted.
+#[derive(Clone, Copy)]
+pub(crate) struct Here<R> {
+    /// Its `super_block`.
+    pub(crate) sb: *const u8,
+    /// Its number.
+    pub(crate) ino: u64,
+    /// Its generation.
+    pub(crate) generation: u32,
+    reach: PhantomData<R>,
+}
+
+impl<R: Reach> Here<R> {
+    /// The inode's identity.
+    #[inline(always)]
+    pub(crate) fn key(self) -> Result<Key, Error> {
+        Ok(Key {
+            ino: self.ino,
+            // SAFETY: `self.sb` is a struct super_block for `R`.
+            dev: unsafe { R::get(self.sb, fields::SB_DEV.load())? },
+            generation: self.generation,
+        })
     }
 }
 

@@ -39,12 +39,18 @@ pub struct Mark {
 pub struct Answer {
     /// Writers under way in the lower half, finished ones in the upper.
     pub state: u64,
-    /// The file or directory.
-    pub file: Inode,
+    /// Address of the inode's `super_block`: cheaper to compare than the device's number that lies behind it.
+    pub sb: u64,
+    /// `inode.i_ino` of the file or directory.
+    pub ino: u64,
+    /// Its `inode.i_generation`.
+    pub inode_generation: u32,
     /// Its store, or [`NO_STORE`].
     pub store: u32,
     /// As [`Mark::generation`].
     pub generation: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// Who touches what.
@@ -63,8 +69,10 @@ pub struct AccessKey {
 pub struct AccessSum {
     /// First touch, boot clock, nanoseconds.
     pub first_ns: u64,
-    /// Last touch, boot clock, nanoseconds.
-    pub last_ns: u64,
+    /// The kernel's tick (low half of `jiffies_64`) at the first touch.
+    pub first_tick: u32,
+    /// The same at the last touch: an exact clock costs more than all else.
+    pub last_tick: u32,
     /// Times opened.
     pub opens: u64,
     /// Bytes that read calls gave.
@@ -82,6 +90,21 @@ pub struct AccessSum {
     /// Zero.
     pub pad: u32,
 }
+
+/// A slot of the array of sums, see `observe/sum.rs`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct SumSlot {
+    /// 0 while it is free; [`SUM_READY`] and up when key and sum are there.
+    pub state: u64,
+    /// Who touches what.
+    pub key: AccessKey,
+    /// What it did.
+    pub sum: AccessSum,
+}
+
+/// What is added to a slot's state when its key and sum have been written.
+pub const SUM_READY: u64 = 1 << 32;
 
 /// A sum that found no room in its map.
 #[repr(C)]
@@ -119,9 +142,10 @@ pub struct Name<const P: usize> {
 
 const _: () = assert!(size_of::<Inode>() == 16 && align_of::<Inode>() == 8);
 const _: () = assert!(size_of::<Mark>() == 8);
-const _: () = assert!(size_of::<Answer>() == 32);
+const _: () = assert!(size_of::<Answer>() == 40);
 const _: () = assert!(size_of::<AccessKey>() == 32);
 const _: () = assert!(size_of::<AccessSum>() == 72);
+const _: () = assert!(size_of::<SumSlot>() == 112);
 const _: () = assert!(size_of::<Access>() == 120);
 const _: () = assert!(size_of::<Name<128>>() == 48 + 128 + 256);
 const _: () = assert!(core::mem::offset_of!(Name<128>, path) == 48);

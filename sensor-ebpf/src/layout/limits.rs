@@ -18,13 +18,19 @@ pub const ARGUMENTS_LARGE: usize = 4096;
 pub const ROOTS_MAX: u32 = 4096;
 /// Records that names outside of their store lead to: those with several names, and those that were moved out.
 pub const LINKED_MAX: u32 = 65_536;
-/// Slots of the memory of answers, as a power of two: 2 MiB.
+/// Slots of the memory of answers, as a power of two: 2.5 MiB.
 pub const ANSWERS_BITS: u32 = 16;
 /// Slots of the memory of answers.
 pub const ANSWERS_MAX: u32 = 1 << ANSWERS_BITS;
 /// Records that are known to have been named; the least recently used one is forgotten and named again.
 pub const MARKS_MAX: u32 = 65_536;
-/// Sums of accesses per tick and buffer; what does not fit is reported one by one.
+/// Slots of the array of access sums in each of its two halves, as a power of two.
+pub const SUMS_BITS: u32 = 12;
+/// Slots of both halves.
+pub const SUMS_MAX: u32 = 2 << SUMS_BITS;
+/// Words that tell which slots of a half are used: a bit for each slot, and a last word for sums that found theirs taken.
+pub const USED_WORDS: u32 = (1 << SUMS_BITS) / 64 + 1;
+/// Sums of accesses per tick and buffer that found their slot taken; what does not fit here is reported one by one.
 pub const ACCESSES_MAX: u32 = 16_384;
 /// Processes that hold records at one time.
 pub const HOLDERS_MAX: u32 = 65_536;

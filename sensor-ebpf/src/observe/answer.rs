@@ -4,19 +4,23 @@
 //! slot; then each pushes the other's answer out, and what was pushed out is found again the long way. Directories
 //! have slots too: below one that is known to lie outside, no file is a record.
 //!
+//! An inode is told from others by its number, its generation and its super block. Another file system may come to have
+//! that super block after the first is gone; none that is mounted later lies in a store before the sensor says so, and
+//! then every answer is void.
+//!
 //! A slot is several words, and any CPU may read it while another writes. Its `state` tells: whoever writes adds one to
 //! it, goes on only if nobody else did, and turns the one into a step of the upper half when done. Whoever reads looks
 //! at the state before and after. Loads and stores of x86-64 keep their order.
 //!
 //! **Invariant:** a slot is only a memory; losing one costs time and nothing else.
 
-use sensor_ebpf::layout::{
-    access::{Answer, Inode},
-    count::Error,
-    limits::ANSWERS_BITS,
-};
+use sensor_ebpf::layout::{access::Answer, count::Error, limits::ANSWERS_BITS};
 
-use crate::{count::add, maps::ANSWERS};
+use crate::{
+    count::add,
+    kernel::{file::Here, read::Reach},
+    maps::ANSWERS,
+};
 
 /// Writers that are under way, in a slot's state.
 const WRITERS: u64 = u32::MAX as u64;
@@ -32,11 +36,14 @@ pub(crate) struct Seen(u64);
 pub(crate) struct Slot(*mut Answer);
 
 impl Slot {
-    /// The slot of a file.
+    /// The slot of a file or directory.
     #[inline(always)]
-    pub(crate) fn of(file: &Inode) -> Result<Self, Error> {
+    pub(crate) fn of<R: Reach>(inode: &Here<R>) -> Result<Self, Error> {
         // Fibonacci hashing (Knuth 6.4): the upper bits of the product depend on all bits of the number.
-        let mixed = (file.ino ^ (u64::from(file.dev) << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // VERIFIER: no arithmetic on the address of the super block; the generation, most often random, sets two file
+        // systems apart as well.
+        let mixed =
+            (inode.ino ^ (u64::from(inode.generation) << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         ANSWERS
             .get_ptr_mut((mixed >> (64 - ANSWERS_BITS)) as u32)
             .map(Self)
@@ -49,20 +56,27 @@ impl Slot {
         Seen(self.state())
     }
 
-    /// The store that was found for the file, or `NO_STORE`; `None` when that is not known or no longer holds.
+    /// The store that was found for the inode, or `NO_STORE`; `None` when that is not known or no longer holds.
     #[inline(always)]
-    pub(crate) fn recall(self, file: &Inode, generation: u32, seen: Seen) -> Option<u32> {
+    pub(crate) fn recall<R: Reach>(
+        self,
+        inode: &Here<R>,
+        generation: u32,
+        seen: Seen,
+    ) -> Option<u32> {
         // SAFETY: a value of an array map is always there; volatile, because another CPU may write to it.
-        let (of, store, found) = unsafe {
+        let (sb, ino, of, store, found) = unsafe {
             (
-                (&raw const (*self.0).file).read_volatile(),
+                (&raw const (*self.0).sb).read_volatile(),
+                (&raw const (*self.0).ino).read_volatile(),
+                (&raw const (*self.0).inode_generation).read_volatile(),
                 (&raw const (*self.0).store).read_volatile(),
                 (&raw const (*self.0).generation).read_volatile(),
             )
         };
-        let holds = of.ino == file.ino
-            && of.dev == file.dev
-            && of.generation == file.generation
+        let holds = ino == inode.ino
+            && sb == inode.sb as u64
+            && of == inode.generation
             && found == generation;
         (holds && seen.0 & WRITERS == 0 && self.state() == seen.0).then_some(store)
     }
@@ -70,7 +84,13 @@ impl Slot {
     /// Remembers an answer that was found while `generation` held. False when the slot is no longer as it was seen: then
     /// it is as another writer leaves it, and what was found meanwhile may be wrong.
     #[inline(always)]
-    pub(crate) fn remember(self, file: &Inode, store: u32, generation: u32, seen: Seen) -> bool {
+    pub(crate) fn remember<R: Reach>(
+        self,
+        inode: &Here<R>,
+        store: u32,
+        generation: u32,
+        seen: Seen,
+    ) -> bool {
         if seen.0 & WRITERS != 0 {
             return false;
         }
@@ -79,7 +99,9 @@ impl Slot {
         if alone {
             // SAFETY: as in `recall`; nobody else writes, and who reads sees that somebody does.
             unsafe {
-                (&raw mut (*self.0).file).write_volatile(*file);
+                (&raw mut (*self.0).sb).write_volatile(inode.sb as u64);
+                (&raw mut (*self.0).ino).write_volatile(inode.ino);
+                (&raw mut (*self.0).inode_generation).write_volatile(inode.generation);
                 (&raw mut (*self.0).store).write_volatile(store);
                 (&raw mut (*self.0).generation).write_volatile(generation);
             }

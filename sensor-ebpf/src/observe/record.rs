@@ -16,7 +16,7 @@ use crate::{
     count::Trouble,
     emit,
     kernel::{
-        file::{Entry, File, Inode as FileInode},
+        file::{Entry, File, Inode as FileInode, Kind},
         read::Reach,
     },
     maps::{ANY_LINKED, BULK, CONTROL, GENERATION, LINKED, MARKS, ROOTS},
@@ -33,6 +33,28 @@ pub(crate) struct Record {
     pub(crate) store: u32,
 }
 
+/// What a file is.
+#[derive(Clone, Copy)]
+pub(crate) enum Judged {
+    /// Nobody's business.
+    Outside,
+    /// A directory, in a store or not.
+    Directory,
+    /// A record.
+    Record(Record),
+}
+
+impl Judged {
+    /// The record, if it is one.
+    #[inline(always)]
+    pub(crate) fn record(self) -> Option<Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Outside | Self::Directory => None,
+        }
+    }
+}
+
 /// What the sensor tells the programs.
 #[inline(always)]
 pub(crate) fn control() -> Result<&'static Control, Error> {
@@ -41,15 +63,15 @@ pub(crate) fn control() -> Result<&'static Control, Error> {
     Ok(unsafe { &*control })
 }
 
-/// Finds out whether a file is a record.
+/// Finds out what a file is.
 #[inline(always)]
-pub(crate) fn judge<R: Reach>(file: File<R>) -> Result<Option<Record>, Error> {
+pub(crate) fn judge<R: Reach>(file: File<R>) -> Result<Judged, Error> {
     judge_by(file.inode()?, || file.entry())
 }
 
-/// Finds out whether what a name stands for is a record.
+/// Finds out what it is that a name stands for.
 #[inline(always)]
-pub(crate) fn judge_entry<R: Reach>(entry: Entry<R>) -> Result<Option<Record>, Error> {
+pub(crate) fn judge_entry<R: Reach>(entry: Entry<R>) -> Result<Judged, Error> {
     judge_by(entry.inode()?, || Ok(entry))
 }
 
@@ -57,25 +79,31 @@ pub(crate) fn judge_entry<R: Reach>(entry: Entry<R>) -> Result<Option<Record>, E
 fn judge_by<R: Reach>(
     inode: FileInode<R>,
     entry: impl Fn() -> Result<Entry<R>, Error>,
-) -> Result<Option<Record>, Error> {
-    if !inode.is_regular()? {
-        return Ok(None);
+) -> Result<Judged, Error> {
+    match inode.kind()? {
+        Kind::Regular => {}
+        Kind::Directory => return Ok(Judged::Directory),
+        Kind::Other => return Ok(Judged::Outside),
     }
-    let key = inode.key()?;
+    let here = inode.here()?;
     let generation = generation()?;
-    let slot = Slot::of(&key)?;
+    let slot = Slot::of(&here)?;
     let seen = slot.seen();
-    if let Some(store) = slot.recall(&key, generation, seen) {
-        return Ok(known(key, store));
+    if let Some(store) = slot.recall(&here, generation, seen) {
+        return if store == NO_STORE {
+            Ok(Judged::Outside)
+        } else {
+            known(here.key()?, store)
+        };
     }
-    let linked = inode.is_linked()?;
+    let (key, linked) = (here.key()?, inode.is_linked()?);
     let store = look(key, generation, linked, entry()?)?;
     // A file with several names may be outside under one and inside under another.
     if store != NO_STORE || !linked {
         // A memory only: that another CPU was at the slot costs another look.
-        let _unremembered = slot.remember(&key, store, generation, seen);
+        let _unremembered = slot.remember(&here, store, generation, seen);
     }
-    Ok(known(key, store))
+    known(key, store)
 }
 
 /// Finds a file's store the long way.
@@ -89,7 +117,7 @@ fn look<R: Reach>(
     let Some(parent) = entry.parent()? else {
         return Ok(NO_STORE);
     };
-    let directory = parent.inode()?.key()?;
+    let directory = parent.inode()?.here()?;
     let slot = Slot::of(&directory)?;
     let seen = slot.seen();
     if !linked && slot.recall(&directory, generation, seen) == Some(NO_STORE) {
@@ -160,13 +188,14 @@ pub(crate) fn link(record: &Record) -> Result<(), Trouble> {
 
 /// Forgets the answer for one file.
 #[inline(always)]
-pub(crate) fn forget(file: &Inode) -> Result<(), Error> {
+pub(crate) fn forget<R: Reach>(file: FileInode<R>) -> Result<(), Error> {
+    let here = file.here()?;
     // That it was not remembered is fine.
-    let _absent = MARKS.remove(file);
+    let _absent = MARKS.remove(here.key()?);
     let generation = generation()?;
-    let slot = Slot::of(file)?;
+    let slot = Slot::of(&here)?;
     // Written even if the slot is another file's: whoever looks for this one's answer right now must not remember it.
-    if slot.remember(file, NO_STORE, generation.wrapping_sub(1), slot.seen()) {
+    if slot.remember(&here, NO_STORE, generation.wrapping_sub(1), slot.seen()) {
         Ok(())
     } else {
         forget_all()
@@ -191,12 +220,12 @@ fn generation() -> Result<u32, Error> {
 }
 
 #[inline(always)]
-fn known(file: Inode, store: u32) -> Option<Record> {
-    if store == NO_STORE {
-        None
+fn known(file: Inode, store: u32) -> Result<Judged, Error> {
+    Ok(if store == NO_STORE {
+        Judged::Outside
     } else {
-        Some(Record { file, store })
-    }
+        Judged::Record(Record { file, store })
+    })
 }
 
 /// Where a walk up from a name has ended.

@@ -11,7 +11,10 @@ use sensor_ebpf::layout::{
 
 use crate::{
     count::{Outcome, Trouble},
-    kernel::{file::Entry, file::Inode, read::Typed},
+    kernel::{
+        file::{Entry, Inode, Kind},
+        read::Typed,
+    },
     maps::{RENAMES, ROOTS},
 };
 
@@ -24,10 +27,12 @@ pub(crate) fn leaving(entry: Entry<Typed>) -> Result<Outcome, Trouble> {
     let Ok(inode) = entry.inode() else {
         return Ok(Outcome::Ignored);
     };
-    let store = if inode.is_directory()? {
+    let store = if matches!(inode.kind()?, Kind::Directory) {
         walk(entry)?.store
     } else {
-        judge_entry(entry)?.map_or(NO_STORE, |record| record.store)
+        judge_entry(entry)?
+            .record()
+            .map_or(NO_STORE, |record| record.store)
     };
     if store == NO_STORE {
         return Ok(Outcome::Ignored);
@@ -47,20 +52,20 @@ pub(crate) fn arrived(entry: Entry<Typed>, result: i32) -> Result<Outcome, Troub
     if result != 0 {
         return Ok(Outcome::Ignored);
     }
-    if inode.is_directory()? {
+    if matches!(inode.kind()?, Kind::Directory) {
         let followed = follow(entry, inode, was);
         forget_all()?;
         return followed;
     }
     let file = inode.key()?;
-    forget(&file)?;
-    match (judge_entry(entry)?, was) {
+    forget(inode)?;
+    match (judge_entry(entry)?.record(), was) {
         (Some(record), _) => record_changed(&record, Act::Change),
         (None, Some(store)) => {
             let record = Record { file, store };
             link(&record)?;
             // What has been found since it was forgotten is wrong by now.
-            forget(&file)?;
+            forget(inode)?;
             record_changed(&record, Act::Change)
         }
         (None, None) => Ok(Outcome::Ignored),
@@ -75,11 +80,11 @@ pub(crate) fn replaced(entry: Entry<Typed>, result: i32) -> Result<Outcome, Trou
         return Ok(Outcome::Ignored);
     };
     let inode = entry.inode()?;
-    if inode.is_directory()? {
+    if matches!(inode.kind()?, Kind::Directory) {
         return Ok(Outcome::Ignored);
     }
     let file = inode.key()?;
-    forget(&file)?;
+    forget(inode)?;
     record_changed(&Record { file, store }, Act::Delete)
 }
 

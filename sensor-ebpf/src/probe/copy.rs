@@ -28,16 +28,16 @@ use crate::{
     maps::COPIES,
     observe::{
         access::{self, Act},
-        record,
+        record::{self, Judged},
     },
 };
 
 #[fentry(function = "vfs_copy_file_range")]
 fn fentry_copy(ctx: FEntryContext) -> i32 {
     count::run(Hook::Copy, || {
-        if record::judge(File::<Typed>::new(ctx.arg(0)))?.is_none() {
+        let Judged::Record(_) = record::judge(File::<Typed>::new(ctx.arg(0)))? else {
             return Ok(Outcome::Ignored);
-        }
+        };
         // An LRU map takes it always; were it forgotten, bytes would count twice rather than not at all.
         let _full = COPIES.insert(current_tid(), 1, 0);
         Ok(Outcome::Summed)

@@ -13,6 +13,7 @@ use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
 
+use super::sums::Slots;
 use super::{AttemptError, Canary, name, pod};
 use crate::config::Backend;
 use crate::health::HookCount;
@@ -31,6 +32,7 @@ pub struct Kernel {
     control_map: Array<MapData, pod::Control>,
     generation: Array<MapData, u32>,
     roots: HashMap<MapData, pod::Inode, u32>,
+    slots: Slots,
     sums: [HashMap<MapData, pod::AccessKey, pod::AccessSum>; 2],
     holders: HashMap<MapData, u32, pod::Holder>,
     sockets: HashMap<MapData, u64, pod::Socket>,
@@ -79,6 +81,7 @@ impl Kernel {
             control_map: take!(object, "CONTROL"),
             generation: take!(object, "GENERATION"),
             roots: take!(object, "ROOTS"),
+            slots: Slots::new(&mut object)?,
             sums: [take!(object, "ACCESSES_0"), take!(object, "ACCESSES_1")],
             holders: take!(object, "HOLDERS"),
             sockets: take!(object, "SOCKETS"),
@@ -195,15 +198,19 @@ impl Kernel {
     /// empties it.
     pub fn take_sums(&mut self) -> Result<Sums, AttemptError> {
         let full = self.control.active as usize;
-        if self.sums[full].keys().next().is_none() {
+        if !self.slots.are_used(full) {
             return Ok(Vec::new());
         }
         self.control.active = 1 - self.control.active;
         self.write_control()?;
         // Programs run in RCU read-side sections, and this command is synchronize_rcu() (kernel/sched/membarrier.c).
         membarrier(MembarrierCommand::Global).map_err(|e| broken("ACCESSES", e))?;
-        empty(&mut self.sums[full], "ACCESSES")
-            .map(|all| all.into_iter().map(|(k, v)| (k.0, v.0)).collect())
+        let (mut sums, others) = self.slots.take(full);
+        if others {
+            let others = empty(&mut self.sums[full], "ACCESSES")?;
+            sums.extend(others.into_iter().map(|(k, v)| (k.0, v.0)));
+        }
+        Ok(sums)
     }
 
     /// UDP conversations of processes that hold records, as they stand.
@@ -368,7 +375,7 @@ fn gone_is_fine(result: Result<(), MapError>, map: &'static str) -> Result<(), A
     }
 }
 
-fn broken(map: &'static str, reason: impl std::fmt::Display) -> AttemptError {
+pub(super) fn broken(map: &'static str, reason: impl std::fmt::Display) -> AttemptError {
     AttemptError::Map {
         map,
         reason: reason.to_string(),

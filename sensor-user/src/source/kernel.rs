@@ -82,6 +82,7 @@ pub fn start(
         rings: watch(&kernel).map_err(StartError::Rings)?,
         kernel,
         tick: settings.tick,
+        kernel_tick_ns: clock::tick_ns(),
         ticks,
         health: health_sender,
         pulse: pulse.clone(),
@@ -111,6 +112,7 @@ struct Reader {
     rings: OwnedFd,
     kernel: Kernel,
     tick: Duration,
+    kernel_tick_ns: u64,
     ticks: mpsc::Sender<Vec<Event>>,
     health: watch::Sender<Health>,
     pulse: Pulse,
@@ -158,7 +160,7 @@ impl Reader {
             } else if let Some(song) = &mut self.song {
                 song.access(sum);
             }
-            let access = decode::access(key, sum);
+            let access = decode::access(key, sum, self.kernel_tick_ns);
             self.push(access.last_boot_ns, What::Access(access));
         }
         self.drain_rings();
