@@ -6,13 +6,18 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
+    Global,
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_boot_ns, generated::bpf_jiffies64},
     maps::{RingBuf, ring_buf::RingBufEntry},
 };
-use sensor_ebpf::layout::{count::Error, header::Header, limits::WAKE_BYTES};
+use sensor_ebpf::layout::{count::Error, header::Header, limits};
 
 use crate::count::{Outcome, Trouble};
+
+/// Bytes waiting in a ring from which on its reader is woken. The sensor lowers it for small rings.
+#[unsafe(no_mangle)]
+static WAKE_BYTES: Global<u64> = Global::new(limits::WAKE_BYTES);
 
 /// Reserves a record, lets `fill` write it through a raw pointer, and submits it.
 ///
@@ -78,7 +83,7 @@ pub(crate) unsafe fn zero<const N: usize>(start: *mut u8) {
 
 #[inline(always)]
 fn wake(ring: &RingBuf) -> u64 {
-    if ring.query(u64::from(BPF_RB_AVAIL_DATA)) >= WAKE_BYTES {
+    if ring.query(u64::from(BPF_RB_AVAIL_DATA)) >= WAKE_BYTES.load() {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {
         u64::from(BPF_RB_NO_WAKEUP)

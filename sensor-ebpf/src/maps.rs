@@ -9,7 +9,7 @@ use aya_ebpf::{
 use sensor_ebpf::layout::{
     access::{AccessKey, AccessSum, Answer, Inode, Mark, SumSlot},
     config::{Control, Holder},
-    count::{Counts, ERRORS as ALL_ERRORS, HOOKS},
+    count::{Counts, ERRORS as ALL_ERRORS, HOOKS, LostBytes},
     edge::{EdgeKey, EdgeSum},
     flow::{DatagramKey, Datagrams, Socket},
     limits,
@@ -125,6 +125,10 @@ pub(crate) static COUNTS: PerCpuArray<Counts> =
 #[map]
 pub(crate) static ERRORS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(ALL_ERRORS.len() as u32, 0);
+
+/// Bytes of accesses that found no room, by CPU.
+#[map]
+pub(crate) static LOST_BYTES: PerCpuArray<LostBytes> = PerCpuArray::with_max_entries(1, 0);
 
 /// Processes and flows: few, and nothing else may push them out. The sensor sets the size.
 #[map]

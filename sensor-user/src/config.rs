@@ -17,8 +17,8 @@ pub use stores::Store;
 
 /// Where the configuration lies unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/chartwatch/sensor.toml";
-/// Most stores one sensor watches: the kernel programs keep one bit per store.
-pub const STORES_MAX: usize = 32;
+/// Most stores one sensor watches. A heartbeat names them all, and the collector takes 1,024 names in one.
+pub const STORES_MAX: usize = 1_000;
 
 /// The configuration, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ pub mod offsets;
 pub mod pod;
 
 mod attach;
+mod batch;
 mod canary;
 mod kernel;
 mod own;
@@ -22,6 +23,7 @@ mod sums;
 use std::path::PathBuf;
 
 use aya::{Btf as KernelBtf, EbpfLoader, Endianness};
+use sensor_ebpf::layout::limits::WAKE_BYTES;
 use thiserror::Error;
 
 use crate::config::{Backend, Guard, Kernel as Settings, Store};
@@ -29,6 +31,7 @@ use crate::mounts::Mounts;
 
 pub use canary::Canary;
 pub use kernel::{Kernel, Sums};
+pub use roots::Roots;
 
 /// The programs, as sensor-user's build script built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf"));
@@ -135,6 +138,8 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
     };
     loader.map_max_entries("BULK", settings.bulk_ring_bytes);
     loader.map_max_entries("CRITICAL", settings.critical_ring_bytes);
+    let wake = wake_bytes(settings);
+    loader.override_global("WAKE_BYTES", &wake, true);
     for (global, offset) in &offsets {
         loader.override_global(global, offset, true);
     }
@@ -147,7 +152,8 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
         match attempt(&mut loader, settings, *backend, &place) {
             Ok(mut kernel) => {
                 kernel.set_reason(reason(settings.backend, &refusals));
-                roots::tell(&mut kernel, stores, &mounts)?;
+                let roots = Roots::tell(&mut kernel, stores, &mounts)?;
+                kernel.set_roots(roots);
                 return Ok(kernel);
             }
             Err(error) => refusals.push(format!("{}: {error}", name(*backend))),
@@ -176,6 +182,13 @@ fn attempt(
     kernel.protect(&own, settings.guard == Guard::Deny)?;
     kernel.set_blind(unseen(blind));
     Ok(kernel)
+}
+
+/// Bytes waiting in a ring from which on the reader is woken: of a small ring a quarter, so that there is room left while
+/// it wakes.
+fn wake_bytes(settings: &Settings) -> u64 {
+    let smaller = settings.bulk_ring_bytes.min(settings.critical_ring_bytes);
+    WAKE_BYTES.min(u64::from(smaller) / 4)
 }
 
 const fn candidates(wanted: Backend) -> &'static [Backend] {

@@ -1,6 +1,11 @@
-//! What is mounted where, from `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
+//! What is mounted where, from `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`). Names in it are bytes, as all names are.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+
+/// The table.
+pub const TABLE: &str = "/proc/self/mountinfo";
 
 /// The mounts of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,25 +13,38 @@ pub struct Mounts(Vec<Mount>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mount {
+    /// Its number, which a later mount may have again.
+    id: Vec<u8>,
+    /// Its file system, by device number.
+    device: Vec<u8>,
     /// The directory of the file system that is mounted.
-    root: String,
+    root: Vec<u8>,
     /// Where.
     point: PathBuf,
     /// Type of the file system.
-    kind: String,
+    kind: Vec<u8>,
+}
+
+/// What is mounted at a place: another one when it is unmounted or mounted over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub path: PathBuf,
+    mount: Option<Mount>,
 }
 
 impl Mounts {
     /// Reads this process's own; an unreadable table is an empty one, which whoever needs a mount then says.
     #[must_use]
     pub fn read() -> Self {
-        Self::parse(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+        Self::parse(&std::fs::read(TABLE).unwrap_or_default())
     }
 
     /// Reads a table; lines that are none are left out.
     #[must_use]
-    pub fn parse(table: &str) -> Self {
-        Self(table.lines().filter_map(parse_line).collect())
+    pub fn parse(table: &[u8]) -> Self {
+        let lines = table.split(|byte| *byte == b'\n');
+        Self(lines.filter_map(parse_line).collect())
     }
 
     /// Where the whole unified control group hierarchy is mounted, not a part of it.
@@ -34,47 +52,78 @@ impl Mounts {
     pub fn cgroup2(&self) -> Option<&Path> {
         self.0
             .iter()
-            .find(|mount| mount.kind == "cgroup2" && mount.root == "/")
+            .find(|mount| mount.kind == b"cgroup2" && mount.root == b"/")
             .map(|mount| mount.point.as_path())
     }
 
-    /// Mount points strictly below a directory: other file systems, which walking up a file's directories does not leave.
-    pub fn below<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a Path> {
-        self.0
+    /// A directory, and the mount points below it: other file systems, which walking up a file's directories does not
+    /// leave.
+    #[must_use]
+    pub fn places(&self, directory: &Path) -> Vec<Place> {
+        let below = self
+            .0
             .iter()
-            .map(|mount| mount.point.as_path())
-            .filter(move |point| *point != directory && point.starts_with(directory))
+            .filter(|mount| mount.point != *directory && mount.point.starts_with(directory));
+        let mut places = vec![Place {
+            path: directory.to_owned(),
+            mount: self.over(directory).cloned(),
+        }];
+        places.extend(below.map(|mount| Place {
+            path: mount.point.clone(),
+            mount: Some(mount.clone()),
+        }));
+        places
+    }
+
+    /// The mount a directory lies in: the innermost, and of several at one point the last.
+    fn over(&self, directory: &Path) -> Option<&Mount> {
+        let holds = self.0.iter().filter(|m| directory.starts_with(&m.point));
+        holds.max_by_key(|mount| mount.point.components().count())
     }
 }
 
 /// `36 35 98:0 /root /mount/point rw,noatime master:1 - ext4 /dev/root rw`
-fn parse_line(line: &str) -> Option<Mount> {
-    let (before, after) = line.split_once(" - ")?;
-    let mut fields = before.split(' ').skip(3);
+fn parse_line(line: &[u8]) -> Option<Mount> {
+    let end = line.windows(3).position(|three| three == b" - ")?;
+    let mut fields = line[..end].split(|byte| *byte == b' ');
+    let (id, device) = (fields.next()?, fields.nth(1)?);
     let (root, point) = (fields.next()?, fields.next()?);
+    let kind = line[end + 3..].split(|byte| *byte == b' ').next()?;
     Some(Mount {
+        id: id.to_vec(),
+        device: device.to_vec(),
         root: unescape(root),
-        point: PathBuf::from(unescape(point)),
-        kind: after.split(' ').next()?.to_owned(),
+        point: PathBuf::from(OsString::from_vec(unescape(point))),
+        kind: kind.to_vec(),
     })
 }
 
-/// Space, tab, newline and backslash are written as three octal digits (`mangle()`, `fs/proc_namespace.c`).
-fn unescape(text: &str) -> String {
-    [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (code, plain)| {
-        text.replace(code, plain)
-    })
+/// Space, tab, newline, backslash and others are written as three octal digits (`mangle()`, `fs/proc_namespace.c`).
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = |digits: &[u8]| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 8).ok()
+        };
+        match after.get(..3).and_then(octal) {
+            Some(byte) if *first == b'\\' => {
+                out.push(byte);
+                rest = &after[3..];
+            }
+            _ => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     const TABLE: &str = "\
@@ -108,7 +157,7 @@ nonsense
             ("garbage - cgroup2 \n", None),
         ] {
             assert_eq!(
-                Mounts::parse(table).cgroup2(),
+                Mounts::parse(table.as_bytes()).cgroup2(),
                 expected.map(Path::new),
                 "{table}"
             );
@@ -117,8 +166,45 @@ nonsense
 
     #[test]
     fn only_mounts_below_count() {
-        let mounts = Mounts::parse(TABLE);
-        let below: Vec<_> = mounts.below(Path::new("/srv/pacs")).collect();
-        assert_eq!(below, [Path::new("/srv/pacs/old images")]);
+        let mounts = Mounts::parse(TABLE.as_bytes());
+        let paths: Vec<_> = mounts
+            .places(Path::new("/srv/pacs"))
+            .into_iter()
+            .map(|p| p.path)
+            .collect();
+        assert_eq!(
+            paths,
+            [Path::new("/srv/pacs"), Path::new("/srv/pacs/old images")]
+        );
+    }
+
+    #[test]
+    fn a_place_is_another_when_what_is_mounted_there_changes() {
+        let store = Path::new("/srv/pacs");
+        let at = |table: &str| Mounts::parse(table.as_bytes()).places(store);
+        let lines: Vec<&str> = TABLE
+            .lines()
+            .filter(|l| !l.contains(" /srv/pacs"))
+            .collect();
+        let gone = lines.join(
+            "
+",
+        );
+        let elsewhere = format!("{TABLE}60 22 0:9 / /mnt rw - tmpfs none rw\n");
+        let over = format!("{TABLE}60 50 0:9 / /srv/pacs rw - tmpfs none rw\n");
+        assert_eq!(at(TABLE), at(&elsewhere));
+        assert_ne!(at(TABLE), at(&gone));
+        assert_ne!(at(TABLE), at(&over));
+        assert_eq!(at(&gone)[0].mount.as_ref().unwrap().point, Path::new("/"));
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_kept() {
+        let mounts = Mounts::parse(b"60 22 0:9 / /srv/\xff\\134x rw - tmpfs none rw\n");
+        let places = mounts.places(Path::new("/srv"));
+        assert_eq!(
+            places[1].path.as_os_str().as_encoded_bytes(),
+            b"/srv/\xff\\x"
+        );
     }
 }

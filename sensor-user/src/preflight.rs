@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::mounts::Mounts;
+use crate::mounts::{self, Mounts};
 
 /// What was found on the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,8 @@ impl Facts {
             pid_namespace: std::fs::read_link("/proc/self/ns/pid")
                 .ok()
                 .and_then(|link| namespace(&link)),
-            mountinfo: std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
+            mountinfo: String::from_utf8_lossy(&std::fs::read(mounts::TABLE).unwrap_or_default())
+                .into_owned(),
         }
     }
 }
@@ -127,7 +128,7 @@ fn pid_namespace(inode: Option<u64>) -> Result<String, String> {
 }
 
 fn control_groups(mountinfo: &str) -> Result<String, String> {
-    Mounts::parse(mountinfo).cgroup2().map(|root| root.display().to_string()).ok_or_else(|| {
+    Mounts::parse(mountinfo.as_bytes()).cgroup2().map(|root| root.display().to_string()).ok_or_else(|| {
         "no cgroup2 file system is mounted with its root; run `mount -t cgroup2 none /sys/fs/cgroup/unified`".to_owned()
     })
 }

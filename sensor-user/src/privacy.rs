@@ -10,6 +10,7 @@
 //! **Invariant:** nothing but this room turns a record's name into what is sent, and in the form `token` it never
 //! gives a name back as it was.
 
+mod escape;
 mod key;
 mod relative;
 mod text;
@@ -25,6 +26,7 @@ use aes_siv::siv::Aes256Siv;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+pub use escape::escape;
 pub use key::{Key, KeyError, generate};
 use text::Root;
 
@@ -38,7 +40,7 @@ pub const TOKEN_PREFIX: &str = "token:";
 pub enum NameForm {
     /// As a token.
     Token,
-    /// As it is; what is no UTF-8 in it is replaced.
+    /// As it is; what is no UTF-8 in it is written so that nothing is lost, see [`escape`].
     Plain,
 }
 
@@ -91,7 +93,7 @@ impl Privacy {
     pub fn name(&self, untrusted_below: &[u8]) -> String {
         match &self.cipher {
             Some(cipher) => token(cipher, untrusted_below),
-            None => String::from_utf8_lossy(untrusted_below).into_owned(),
+            None => escape(untrusted_below).into_owned(),
         }
     }
 
@@ -99,7 +101,7 @@ impl Privacy {
     #[must_use]
     pub fn text(&self, untrusted_text: &[u8]) -> String {
         let Some(cipher) = &self.cipher else {
-            return String::from_utf8_lossy(untrusted_text).into_owned();
+            return escape(untrusted_text).into_owned();
         };
         text::replace(&self.roots, untrusted_text, &|below| marked(cipher, below))
     }

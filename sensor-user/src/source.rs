@@ -7,5 +7,6 @@ mod flows;
 mod holders;
 pub mod kernel;
 mod losses;
+mod places;
 mod song;
 mod tampers;

@@ -310,7 +310,8 @@ pub enum NameForm {
     Unspecified = 0,
     /// The name is a token: AES-SIV (RFC 5297) of the path below the store under the hospital's key, in URL-safe base64.
     Token = 1,
-    /// The name is the path below the store itself.
+    /// The name is the path below the store itself; a byte of it that is no UTF-8 is written \xHH, and the backslash of
+    /// what would look the same \x5c.
     Plain = 2,
 }
 impl NameForm {

@@ -92,7 +92,7 @@ pub enum Error {
     Compat = 10,
     /// No room in the ring for processes and flows.
     CriticalRingFull = 11,
-    /// No room in the ring for names and accesses.
+    /// No room for an access, neither in the map of sums nor in the ring.
     BulkRingFull = 12,
     /// A socket of no family the sensor knows, or without what a socket has.
     NoSocket = 13,
@@ -102,10 +102,12 @@ pub enum Error {
     EdgesFull = 15,
     /// No room for an attempt on the sensor.
     TampersFull = 16,
+    /// No room in the ring for a record's name; its next access tries again.
+    NameLost = 17,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 17] = [
+pub const ERRORS: [(Error, &str); 18] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -118,11 +120,12 @@ pub const ERRORS: [(Error, &str); 17] = [
     (Error::DatagramsFull, "map of datagrams full"),
     (Error::Compat, "32-bit system call"),
     (Error::CriticalRingFull, "critical ring full"),
-    (Error::BulkRingFull, "bulk ring full"),
+    (Error::BulkRingFull, "no room for accesses"),
     (Error::NoSocket, "socket unreadable"),
     (Error::LinkedFull, "map of linked records full"),
     (Error::EdgesFull, "map of edges full"),
     (Error::TampersFull, "map of attempts full"),
+    (Error::NameLost, "no room for names"),
 ];
 
 /// What a hook's runs came to, on one CPU.
@@ -143,6 +146,19 @@ pub struct Counts {
     pub dropped: u64,
 }
 
+/// Bytes of accesses that found no room, on one CPU.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LostBytes {
+    /// As [`AccessSum::read`](super::access::AccessSum::read).
+    pub read: u64,
+    /// As [`AccessSum::mapped`](super::access::AccessSum::mapped).
+    pub mapped: u64,
+    /// As [`AccessSum::written`](super::access::AccessSum::written).
+    pub written: u64,
+}
+
+const _: () = assert!(size_of::<LostBytes>() == 24);
 const _: () = assert!(size_of::<Counts>() == 48);
 const _: () = {
     let mut i = 0;

@@ -97,13 +97,29 @@ fn judge_by<R: Reach>(
         };
     }
     let (key, linked) = (here.key()?, inode.is_linked()?);
-    let store = look(key, generation, linked, entry()?)?;
+    let Look { store, named } = look(key, generation, linked, entry()?)?;
     // A file with several names may be outside under one and inside under another.
-    if store != NO_STORE || !linked {
+    if named && (store != NO_STORE || !linked) {
         // A memory only: that another CPU was at the slot costs another look.
         let _unremembered = slot.remember(&here, store, generation, seen);
     }
     known(key, store)
+}
+
+/// What was found the long way.
+#[derive(Clone, Copy)]
+struct Look {
+    store: u32,
+    /// False when the record's name found no room.
+    named: bool,
+}
+
+impl Look {
+    /// Where there is nothing to name.
+    #[inline(always)]
+    const fn of(store: u32) -> Self {
+        Self { store, named: true }
+    }
 }
 
 /// Finds a file's store the long way.
@@ -113,19 +129,19 @@ fn look<R: Reach>(
     generation: u32,
     linked: bool,
     entry: Entry<R>,
-) -> Result<u32, Error> {
+) -> Result<Look, Error> {
     let Some(parent) = entry.parent()? else {
-        return Ok(NO_STORE);
+        return Ok(Look::of(NO_STORE));
     };
     let directory = parent.inode()?.here()?;
     let slot = Slot::of(&directory)?;
     let seen = slot.seen();
     if !linked && slot.recall(&directory, generation, seen) == Some(NO_STORE) {
-        return Ok(lone_store(&key));
+        return Ok(Look::of(lone_store(&key)));
     }
     // SAFETY: a mark that is replaced meanwhile reads as the old or the new one.
     let before = match unsafe { MARKS.get(&key) } {
-        Some(mark) if mark.generation == generation => return Ok(mark.store),
+        Some(mark) if mark.generation == generation => return Ok(Look::of(mark.store)),
         Some(mark) => mark.store,
         None => NO_STORE,
     };
@@ -133,7 +149,7 @@ fn look<R: Reach>(
     if found.store == NO_STORE {
         let _unremembered = slot.remember(&directory, NO_STORE, generation, seen);
         if !linked {
-            return Ok(lone_store(&key));
+            return Ok(Look::of(lone_store(&key)));
         }
     }
     let store = if found.store == NO_STORE {
@@ -141,13 +157,12 @@ fn look<R: Reach>(
     } else {
         found.store
     };
-    if store != NO_STORE {
+    // A record whose name found no room is not remembered, so that its next access tries to name it again.
+    let named = found.parts == 0 || name(entry, key, &found)?;
+    if named && store != NO_STORE {
         let _unremembered = MARKS.insert(&key, &Mark { store, generation }, 0);
     }
-    if found.parts != 0 {
-        name(entry, key, &found)?;
-    }
-    Ok(store)
+    Ok(Look { store, named })
 }
 
 /// Store of a file with several names that is reached by one outside of all stores: that which it is known to belong to
@@ -269,7 +284,7 @@ pub(crate) fn walk<R: Reach>(file: Entry<R>) -> Result<Found, Error> {
 
 /// Tells a record's name.
 #[inline(always)]
-pub(crate) fn name<R: Reach>(entry: Entry<R>, file: Inode, found: &Found) -> Result<(), Error> {
+pub(crate) fn name<R: Reach>(entry: Entry<R>, file: Inode, found: &Found) -> Result<bool, Error> {
     if (found.len as usize) <= PATH_SMALL {
         name_of_size::<R, PATH_SMALL>(entry, file, found, kind::NAME_SMALL)
     } else {
@@ -277,17 +292,18 @@ pub(crate) fn name<R: Reach>(entry: Entry<R>, file: Inode, found: &Found) -> Res
     }
 }
 
-/// Writes the name's record. That there was no room for it is counted, but does not stop the access from being seen.
+/// Writes the name's record; false when there was no room for it. That is counted, but does not stop the access from
+/// being seen.
 #[inline(always)]
 fn name_of_size<R: Reach, const P: usize>(
     entry: Entry<R>,
     file: Inode,
     found: &Found,
     kind: u32,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let Some(mut record) = BULK.reserve::<Name<P>>(0) else {
-        crate::count::lost(Error::BulkRingFull);
-        return Ok(());
+        crate::count::lost(Error::NameLost);
+        return Ok(false);
     };
     let out = record.as_mut_ptr();
     // SAFETY: `out` is a Name<P> in the ring; all of it is written: header to path_len here, path and slack zeroed and
@@ -308,7 +324,7 @@ fn name_of_size<R: Reach, const P: usize>(
         (&raw mut (*out).path_len).write(len);
     }
     emit::submit(record, &BULK);
-    Ok(())
+    Ok(true)
 }
 
 /// Copies names upwards from `entry` while they fit; gives how many did and their bytes.

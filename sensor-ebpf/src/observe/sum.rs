@@ -19,7 +19,7 @@ use sensor_ebpf::layout::{
 use crate::{
     count::{Outcome, Trouble, add},
     emit,
-    maps::{ACCESSES_0, ACCESSES_1, BULK, SUMS, USED},
+    maps::{ACCESSES_0, ACCESSES_1, BULK, LOST_BYTES, SUMS, USED},
 };
 
 /// What is done with a record; the number is that of its field among the amounts of [`AccessSum`].
@@ -103,7 +103,7 @@ pub(crate) fn begin(
         unsafe { increase(sum, act, amount) };
         return Ok(Outcome::Summed);
     }
-    emit::record(&BULK, Error::BulkRingFull, |out: *mut Access| {
+    let told = emit::record(&BULK, Error::BulkRingFull, |out: *mut Access| {
         // SAFETY: `out` is an Access in the ring.
         unsafe {
             out.write(Access {
@@ -112,7 +112,27 @@ pub(crate) fn begin(
                 sum,
             })
         }
-    })
+    });
+    if told.is_err() {
+        lose(act, amount);
+    }
+    told
+}
+
+/// Counts the bytes that there was no room for.
+#[inline(always)]
+fn lose(act: Act, amount: u64) {
+    let Some(bytes) = LOST_BYTES.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: a value of a per-CPU array is valid for as long as the program runs; it is only added to, atomically.
+    let bytes = unsafe { &mut *bytes };
+    match act {
+        Act::Read => add(&mut bytes.read, amount),
+        Act::Map => add(&mut bytes.mapped, amount),
+        Act::Write => add(&mut bytes.written, amount),
+        Act::Open | Act::Change | Act::Delete => {}
+    }
 }
 
 /// Takes a free slot. False when it is not free, or somebody else is taking it.

@@ -9,12 +9,15 @@ use serde::Deserialize;
 use super::STORES_MAX;
 use super::raw::{Refusal, refuse};
 
+/// Longest path: `PATH_MAX` of include/uapi/linux/limits.h, without the NUL.
+const PATH_BYTES_MAX: usize = 4095;
+
 /// A directory tree whose files are records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// `name`: what alerts call it, 1 to 32 of `a-z 0-9 - _`, beginning with a letter. Set by the administrator.
     pub name: String,
-    /// `path`: its root, absolute, an existing directory and not `/`. As it is written in the file.
+    /// `path`: its root, absolute, at most 4,095 bytes, an existing directory and not `/`. As it is written in the file.
     pub path: PathBuf,
     /// The same directory with every symbolic link resolved, as the kernel knows it.
     pub canonical: PathBuf,
@@ -82,6 +85,15 @@ fn name(key: &str, name: &str) -> Result<(), Refusal> {
 
 /// Refuses what is no directory; answers its canonical path.
 fn directory(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
+    let len = path.as_os_str().len();
+    if len > PATH_BYTES_MAX {
+        return refuse(
+            key,
+            format!(
+                "the path has {len} bytes, the kernel takes {PATH_BYTES_MAX}; name a directory further up"
+            ),
+        );
+    }
     let shown = path.display();
     if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
         return refuse(

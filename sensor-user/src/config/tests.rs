@@ -76,9 +76,32 @@ fn every_key_is_taken() {
 }
 
 #[test]
+fn a_path_may_be_as_long_as_the_kernel_takes_it() {
+    let place = place();
+    let text = |len: usize| {
+        let mut path = format!("{}/a", place.path().display());
+        while path.len() < len {
+            let part = (len - path.len() - 1).clamp(1, 200);
+            path.push('/');
+            path.push_str(&"x".repeat(part));
+        }
+        let made = std::fs::create_dir_all(&path);
+        (made, STORE.replace("$R/a", &path))
+    };
+    let (made, config) = text(4_000);
+    made.unwrap();
+    let config = parse(&place, &config).unwrap();
+    assert!(config.stores[0].path.as_os_str().len() >= 4_000);
+    let error = parse(&place, &text(4_200).1).unwrap_err().to_string();
+    assert!(error.starts_with("sensor.toml: store[1].path: "), "{error}");
+    assert!(error.contains("the kernel takes 4095"), "{error}");
+    assert!(error.len() < 200, "{error}");
+}
+
+#[test]
 fn refusals_name_key_or_line_and_reason() {
     let place = place();
-    let many = "[[store]]\nname = \"x\"\npath = \"/x\"\n".repeat(33);
+    let many = "[[store]]\nname = \"x\"\npath = \"/x\"\n".repeat(STORES_MAX + 1);
     // What stands before the good store; then the words the error must have.
     let before: &[(&str, &[&str])] = &[
         ("sensr_id = \"x\"\n", &["sensor.toml:1: ", "sensr_id"]),
@@ -181,7 +204,7 @@ fn refusals_name_key_or_line_and_reason() {
             &["store[2].path", "same"],
         ),
         ("[[store]]\nname = \"x\"\n", &["sensor.toml:1: ", "path"]),
-        (&many, &["store: ", "at most 32"]),
+        (&many, &["store: ", "at most 1000"]),
     ];
     for (text, words) in before {
         let error = parse(&place, &format!("{text}{STORE}"))

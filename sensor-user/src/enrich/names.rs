@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::event::RecordId;
-use crate::privacy::Privacy;
+use crate::privacy::{Privacy, escape};
 use crate::report::Image;
 
 /// Most names kept: about 8 MB at 80 bytes a name.
@@ -111,7 +111,7 @@ impl Names {
 }
 
 fn file_name(path: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(path.rsplit(|b| *b == b'/').next().unwrap_or(path))
+    escape(path.rsplit(|b| *b == b'/').next().unwrap_or(path))
 }
 
 #[cfg(test)]

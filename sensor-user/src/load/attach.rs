@@ -25,30 +25,44 @@ pub(super) struct Place<'a> {
 }
 
 /// Loads and attaches every program of the backend, or says which one was refused. Gives what is not seen because this
-/// kernel has nothing to attach a program to that the backend can do without.
+/// kernel refused a program that the backend can do without, or has nothing to attach it to.
 pub(super) fn attach(
     object: &mut Ebpf,
     backend: Backend,
     place: &Place<'_>,
 ) -> Result<Vec<&'static str>, AttemptError> {
-    let mut blind = Vec::new();
-    for program in PROGRAMS.iter().filter(|p| p.backends.contains(&backend)) {
-        match (target(program.attach, place.types), program.blind) {
-            (Some(target), _) => {
-                attach_one(object, program, target, place).map_err(|reason| {
-                    AttemptError::Program {
-                        program: program.name,
-                        reason,
-                    }
-                })?;
-            }
-            (None, Some(unseen)) => blind.push(unseen),
-            (None, None) => {
-                return Err(AttemptError::NoTarget {
+    let programs = PROGRAMS.iter().filter(|p| p.backends.contains(&backend));
+    each(programs, |program| {
+        match target(program.attach, place.types) {
+            Some(target) => {
+                attach_one(object, program, target, place).map_err(|reason| AttemptError::Program {
                     program: program.name,
-                    targets: format!("{:?}", program.attach),
-                });
+                    reason,
+                })
             }
+            None => Err(AttemptError::NoTarget {
+                program: program.name,
+                targets: format!("{:?}", program.attach),
+            }),
+        }
+    })
+}
+
+/// Attaches each program, and goes on without those that are optional.
+fn each<'a>(
+    programs: impl Iterator<Item = &'a Program>,
+    mut attach: impl FnMut(&Program) -> Result<(), AttemptError>,
+) -> Result<Vec<&'static str>, AttemptError> {
+    let mut blind = Vec::new();
+    for program in programs {
+        match (attach(program), program.blind) {
+            (Ok(()), _) => {}
+            (Err(AttemptError::NoTarget { .. }), Some(unseen)) => blind.push(unseen),
+            (Err(error), Some(unseen)) => {
+                tracing::warn!(%error, unseen, "the sensor goes on without a program");
+                blind.push(unseen);
+            }
+            (Err(error), None) => return Err(error),
         }
     }
     Ok(blind)
@@ -117,4 +131,60 @@ fn attach_packets(program: &mut CgroupSkb, name: &str, cgroup: &Path) -> Result<
     program
         .attach(root, direction, CgroupAttachMode::Single)
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const fn program(name: &'static str, blind: Option<&'static str>) -> Program {
+        Program {
+            name,
+            attach: Attach::Nowhere,
+            backends: &[Backend::Tracepoint],
+            blind,
+        }
+    }
+
+    /// Attaches a required program between two optional ones, of which the kernel refuses some; gives what was attached.
+    fn without(refused: &[&str]) -> (Result<Vec<&'static str>, AttemptError>, Vec<String>) {
+        let programs = [
+            program("first", Some("the first")),
+            program("needed", None),
+            program("last", Some("the last")),
+        ];
+        let mut attached = Vec::new();
+        let result = each(programs.iter(), |program| {
+            if refused.contains(&program.name) {
+                return Err(AttemptError::Program {
+                    program: program.name,
+                    reason: ProgramError::NotLoaded,
+                });
+            }
+            attached.push(program.name.to_owned());
+            Ok(())
+        });
+        (result, attached)
+    }
+
+    #[test]
+    fn the_rest_is_attached_without_an_optional_program() {
+        let (blind, attached) = without(&["first"]);
+        assert_eq!(blind.unwrap(), ["the first"]);
+        assert_eq!(attached, ["needed", "last"]);
+        assert_eq!(without(&[]).0.unwrap(), Vec::<&str>::new());
+        assert_eq!(
+            without(&["first", "last"]).0.unwrap(),
+            ["the first", "the last"]
+        );
+    }
+
+    #[test]
+    fn a_backend_cannot_do_without_what_it_needs() {
+        let (result, attached) = without(&["needed"]);
+        let error = result.unwrap_err().to_string();
+        assert!(error.starts_with("needed refused: "), "{error}");
+        assert_eq!(attached, ["first"]);
+    }
 }

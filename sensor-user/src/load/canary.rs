@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
-use sensor_ebpf::layout::access::{AccessSum, CANARY_STORE};
+use sensor_ebpf::layout::access::CANARY_STORE;
 
 use super::{AttemptError, Kernel, roots};
 use crate::event::Flow;
@@ -53,8 +53,8 @@ impl Canary {
 
     /// True for exactly what reading the record must come up as.
     #[must_use]
-    pub fn is_own_access(&self, sum: &AccessSum) -> bool {
-        sum.store == CANARY_STORE && sum.opens == 1 && sum.read == CONTENT.len() as u64
+    pub const fn is_own_access(&self, opens: u64, read: u64) -> bool {
+        opens == 1 && read == CONTENT.len() as u64
     }
 
     /// True for the canary's conversation.
@@ -73,7 +73,7 @@ impl Canary {
             .iter()
             .filter(|(key, sum)| sum.store == CANARY_STORE && key.process.pid == own);
         match (seen.next(), seen.next()) {
-            (Some((_, sum)), None) if self.is_own_access(sum) => Ok(()),
+            (Some((_, sum)), None) if self.is_own_access(sum.opens, sum.read) => Ok(()),
             (None, _) => Err(AttemptError::Blind(
                 "the programs are attached and do not fire".to_owned(),
             )),

@@ -2,19 +2,20 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
-use aya::{Ebpf, Pod};
 use rustix::thread::{MembarrierCommand, gettid, membarrier};
 use sensor_ebpf::layout::access::{AccessKey, AccessSum, Inode};
 use sensor_ebpf::layout::config;
-use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS, Hook};
+use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS, Hook, LostBytes};
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
+use sensor_ebpf::layout::proc::Process;
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
 
 use super::sums::Slots;
-use super::{AttemptError, Canary, name, pod};
+use super::{AttemptError, Canary, Roots, batch, name, pod};
 use crate::config::Backend;
 use crate::health::HookCount;
 
@@ -28,6 +29,7 @@ pub struct Kernel {
     reason: String,
     blind: Vec<&'static str>,
     canary: Option<Canary>,
+    roots_told: Option<Roots>,
     control: config::Control,
     control_map: Array<MapData, pod::Control>,
     generation: Array<MapData, u32>,
@@ -42,6 +44,7 @@ pub struct Kernel {
     tampers: HashMap<MapData, pod::TamperKey, pod::TamperSum>,
     counts: PerCpuArray<MapData, pod::Counts>,
     errors: PerCpuArray<MapData, u64>,
+    lost_bytes: PerCpuArray<MapData, pod::LostBytes>,
     critical: RingBuf<MapData>,
     bulk: RingBuf<MapData>,
 }
@@ -91,6 +94,7 @@ impl Kernel {
             tampers: take!(object, "TAMPERS"),
             counts: take!(object, "COUNTS"),
             errors: take!(object, "ERRORS"),
+            lost_bytes: take!(object, "LOST_BYTES"),
             critical: take!(object, "CRITICAL"),
             bulk: take!(object, "BULK"),
             object,
@@ -98,6 +102,7 @@ impl Kernel {
             reason: String::new(),
             blind: Vec::new(),
             canary: None,
+            roots_told: None,
             control,
         };
         kernel.write_control()?;
@@ -137,6 +142,15 @@ impl Kernel {
 
     pub(super) fn set_canary(&mut self, canary: Canary) {
         self.canary = Some(canary);
+    }
+
+    /// The stores, for whoever follows them from now on.
+    pub fn take_roots(&mut self) -> Option<Roots> {
+        self.roots_told.take()
+    }
+
+    pub(super) fn set_roots(&mut self, roots: Roots) {
+        self.roots_told = Some(roots);
     }
 
     pub(super) fn set_canary_port(&mut self, port: u16) -> Result<(), AttemptError> {
@@ -207,8 +221,13 @@ impl Kernel {
         membarrier(MembarrierCommand::Global).map_err(|e| broken("ACCESSES", e))?;
         let (mut sums, others) = self.slots.take(full);
         if others {
-            let others = empty(&mut self.sums[full], "ACCESSES")?;
-            sums.extend(others.into_iter().map(|(k, v)| (k.0, v.0)));
+            batch::empty(
+                &self.sums[full],
+                |key: pod::AccessKey, sum: pod::AccessSum| {
+                    sums.push((key.0, sum.0));
+                },
+            )
+            .map_err(|e| broken("ACCESSES", e))?;
         }
         Ok(sums)
     }
@@ -286,9 +305,13 @@ impl Kernel {
     }
 
     /// Forgets that a process held records; for processes that are gone.
-    pub fn forget_holder(&mut self, pid: u32, start_ns: u64) -> Result<(), AttemptError> {
+    pub fn forget_holder(
+        &mut self,
+        pid: u32,
+        is_it: impl Fn(&Process) -> bool,
+    ) -> Result<(), AttemptError> {
         match self.holders.get(&pid, 0) {
-            Ok(holder) if holder.0.process.start_ns != start_ns => Ok(()),
+            Ok(holder) if !is_it(&holder.0.process) => Ok(()),
             Ok(_) => gone_is_fine(self.holders.remove(&pid), "HOLDERS"),
             Err(MapError::KeyNotFound) => Ok(()),
             Err(error) => Err(broken("HOLDERS", error)),
@@ -323,6 +346,21 @@ impl Kernel {
             .collect()
     }
 
+    /// Bytes of accesses that found no room, all CPUs added up.
+    pub fn lost_bytes(&self) -> Result<LostBytes, AttemptError> {
+        let values = self
+            .lost_bytes
+            .get(&0, 0)
+            .map_err(|e| broken("LOST_BYTES", e))?;
+        let mut sum = LostBytes::default();
+        for bytes in values.iter() {
+            sum.read += bytes.0.read;
+            sum.mapped += bytes.0.mapped;
+            sum.written += bytes.0.written;
+        }
+        Ok(sum)
+    }
+
     /// The next record of processes and flows.
     pub fn next_critical(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
         self.critical.next()
@@ -338,18 +376,6 @@ impl Kernel {
     pub fn rings(&self) -> [BorrowedFd<'_>; 2] {
         [self.critical.as_fd(), self.bulk.as_fd()]
     }
-}
-
-fn empty<K: Pod, V: Pod>(
-    map: &mut HashMap<MapData, K, V>,
-    name: &'static str,
-) -> Result<Vec<(K, V)>, AttemptError> {
-    let entries: Result<Vec<_>, _> = map.iter().collect();
-    let entries = entries.map_err(|e| broken(name, e))?;
-    for (key, _) in &entries {
-        gone_is_fine(map.remove(key), name)?;
-    }
-    Ok(entries)
 }
 
 fn total<'a>(name: &str, counts: impl Iterator<Item = &'a Counts>) -> HookCount {

@@ -30,6 +30,7 @@ wrap! {
     Control(config::Control);
     Holder(config::Holder);
     Counts(count::Counts);
+    LostBytes(count::LostBytes);
     Socket(flow::Socket);
     DatagramKey(flow::DatagramKey);
     Datagrams(flow::Datagrams);

@@ -227,7 +227,7 @@ fn tokens_are_deterministic_under_one_key_and_differ_under_another() {
     assert_eq!(Privacy::plain().name(b"a/b.dcm"), "a/b.dcm");
     assert_eq!(
         Privacy::plain().text(b"/srv/store/a\xff"),
-        "/srv/store/a\u{fffd}"
+        r"/srv/store/a\xff"
     );
 }
 

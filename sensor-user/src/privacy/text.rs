@@ -13,6 +13,7 @@
 //! **Not found here:** names reached through another symbolic link, bind mount or `..`; percent-encoded and otherwise
 //! encoded paths; names a shell has yet to put together from variables and patterns.
 
+use super::escape;
 use crate::config::Store;
 
 /// A store's root, in parts.
@@ -104,7 +105,7 @@ pub(super) fn replace(roots: &[Root], text: &[u8], token: &dyn Fn(&[u8]) -> Stri
     let mut done = 0;
     while let Some((begin, name)) = mention(roots, text, done) {
         let end = name + name_length(roots, text, begin, name);
-        out.push_str(&String::from_utf8_lossy(&text[done..name]));
+        out.push_str(&escape(&text[done..name]));
         let trimmed = text[name..end]
             .iter()
             .rposition(|b| *b != b'/')
@@ -117,7 +118,7 @@ pub(super) fn replace(roots: &[Root], text: &[u8], token: &dyn Fn(&[u8]) -> Stri
         }
         done = name + trimmed;
     }
-    out + &String::from_utf8_lossy(&text[done..])
+    out + &escape(&text[done..])
 }
 
 /// The text with file names replaced that `token` has an answer for: whole words, or what follows the last of `/@=` in

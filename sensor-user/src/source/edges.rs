@@ -31,7 +31,7 @@ impl Edges {
                 }
                 continue;
             }
-            holders.touched(&key.to);
+            holders.touched(decode::process(&key.to));
             // An entry of another layout cannot be here: programs and sensor are built together.
             if let Ok(edge) = decode::edge(&key, &sum, told) {
                 events.push(Event {

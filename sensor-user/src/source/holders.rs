@@ -18,7 +18,6 @@ const RECONCILE_NS: u64 = 60_000_000_000;
 
 #[derive(Debug, Clone, Copy)]
 struct Holder {
-    start_ns: u64,
     exited_ns: Option<u64>,
 }
 
@@ -31,12 +30,10 @@ pub(super) struct Holders {
 
 impl Holders {
     /// A process touched a record.
-    pub(super) fn touched(&mut self, process: &Process) {
-        let key = decode::process(process);
-        self.known.entry(key).or_insert(Holder {
-            start_ns: process.start_ns,
-            exited_ns: None,
-        });
+    pub(super) fn touched(&mut self, process: ProcessKey) {
+        self.known
+            .entry(process)
+            .or_insert(Holder { exited_ns: None });
     }
 
     /// True until the process and its flows are gone.
@@ -72,10 +69,10 @@ impl Holders {
             .known
             .iter()
             .filter(|(k, h)| over(k, h))
-            .map(|(k, h)| (*k, h.start_ns))
+            .map(|(key, _)| *key)
             .collect();
-        for (key, start_ns) in gone {
-            kernel.forget_holder(key.pid, start_ns)?;
+        for key in gone {
+            kernel.forget_holder(key.pid, |process| decode::process(process) == key)?;
             self.known.remove(&key);
         }
         Ok(())

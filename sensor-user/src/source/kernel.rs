@@ -20,12 +20,13 @@ use super::edges::Edges;
 use super::flows::Flows;
 use super::holders::Holders;
 use super::losses::Losses;
+use super::places::Places;
 use super::song::Song;
 use super::tampers::Tampers;
 use crate::clock;
 use crate::config::{Kernel as Settings, Store};
 use crate::decode;
-use crate::event::{Event, StoreId, What};
+use crate::event::{Access, Event, StoreId, What};
 use crate::health::{Health, Pulse};
 use crate::load::{self, AttemptError, Kernel, LoadError};
 use crate::pipeline::Source;
@@ -36,6 +37,8 @@ const EVENTS_MAX: usize = 16_384;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the books are; as often as the link tells them.
 const BOOKS: Duration = Duration::from_secs(5);
+/// What the table of mounts is called among the things that are waited for; the rings are 0 and 1.
+const MOUNTS: u64 = 2;
 
 /// Why the source did not start.
 #[derive(Debug, Error)]
@@ -61,6 +64,11 @@ pub fn start(
     let song = kernel
         .take_canary()
         .map(|canary| Song::new(canary, settings.canary, clock::boot_ns()));
+    let places = kernel
+        .take_roots()
+        .map(|roots| Places::new(roots, clock::boot_ns()))
+        .transpose()
+        .map_err(StartError::Rings)?;
     let stop = Arc::new(AtomicBool::new(false));
     let pulse = Pulse::new();
     let health = Health {
@@ -79,7 +87,8 @@ pub fn start(
     );
     let (health_sender, health) = watch::channel(health);
     let reader = Reader {
-        rings: watch(&kernel).map_err(StartError::Rings)?,
+        rings: watch(&kernel, places.as_ref()).map_err(StartError::Rings)?,
+        places,
         kernel,
         tick: settings.tick,
         kernel_tick_ns: clock::tick_ns(),
@@ -96,6 +105,7 @@ pub fn start(
         tampers: Tampers::default(),
         looked: None,
         books: None,
+        crowded: false,
     };
     thread::Builder::new()
         .name("kernel".to_owned())
@@ -124,8 +134,11 @@ struct Reader {
     losses: Losses,
     song: Option<Song>,
     tampers: Tampers,
+    places: Option<Places>,
     looked: Option<Instant>,
     books: Option<Instant>,
+    /// An access came by the ring: the map of sums is full, and a tick empties it.
+    crowded: bool,
 }
 
 impl Reader {
@@ -152,15 +165,12 @@ impl Reader {
 
     /// Takes everything there is.
     fn collect(&mut self, last: bool) -> Result<(), AttemptError> {
+        self.crowded = false;
         let sums = self.kernel.take_sums()?;
         let now = clock::boot_ns();
         for (key, sum) in &sums {
-            if sum.store != CANARY_STORE {
-                self.holders.touched(&key.process);
-            } else if let Some(song) = &mut self.song {
-                song.access(sum);
-            }
             let access = decode::access(key, sum, self.kernel_tick_ns);
+            self.accessed(&access);
             self.push(access.last_boot_ns, What::Access(access));
         }
         self.drain_rings();
@@ -174,6 +184,9 @@ impl Reader {
             .tick(&mut self.kernel, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;
         if last || is_due(&mut self.looked, LOOK) {
+            if let Some(places) = &mut self.places {
+                places.look(&mut self.kernel, now, &mut self.pending);
+            }
             self.losses.look(&self.kernel, now, &mut self.pending)?;
         }
         let has_lost = self.losses.total() != self.health.borrow().lost_events;
@@ -221,10 +234,14 @@ impl Reader {
                         }
                         self.flows.said(flow);
                     }
+                    What::Access(access) => {
+                        self.crowded = true;
+                        let access = access.clone();
+                        self.accessed(&access);
+                    }
                     What::Fork(_)
                     | What::Exec(_)
                     | What::Name(_)
-                    | What::Access(_)
                     | What::Edge(_)
                     | What::Tamper(_)
                     | What::Gap(_) => {}
@@ -232,6 +249,15 @@ impl Reader {
                 self.push(event.boot_ns, event.what);
             }
             Err(error) => self.losses.undecodable(&error),
+        }
+    }
+
+    /// Notes who did something with a record.
+    fn accessed(&mut self, access: &Access) {
+        if access.store != StoreId(CANARY_STORE) {
+            self.holders.touched(access.process);
+        } else if let Some(song) = &mut self.song {
+            song.access(access);
         }
     }
 
@@ -254,10 +280,11 @@ impl Reader {
         }
     }
 
-    /// Sleeps until the next tick; rings that fill are emptied meanwhile.
+    /// Sleeps until the next tick, which is at once when the map of sums is full; rings that fill are emptied meanwhile.
     fn wait(&mut self) {
         let until = Instant::now() + self.tick;
-        while self.pending.len() < EVENTS_MAX && !self.stop.load(Ordering::Acquire) {
+        while self.pending.len() < EVENTS_MAX && !self.crowded && !self.stop.load(Ordering::Acquire)
+        {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -266,8 +293,15 @@ impl Reader {
                 tv_sec: left.as_secs() as i64,
                 tv_nsec: left.subsec_nanos().into(),
             };
-            let mut woken = [MaybeUninit::uninit(); 2];
+            let mut woken = [MaybeUninit::uninit(); 3];
             match epoll::wait(&self.rings, &mut woken, Some(&timeout)) {
+                Ok((woken, _)) if woken.iter().any(|event| event.data.u64() == MOUNTS) => {
+                    if let Some(places) = &mut self.places {
+                        places.change();
+                    }
+                    self.looked = None;
+                    return;
+                }
                 Ok(([_, ..], _)) => self.drain_rings(),
                 // The tick is due; or a signal makes it early, which harms nothing.
                 Ok(([], _)) | Err(_) => return,
@@ -298,12 +332,16 @@ fn reason(kernel: &Kernel) -> String {
 }
 
 /// Watches the rings for wake-ups. Edge-triggered: a ring with a little in it would always be ready, but the programs
-/// wake the reader only when much is waiting.
-fn watch(kernel: &Kernel) -> std::io::Result<OwnedFd> {
+/// wake the reader only when much is waiting. The table of mounts wakes it too.
+fn watch(kernel: &Kernel, places: Option<&Places>) -> std::io::Result<OwnedFd> {
     let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     for (number, ring) in (0..).zip(kernel.rings()) {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&watch, ring, epoll::EventData::new_u64(number), flags)?;
+    }
+    if let Some(places) = places {
+        let flags = epoll::EventFlags::PRI | epoll::EventFlags::ET;
+        epoll::add(&watch, places, epoll::EventData::new_u64(MOUNTS), flags)?;
     }
     Ok(watch)
 }

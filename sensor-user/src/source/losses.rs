@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sensor_ebpf::layout::count::Error;
+use sensor_ebpf::layout::count::{Error, LostBytes};
 
 use crate::decode::DecodeError;
 use crate::event::{Event, Gap, GapReason, What};
@@ -16,6 +16,7 @@ pub(super) struct Losses {
     undecodable_told: u64,
     total: u64,
     looked_ns: u64,
+    bytes_told: LostBytes,
 }
 
 impl Losses {
@@ -42,7 +43,13 @@ impl Losses {
         let from = std::mem::replace(&mut self.looked_ns, now);
         for (error, name, count) in kernel.errors()? {
             let told = self.told.insert(error as u32, count).unwrap_or(0);
-            self.gap(reason(error), count - told, name, (from, now), events);
+            let lost = count - told;
+            if error == Error::BulkRingFull && lost > 0 {
+                let detail = format!("{name}: {}", self.bytes(kernel.lost_bytes()?));
+                self.gap(reason(error), lost, &detail, (from, now), events);
+            } else {
+                self.gap(reason(error), lost, name, (from, now), events);
+            }
         }
         let undecodable =
             self.undecodable - std::mem::replace(&mut self.undecodable_told, self.undecodable);
@@ -54,6 +61,17 @@ impl Losses {
             events,
         );
         Ok(())
+    }
+
+    /// What accesses lost since this was last called would have added to sums.
+    fn bytes(&mut self, all: LostBytes) -> String {
+        let told = std::mem::replace(&mut self.bytes_told, all);
+        format!(
+            "{} bytes read, {} mapped, {} written",
+            all.read - told.read,
+            all.mapped - told.mapped,
+            all.written - told.written
+        )
     }
 
     fn gap(
@@ -84,7 +102,7 @@ impl Losses {
 
 const fn reason(error: Error) -> GapReason {
     match error {
-        Error::CriticalRingFull | Error::BulkRingFull => GapReason::RingFull,
+        Error::CriticalRingFull | Error::BulkRingFull | Error::NameLost => GapReason::RingFull,
         Error::RootsFull
         | Error::HoldersFull
         | Error::SocketsFull

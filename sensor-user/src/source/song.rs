@@ -2,18 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use sensor_ebpf::layout::access::AccessSum;
-
-use crate::event::{Event, Flow, Gap, GapReason, What};
+use crate::event::{Access, Event, Flow, Gap, GapReason, What};
 use crate::load::Canary;
 
 /// How long what the canary did may take to come up: a good many ticks.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What has come up of the last song.
+/// What has come up of the last song. An access may come up in parts, at two ticks.
 #[derive(Debug, Default, Clone, Copy)]
 struct Heard {
-    access: bool,
+    opens: u64,
+    read: u64,
     flow: bool,
 }
 
@@ -45,8 +44,13 @@ impl Song {
     }
 
     /// An access of the canary's store came up.
-    pub(super) fn access(&mut self, sum: &AccessSum) {
-        self.heard.access |= self.canary.is_own_access(sum);
+    pub(super) fn access(&mut self, access: &Access) {
+        self.heard.opens += access.opens;
+        self.heard.read += access.bytes_read;
+    }
+
+    fn has_heard_access(&self) -> bool {
+        self.canary.is_own_access(self.heard.opens, self.heard.read)
     }
 
     /// True when a flow is the canary's, and then nobody else's business.
@@ -59,7 +63,7 @@ impl Song {
     /// Sings when it is time, and says when a song was not heard.
     pub(super) fn tick(&mut self, now_ns: u64, events: &mut Vec<Event>) {
         if let Some(since) = self.sung {
-            if self.heard.access && self.heard.flow {
+            if self.has_heard_access() && self.heard.flow {
                 self.sung = None;
                 self.good_ns = now_ns;
                 if std::mem::take(&mut self.blind) {
@@ -81,7 +85,7 @@ impl Song {
     }
 
     fn unheard(&mut self, now_ns: u64, events: &mut Vec<Event>) {
-        let missing = match (self.heard.access, self.heard.flow) {
+        let missing = match (self.has_heard_access(), self.heard.flow) {
             (false, false) => "neither the canary's access nor its flow came up",
             (false, true) => "the canary's access did not come up",
             (true, _) => "the canary's flow did not come up",

@@ -55,7 +55,9 @@ pub(crate) fn harmless(watch: &mut Watch) -> Result<(), Failed> {
 pub(crate) fn guarded(watch: &mut Watch) -> Result<(), Failed> {
     let home = tempfile::tempdir()?;
     std::fs::create_dir(home.path().join("store"))?;
-    let started = Watch::guarded(&watch.backend, home, &["store"], Guard::Deny);
+    let started = Watch::with(&watch.backend, home, &["store"], |settings| {
+        settings.guard = Guard::Deny;
+    });
     if watch.backend != "lsm" {
         let refusal = started.err().ok_or("it started without a guard")?;
         let said = format!("{refusal:?}");

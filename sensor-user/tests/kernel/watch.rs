@@ -58,15 +58,15 @@ pub(crate) struct Sum {
 impl Watch {
     /// Starts the sensor on stores that lie in `home`: the first is called `store`, and has to be there.
     pub(crate) fn start(backend: &str, home: TempDir, stores: &[&str]) -> Result<Self, Failed> {
-        Self::guarded(backend, home, stores, Guard::Off)
+        Self::with(backend, home, stores, |_| {})
     }
 
-    /// The same with a guard.
-    pub(crate) fn guarded(
+    /// The same with other settings.
+    pub(crate) fn with(
         backend: &str,
         home: TempDir,
         stores: &[&str],
-        guard: Guard,
+        change: impl FnOnce(&mut Kernel),
     ) -> Result<Self, Failed> {
         let wanted = match backend {
             "lsm" => Backend::Lsm,
@@ -82,14 +82,15 @@ impl Watch {
                 path,
             });
         }
-        let settings = Kernel {
+        let mut settings = Kernel {
             backend: wanted,
             tick: Duration::from_millis(100),
             canary: Duration::from_secs(5),
             bulk_ring_bytes: 4 << 20,
             critical_ring_bytes: 1 << 20,
-            guard,
+            guard: Guard::Off,
         };
+        change(&mut settings);
         let (sender, ticks) = mpsc::channel(64);
         let source = source::kernel::start(&settings, &watched, sender)?;
         Ok(Self {

@@ -19,6 +19,7 @@ const LIMIT: Duration = Duration::from_mins(20);
 /// The test targets that need root and a kernel, run by their own groups.
 const KERNEL_TESTS: &str = "kernel";
 const COVERAGE_TESTS: &str = "coverage";
+const STORM_TESTS: &str = "storms";
 /// Kernels and backends of every run: every kernel and every backend, not every pair, at a good minute each.
 const MACHINES: [(&str, &str); 7] = [
     ("6.1", "lsm"),
@@ -37,6 +38,8 @@ const MACHINES_LONG: [(&str, &str); 5] = [
     ("7", "fentry"),
     ("7", "tracepoint"),
 ];
+/// Where storms are raised, beside this machine: one of each backend.
+const STORMS: [(&str, &str); 2] = [("6.1", "lsm"), ("6.12", "fentry")];
 
 /// How often the collector is killed, and how often in a long run.
 const KILLS: &str = "5";
@@ -60,6 +63,7 @@ pub(super) fn all(long: bool) -> Vec<Group> {
         group("install and units", install_and_units),
         group("kernel native tracepoint", || native(KERNEL_TESTS)),
         group("coverage native tracepoint", || native(COVERAGE_TESTS)),
+        group("storms native tracepoint", || native(STORM_TESTS)),
     ];
     let more: &[(&str, &str)] = if long { &MACHINES_LONG } else { &[] };
     groups.extend(MACHINES.iter().chain(more).map(|&(kernel, backend)| Group {
@@ -70,6 +74,10 @@ pub(super) fn all(long: bool) -> Vec<Group> {
     groups.extend(covered.map(|&(kernel, backend)| Group {
         name: format!("coverage {kernel} {backend}"),
         run: Box::new(move || machine(COVERAGE_TESTS, kernel, backend)),
+    }));
+    groups.extend(STORMS.iter().map(|&(kernel, backend)| Group {
+        name: format!("storms {kernel} {backend}"),
+        run: Box::new(move || machine(STORM_TESTS, kernel, backend)),
     }));
     groups.push(group("end to end", end_to_end));
     let kills = if long { KILLS_LONG } else { KILLS };
@@ -113,7 +121,7 @@ fn workspace() -> Result<Tally> {
         "--lib",
         "--bins",
     ]);
-    let own_groups = [KERNEL_TESTS, COVERAGE_TESTS];
+    let own_groups = [KERNEL_TESTS, COVERAGE_TESTS, STORM_TESTS];
     for name in test_targets()?
         .iter()
         .filter(|name| !own_groups.contains(&name.as_str()))
