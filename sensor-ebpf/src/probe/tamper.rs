@@ -19,6 +19,8 @@
 //!         bpf_prog_aux.id
 //! Counts: seen, summed, ignored, failed, dropped
 
+use core::arch::asm;
+
 use aya_ebpf::{
     macros::{btf_tracepoint, fentry, lsm},
     programs::{BtfTracePointContext, FEntryContext, LsmContext},
@@ -44,15 +46,24 @@ const LINK_BY_ID: i32 = 30;
 /// Books what a hook that may refuse finds; gives its verdict.
 #[inline(always)]
 pub(crate) fn verdict(body: impl FnOnce() -> Result<(Outcome, bool), Trouble>) -> i32 {
-    /// `EPERM` of include/uapi/asm-generic/errno-base.h.
-    const EPERM: i32 = 1;
     let mut refuse = false;
     count::run(Hook::Tamper, || {
         let (outcome, refused) = body()?;
         refuse = refused;
         Ok(outcome)
     });
-    if refuse { -EPERM } else { 0 }
+    if refuse { eperm() } else { 0 }
+}
+
+/// Minus `EPERM` of include/uapi/asm-generic/errno-base.h.
+#[inline(always)]
+fn eperm() -> i32 {
+    let value: i64;
+    // VERIFIER: 6.12 wants to know what an lsm program gives (R0 in [-4095, 0]); of the negation that the compiler would make
+    // of a plain choice it knows nothing.
+    // SAFETY: sets one register.
+    unsafe { asm!("{value} = -1", value = out(reg) value, options(nomem, nostack)) };
+    value as i32
 }
 
 #[lsm(hook = "task_kill")]
