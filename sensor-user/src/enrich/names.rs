@@ -1,8 +1,12 @@
 //! What records are called: a bounded table from identity to path below the store.
 //!
-//! **Invariant:** never more than the given number of names; the oldest makes room and is counted. Names are kept as
-//! they were seen and leave only through [`Privacy`].
+//! The kernel programs name a record again only when they have forgotten it, and they forget first what is used least; so a
+//! name that is in use stays here too, however many others come.
+//!
+//! **Invariant:** never more than the given number of names; the oldest that was not asked for since it was last passed
+//! over makes room and is counted. Names are kept as they were seen and leave only through [`Privacy`].
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -19,12 +23,20 @@ const TELLING_BYTES_MIN: usize = 4;
 /// The table.
 #[derive(Debug)]
 pub(super) struct Names {
-    paths: HashMap<RecordId, Box<[u8]>>,
+    paths: HashMap<RecordId, Path>,
     order: VecDeque<RecordId>,
     /// Records by the hash of the last part of their path; of several the one seen last.
     by_file_name: HashMap<u64, RecordId>,
     hasher: RandomState,
     max: usize,
+}
+
+/// A record's path below its store.
+#[derive(Debug)]
+struct Path {
+    untrusted: Box<[u8]>,
+    /// Asked for since it was last passed over.
+    used: Cell<bool>,
 }
 
 impl Names {
@@ -39,29 +51,45 @@ impl Names {
     }
 
     pub(super) fn get(&self, record: RecordId) -> Option<&[u8]> {
-        self.paths.get(&record).map(AsRef::as_ref)
+        let path = self.paths.get(&record)?;
+        path.used.set(true);
+        Some(&path.untrusted)
     }
 
     /// Takes a name, in the place of an earlier one of the record; answers how many were put out for it.
     pub(super) fn insert(&mut self, record: RecordId, untrusted_path: &[u8]) -> u64 {
         let hash = self.hash(untrusted_path);
         self.by_file_name.insert(hash, record);
-        if let Some(old) = self.paths.insert(record, untrusted_path.into()) {
-            if self.hash(&old) != hash {
-                self.forget_file_name(&old, record);
+        let path = Path {
+            untrusted: untrusted_path.into(),
+            used: Cell::new(false),
+        };
+        if let Some(old) = self.paths.insert(record, path) {
+            if self.hash(&old.untrusted) != hash {
+                self.forget_file_name(&old.untrusted, record);
             }
             return 0;
         }
+        let is_full = self.order.len() >= self.max;
+        if is_full {
+            self.make_room();
+        }
         self.order.push_back(record);
-        if self.order.len() <= self.max {
-            return 0;
+        u64::from(is_full)
+    }
+
+    /// Puts out the oldest name that was not asked for; those that were are passed over, and have to be asked for anew.
+    fn make_room(&mut self) {
+        while let Some(oldest) = self.order.pop_front() {
+            if self.paths.get(&oldest).is_some_and(|path| path.used.take()) {
+                self.order.push_back(oldest);
+                continue;
+            }
+            if let Some(path) = self.paths.remove(&oldest) {
+                self.forget_file_name(&path.untrusted, oldest);
+            }
+            return;
         }
-        if let Some(oldest) = self.order.pop_front()
-            && let Some(path) = self.paths.remove(&oldest)
-        {
-            self.forget_file_name(&path, oldest);
-        }
-        1
     }
 
     /// An image with the file names of known records in its arguments made tokens: the net under the rules for paths,
@@ -136,5 +164,24 @@ mod tests {
         assert_eq!(names.get(record(1)), None);
         assert_eq!(names.get(record(2)), Some(&b"b/new.dcm"[..]));
         assert_eq!(names.by_file_name.len(), 2);
+    }
+
+    #[test]
+    fn a_name_in_use_stays_however_many_come() {
+        let mut names = Names::new(3);
+        names.insert(record(0), b"in-use.dcm");
+        for other in 1..100 {
+            names.insert(record(other), b"other.dcm");
+            assert!(names.get(record(0)).is_some(), "after {other}");
+            assert!(names.paths.len() <= 3);
+        }
+        // All asked for: the oldest goes.
+        let mut names = Names::new(2);
+        for one in 0..3 {
+            names.insert(record(one), b"one.dcm");
+            assert!(names.get(record(one)).is_some());
+        }
+        assert!(names.get(record(0)).is_none());
+        assert_eq!(names.order.len(), 2);
     }
 }
