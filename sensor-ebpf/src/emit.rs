@@ -28,12 +28,33 @@ pub(crate) fn record<T: 'static>(
     full: Error,
     fill: impl FnOnce(*mut T),
 ) -> Result<Outcome, Trouble> {
+    let entry = written(ring, full, fill)?;
+    submit(entry, ring);
+    Ok(Outcome::Reported)
+}
+
+/// The same of records so small that no ring fills with them between two ticks: does not ask whether to wake the reader.
+#[inline(always)]
+pub(crate) fn quietly<T: 'static>(
+    ring: &RingBuf,
+    full: Error,
+    fill: impl FnOnce(*mut T),
+) -> Result<Outcome, Trouble> {
+    written(ring, full, fill)?.submit(u64::from(BPF_RB_NO_WAKEUP));
+    Ok(Outcome::Reported)
+}
+
+#[inline(always)]
+fn written<T: 'static>(
+    ring: &RingBuf,
+    full: Error,
+    fill: impl FnOnce(*mut T),
+) -> Result<RingBufEntry<T>, Trouble> {
     let Some(mut entry): Option<RingBufEntry<T>> = ring.reserve::<T>(0) else {
         return Err(Trouble::Dropped(full));
     };
     fill(MaybeUninit::as_mut_ptr(&mut entry));
-    submit(entry, ring);
-    Ok(Outcome::Reported)
+    Ok(entry)
 }
 
 /// Hands a written record over to the reader.
@@ -45,8 +66,14 @@ pub(crate) fn submit<T: 'static>(entry: RingBufEntry<T>, ring: &RingBuf) {
 /// The first bytes of a record of this kind, now.
 #[inline(always)]
 pub(crate) fn header(kind: u32) -> Header {
+    header_at(kind, now())
+}
+
+/// The first bytes of a record of this kind, at a time of the boot clock.
+#[inline(always)]
+pub(crate) fn header_at(kind: u32, boot_ns: u64) -> Header {
     Header {
-        boot_ns: now(),
+        boot_ns,
         kind,
         pad: 0,
     }

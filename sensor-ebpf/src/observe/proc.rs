@@ -25,11 +25,12 @@ pub(crate) fn forked(parent: Task, child: Task) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     let (parent, child) = (parent.process()?, child.process()?);
-    emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Fork| {
+    emit::quietly(&CRITICAL, Error::CriticalRingFull, |out: *mut Fork| {
         // SAFETY: `out` is a Fork in the ring.
         unsafe {
             out.write(Fork {
-                header: emit::header(kind::FORK),
+                // The kernel has just looked at the clock for it (copy_process).
+                header: emit::header_at(kind::FORK, child.start_ns),
                 child,
                 parent,
             })
@@ -44,7 +45,7 @@ pub(crate) fn exited(task: Task) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     let process = task.process()?;
-    emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Exit| {
+    emit::quietly(&CRITICAL, Error::CriticalRingFull, |out: *mut Exit| {
         // SAFETY: `out` is an Exit in the ring.
         unsafe {
             out.write(Exit {
