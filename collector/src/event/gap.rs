@@ -19,6 +19,8 @@ pub enum GapReason {
     Restart,
     /// The sensor did not see what it did itself to test itself.
     Blind,
+    /// The kernel left out a program of the sensor because it was running on that CPU already.
+    Skipped,
     /// The collector's log skips sequence numbers of the sensor.
     LogHole,
 }
@@ -35,6 +37,7 @@ impl GapReason {
             Self::QueueFull => "queue-full",
             Self::Restart => "restart",
             Self::Blind => "blind",
+            Self::Skipped => "skipped",
             Self::LogHole => "log-hole",
         }
     }
@@ -50,6 +53,7 @@ impl GapReason {
             Self::QueueFull => "the sensor's queue was full while the collector was away",
             Self::Restart => "the sensor was restarted with events not yet delivered",
             Self::Blind => "the sensor did not see what it did itself to test itself",
+            Self::Skipped => "the kernel left out a program of the sensor that was running already",
             Self::LogHole => "events of this sensor never reached this log",
         }
     }

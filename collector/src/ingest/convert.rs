@@ -360,6 +360,7 @@ fn gap(raw: wire::Gap) -> Result<Gap, WireError> {
             Ok(wire::GapReason::QueueFull) => GapReason::QueueFull,
             Ok(wire::GapReason::Restart) => GapReason::Restart,
             Ok(wire::GapReason::Blind) => GapReason::Blind,
+            Ok(wire::GapReason::Skipped) => GapReason::Skipped,
             Ok(wire::GapReason::Unspecified) | Err(_) => GapReason::Unknown,
         },
         count: raw.count,

@@ -471,6 +471,8 @@ pub enum GapReason {
     Restart = 6,
     /// The sensor did not see what it did itself to test itself: whatever else happened may be missing.
     Blind = 7,
+    /// The kernel left out a program of the sensor because it was running on that CPU already.
+    Skipped = 8,
 }
 impl GapReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -487,6 +489,7 @@ impl GapReason {
             Self::QueueFull => "GAP_REASON_QUEUE_FULL",
             Self::Restart => "GAP_REASON_RESTART",
             Self::Blind => "GAP_REASON_BLIND",
+            Self::Skipped => "GAP_REASON_SKIPPED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -500,6 +503,7 @@ impl GapReason {
             "GAP_REASON_QUEUE_FULL" => Some(Self::QueueFull),
             "GAP_REASON_RESTART" => Some(Self::Restart),
             "GAP_REASON_BLIND" => Some(Self::Blind),
+            "GAP_REASON_SKIPPED" => Some(Self::Skipped),
             _ => None,
         }
     }

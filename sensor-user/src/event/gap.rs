@@ -15,6 +15,8 @@ pub enum GapReason {
     QueueFull,
     /// The sensor did not see what it did itself to test itself.
     Blind,
+    /// The kernel left out a program because it was running on that CPU already.
+    Skipped,
 }
 
 /// A known loss, between two moments of the boot clock.

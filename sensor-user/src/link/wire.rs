@@ -165,6 +165,7 @@ fn gap(gap: &Gap, offset: Offset) -> v1::Gap {
         GapReason::Decode => v1::GapReason::Decode,
         GapReason::QueueFull => v1::GapReason::QueueFull,
         GapReason::Blind => v1::GapReason::Blind,
+        GapReason::Skipped => v1::GapReason::Skipped,
     };
     v1::Gap {
         reason: reason.into(),

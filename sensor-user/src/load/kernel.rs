@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
+use aya::programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
 use rustix::thread::{MembarrierCommand, gettid, membarrier};
 use sensor_ebpf::layout::access::{AccessKey, AccessSum, Inode};
 use sensor_ebpf::layout::config;
@@ -15,7 +15,7 @@ use sensor_ebpf::layout::proc::Process;
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
 
 use super::sums::Slots;
-use super::{AttemptError, Canary, Roots, batch, name, pod};
+use super::{AttemptError, Canary, Roots, batch, hooks, name, own, pod};
 use crate::config::Backend;
 use crate::health::HookCount;
 
@@ -330,6 +330,21 @@ impl Kernel {
                 Ok(total(name, values.iter().map(|c| &c.0)))
             })
             .collect()
+    }
+
+    /// How often the kernel left out each program because it was running on that CPU already, since it was loaded.
+    pub fn skips(&self) -> Result<Vec<(&'static str, u64)>, AttemptError> {
+        let mut skips = Vec::new();
+        for program in hooks::PROGRAMS.iter().map(|program| program.name) {
+            let loaded = self.object.program(program);
+            // Programs of other backends are not loaded.
+            let Some(Ok(fd)) = loaded.map(Program::fd) else {
+                continue;
+            };
+            let skipped = own::skips(fd.as_fd()).map_err(AttemptError::Own)?;
+            skips.push((program, skipped));
+        }
+        Ok(skips)
     }
 
     /// How often each kind of trouble has come up, all CPUs added up.

@@ -1,7 +1,9 @@
-//! The sensor's own maps, programs and links, by their ids: as the kernel says of this process's descriptors.
+//! The sensor's own maps, programs and links, as the kernel says of this process's descriptors: their ids, and how often a
+//! program was left out.
 //!
 //! Asking the kernel for all there are would need a capability more than the sensor has.
 
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::{fs, io};
 
 use sensor_ebpf::layout::tamper::{LINK, MAP, Own, PROGRAM};
@@ -18,6 +20,20 @@ pub(super) fn all() -> io::Result<Vec<Own>> {
         }
     }
     Ok(own)
+}
+
+/// How often the kernel has left out a program because it was running on that CPU already (`recursion_misses`); 0 where it
+/// does not say (before 5.12).
+pub(super) fn skips(program: BorrowedFd<'_>) -> io::Result<u64> {
+    let account = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
+    fs::read_to_string(account).map(|text| skips_in(&text))
+}
+
+fn skips_in(text: &str) -> u64 {
+    let mut lines = text.lines();
+    lines
+        .find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 /// What one descriptor's account names: a link names its program, too.
@@ -40,6 +56,13 @@ fn of(text: &str) -> impl Iterator<Item = Own> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn skips_are_read_where_the_kernel_says_them() {
+        let text = "prog_id:\t9\nrun_cnt:\t0\nrecursion_misses:\t1234\nverified_insns:\t5\n";
+        assert_eq!(skips_in(text), 1234);
+        assert_eq!(skips_in("prog_id:\t9\n"), 0);
+    }
 
     #[test]
     fn a_link_names_itself_and_its_program() {

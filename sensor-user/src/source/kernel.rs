@@ -35,6 +35,8 @@ use crate::pipeline::Source;
 const EVENTS_MAX: usize = 16_384;
 /// How often losses are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often the kernel is asked which programs it left out.
+const SKIPS: Duration = Duration::from_secs(10);
 /// How often the books are; as often as the link tells them.
 const BOOKS: Duration = Duration::from_secs(5);
 /// What the table of mounts is called among the things that are waited for; the rings are 0 and 1.
@@ -106,6 +108,7 @@ pub fn start(
         looked: None,
         books: None,
         crowded: false,
+        skips: None,
     };
     thread::Builder::new()
         .name("kernel".to_owned())
@@ -139,6 +142,7 @@ struct Reader {
     books: Option<Instant>,
     /// An access came by the ring: the map of sums is full, and a tick empties it.
     crowded: bool,
+    skips: Option<Instant>,
 }
 
 impl Reader {
@@ -188,6 +192,9 @@ impl Reader {
                 places.look(&mut self.kernel, now, &mut self.pending);
             }
             self.losses.look(&self.kernel, now, &mut self.pending)?;
+        }
+        if last || is_due(&mut self.skips, SKIPS) {
+            self.losses.skips(&self.kernel, now, &mut self.pending)?;
         }
         let has_lost = self.losses.total() != self.health.borrow().lost_events;
         if last || has_lost || is_due(&mut self.books, BOOKS) {

@@ -17,6 +17,8 @@ pub(super) struct Losses {
     total: u64,
     looked_ns: u64,
     bytes_told: LostBytes,
+    skips_told: HashMap<&'static str, u64>,
+    skips_ns: u64,
 }
 
 impl Losses {
@@ -72,6 +74,22 @@ impl Losses {
             all.mapped - told.mapped,
             all.written - told.written
         )
+    }
+
+    /// Makes gaps of the runs that the kernel left out since this was last called.
+    pub(super) fn skips(
+        &mut self,
+        kernel: &Kernel,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<(), AttemptError> {
+        let from = std::mem::replace(&mut self.skips_ns, now);
+        for (program, count) in kernel.skips()? {
+            let told = self.skips_told.insert(program, count).unwrap_or(0);
+            let skipped = count.saturating_sub(told);
+            self.gap(GapReason::Skipped, skipped, program, (from, now), events);
+        }
+        Ok(())
     }
 
     fn gap(

@@ -20,6 +20,7 @@ pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
         "ask" => signal(rest, Signal::WINCH),
         "seize" => refused(rest, seize(number(rest, 0)?)),
         "take-bpf" => refused(rest, take_bpf()),
+        "threads" => threads(&path(rest, 0)?),
         "keep" => keep(&path(rest, 0)?),
         "vectors" => vectors(&path(rest, 0)?),
         "sendfile" => sendfile(&path(rest, 0)?, address(rest, 1)?),
@@ -136,6 +137,24 @@ fn take_bpf() -> io::Result<()> {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Reads a file byte by byte, in four threads at once.
+fn threads(file: &Path) -> io::Result<()> {
+    let read = || {
+        io::BufReader::with_capacity(1, File::open(file)?)
+            .bytes()
+            .try_for_each(|byte| byte.map(drop))
+    };
+    std::thread::scope(|scope| {
+        let readers = [(); 4].map(|()| scope.spawn(read));
+        for reader in readers {
+            reader
+                .join()
+                .map_err(|_| io::Error::other("a reader panicked"))??;
+        }
+        Ok(())
+    })
 }
 
 /// Reads a record, says where in memory it lies, and keeps it until its standard input ends.

@@ -141,6 +141,21 @@ pub(crate) fn written(watch: &mut Watch) -> Result<(), Failed> {
     )
 }
 
+/// Threads that read a record byte by byte, all at once: every byte is counted, or told as left out by the kernel, which a
+/// kernel that preempts everything does.
+pub(crate) fn by_threads(watch: &mut Watch) -> Result<(), Failed> {
+    let record = make(watch, "threads.dcm", 20_000)?;
+    let pid = watch.run(&mut actor::command("threads", &[record.into()])?)?;
+    let expected = 4 * 20_000;
+    let accounted = |w: &Watch| w.sum(pid).read + w.skipped() >= expected;
+    watch.until("every byte, or its gap", accounted)?;
+    same(
+        "more than was read",
+        &(watch.sum(pid).read > expected),
+        &false,
+    )
+}
+
 /// What happens outside of stores does not come up.
 pub(crate) fn outside(watch: &mut Watch) -> Result<(), Failed> {
     let file = watch.elsewhere().join("shopping-list");

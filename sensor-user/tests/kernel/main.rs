@@ -43,6 +43,7 @@ const TESTS: &[(&str, Test)] = &[
     ("files_readv_and_pread", files::vectors),
     ("files_sendfile_to_a_socket", files::sendfile),
     ("files_written", files::written),
+    ("files_read_by_threads_at_once", files::by_threads),
     ("files_outside_are_nobodys_business", files::outside),
     ("files_renamed_into_and_out_of_the_store", files::renamed),
     ("files_changed_and_removed", files::changed),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use sensor_user::config::{Backend, Guard, Kernel, Store};
-use sensor_user::event::{Access, Edge, Event, Flow, RecordId, Tamper, What};
+use sensor_user::event::{Access, Edge, Event, Flow, GapReason, RecordId, Tamper, What};
 use sensor_user::health::Health;
 use sensor_user::{Source, source};
 use tempfile::TempDir;
@@ -230,6 +230,15 @@ impl Watch {
                 What::Edge(edge) if edge.to.pid == pid => Some(edge),
                 _ => None,
             })
+    }
+
+    /// Runs of its programs that the kernel left out.
+    pub(crate) fn skipped(&self) -> u64 {
+        let gaps = self.events.iter().filter_map(|event| match &event.what {
+            What::Gap(gap) if gap.reason == GapReason::Skipped => Some(gap.count),
+            _ => None,
+        });
+        gaps.sum()
     }
 
     /// What was tried on the sensor.
