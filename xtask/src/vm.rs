@@ -17,10 +17,12 @@ mod results;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use self::binary::Kind;
 use self::boot::{Ended, Machine};
@@ -44,6 +46,18 @@ const FURTHER_MODULES: &[&str] = &[
     "ghash_generic",
     "vsock_loopback",
 ];
+
+/// Modules of a machine with a disk.
+const DISK_MODULES: &[&str] = &["virtio_pci", "virtio_blk", "xfs"];
+
+/// What makes the disk's file system: XFS has direct reads, and files that share blocks.
+const DISK_MAKER: Programs = Programs {
+    package: "xfsprogs",
+    names: &["mkfs.xfs"],
+};
+
+/// Bytes of the disk, which takes up only what is written to it.
+const DISK_BYTES: u64 = 1 << 30;
 
 /// The test target that is run unless another is named.
 const KERNEL_TESTS: &str = "kernel";
@@ -89,6 +103,9 @@ pub(crate) struct Args {
     /// Have the machine's clock count instructions; it then has one CPU
     #[arg(long)]
     counted: bool,
+    /// Give the machine a disk, and have the tests' files lie on it
+    #[arg(long)]
+    disk: bool,
     /// Write the results as a JSON array too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -157,6 +174,7 @@ pub(crate) fn run_counted(
         programs,
         binary: Some(binary::build(Kind::Bench, bench)?),
         counted: true,
+        disk: false,
         harness: arguments,
         ..Args::plain(bench, kernel, backend)
     })?;
@@ -167,7 +185,8 @@ pub(crate) fn run_counted(
 }
 
 impl Args {
-    /// A test target on a machine as it is unless something else is asked for.
+    /// A test target on a machine as it is unless something else is asked for. All but the kernel tests get a disk: on it
+    /// are ways to reach files that memory does not have.
     fn plain(test: &str, kernel: &str, backend: &str) -> Self {
         Self {
             kernel: kernel.to_owned(),
@@ -180,6 +199,7 @@ impl Args {
             tools: Vec::new(),
             keep: false,
             counted: false,
+            disk: test != KERNEL_TESTS,
             json: None,
             programs: &[],
             harness: Vec::new(),
@@ -266,7 +286,13 @@ fn boot_and_test(args: &Args) -> Result<Outcome> {
         tree.packaged(programs, &programs.tree(&cache, &mut note)?)?;
     }
     tree.write(initramfs.path())?;
+    let disk = if args.disk {
+        Some(disk(&cache, &logs, &mut note)?)
+    } else {
+        None
+    };
     let machine = Machine {
+        disk: disk.as_ref().map(|file| file.path().to_owned()),
         image: kernel.image.clone(),
         initramfs: initramfs.path().to_owned(),
         append: command_line(&args.backend, &args.append),
@@ -299,10 +325,36 @@ fn has_slipped(console: &Path) -> Result<bool> {
     Ok(String::from_utf8_lossy(&bytes).contains("Oops: int3"))
 }
 
+/// A disk with an empty file system.
+fn disk(cache: &Path, logs: &Path, note: &mut dyn FnMut(&str)) -> Result<NamedTempFile> {
+    let tree = DISK_MAKER.tree(cache, note)?;
+    let file = tempfile::Builder::new()
+        .prefix("vm-disk-")
+        .tempfile_in(logs)?;
+    file.as_file().set_len(DISK_BYTES)?;
+    let mut command = Command::new(package::program(&tree, "mkfs.xfs")?);
+    let output = command
+        .arg("-q")
+        .arg(file.path())
+        .env("LD_LIBRARY_PATH", package::library_path(&tree))
+        .output()
+        .context("failed to run mkfs.xfs")?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        bail!("mkfs.xfs failed: {}", reason.trim());
+    }
+    Ok(file)
+}
+
 /// Everything the machine boots with.
 fn pack(args: &Args, kernel: &kernel::Kernel, busybox: &Path, binary: &Path) -> Result<Tree> {
     let mut tree = Tree::with_tools(busybox, &args.tools)?;
-    let modules = kernel.modules(MODULES, FURTHER_MODULES)?;
+    let wanted: Vec<&str> = if args.disk {
+        [MODULES, DISK_MODULES].concat()
+    } else {
+        MODULES.to_vec()
+    };
+    let modules = kernel.modules(&wanted, FURTHER_MODULES)?;
     let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
     for (name, content) in modules {
         tree.file(&format!("/usr/lib/modules/{name}.ko"), content);
@@ -322,6 +374,7 @@ fn pack(args: &Args, kernel: &kernel::Kernel, busybox: &Path, binary: &Path) -> 
     arguments.extend(args.harness.iter().cloned());
     let init = Init {
         modules: &names,
+        disk: args.disk,
         environment: &environment,
         arguments: &arguments,
     };

@@ -26,6 +26,8 @@ pub(crate) struct Machine {
     pub(crate) image: PathBuf,
     /// The archive it boots with.
     pub(crate) initramfs: PathBuf,
+    /// A file that is its disk.
+    pub(crate) disk: Option<PathBuf>,
     /// The kernel's command line.
     pub(crate) append: String,
     /// Memory in MB.
@@ -112,7 +114,12 @@ pub(crate) fn tail(path: &Path, lines: usize) -> Result<String> {
 fn start(machine: &Machine, complaints: &Path) -> Result<Child> {
     let complaints = File::create(complaints).context("failed to create the emulator's log")?;
     let console = format!("file:{}", machine.console.display());
+    let disk = machine.disk.iter().flat_map(|file| {
+        let drive = format!("file={},if=virtio,format=raw,cache=unsafe", file.display());
+        ["-drive".to_owned(), drive]
+    });
     Command::new(EMULATOR)
+        .args(disk)
         .args(if machine.counted { COUNTED } else { FAST })
         .arg("-m")
         .arg(format!("{}M", machine.memory_mb))

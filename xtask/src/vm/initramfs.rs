@@ -53,6 +53,12 @@ const DIRECTORIES: &[&str] = &[
 /// Where the test binary lies inside the machine.
 pub(crate) const TEST_BINARY: &str = "/usr/lib/chartwatch/tests";
 
+/// Mounts the disk, and has temporary files lie on it.
+const MOUNT_DISK: &str = "$b mkdir /disk
+$b mount -t xfs /dev/vda /disk
+export TMPDIR=/disk
+";
+
 /// A file tree that becomes an initramfs.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
@@ -153,6 +159,8 @@ impl Tree {
 pub(crate) struct Init<'a> {
     /// Names of kernel modules under `/usr/lib/modules`, in the order they are loaded.
     pub(crate) modules: &'a [String],
+    /// The machine has a disk, and the tests' files lie on it.
+    pub(crate) disk: bool,
     /// Environment of the tests.
     pub(crate) environment: &'a [(String, String)],
     /// Arguments of the test binary.
@@ -167,6 +175,7 @@ impl Init<'_> {
         let modules = lines(self.modules, |module| {
             format!("$b insmod /usr/lib/modules/{module}.ko\n")
         });
+        let disk = if self.disk { MOUNT_DISK } else { "" };
         let environment = lines(self.environment, |(name, value)| {
             format!("export {name}={}\n", quoted(value))
         });
@@ -196,7 +205,7 @@ $b hostname testhost
 $b --install -s /usr/lib/busybox
 {modules}$b grep -q lockdown= /proc/cmdline || echo integrity >/sys/kernel/security/lockdown
 export PATH=/usr/bin:/usr/sbin:/usr/lib/busybox HOME=/root TMPDIR=/tmp
-{environment}$b stty -F /dev/ttyS1 raw -echo
+{disk}{environment}$b stty -F /dev/ttyS1 raw -echo
 echo ready >/dev/ttyS1
 code=0
 {TEST_BINARY}{arguments} >/dev/ttyS1 </dev/null || code=$?
