@@ -29,6 +29,11 @@ pub(crate) static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static ROOTS: HashMap<Inode, u32> = HashMap::with_max_entries(limits::ROOTS_MAX, 0);
 
+/// Disks that stores lie on, by device number, and the store; who reads one reads the store past its files.
+#[map]
+pub(crate) static DISKS: HashMap<u32, u32> =
+    HashMap::with_max_entries(limits::DISKS_MAX, BPF_F_NO_PREALLOC);
+
 /// The memory of answers.
 #[map]
 pub(crate) static ANSWERS: Array<Answer> = Array::with_max_entries(limits::ANSWERS_MAX, 0);

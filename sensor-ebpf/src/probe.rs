@@ -10,6 +10,7 @@ mod exit;
 mod flow;
 mod fork;
 mod inner;
+mod list;
 mod memory;
 mod mmap;
 mod open;

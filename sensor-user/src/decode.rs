@@ -129,6 +129,7 @@ pub fn access(key: &layout::AccessKey, sum: &layout::AccessSum, tick_ns: u64) ->
         bytes_written: sum.written,
         changes: sum.changed,
         deletions: sum.deleted,
+        listings: sum.listed,
         first_boot_ns: sum.first_ns,
         last_boot_ns: sum
             .first_ns
@@ -384,6 +385,7 @@ impl<'a> Reader<'a> {
             written: self.u64(),
             changed: self.u64(),
             deleted: self.u64(),
+            listed: self.u64(),
             store: self.u32(),
             pad: self.u32(),
         }

@@ -150,6 +150,7 @@ struct AccessForm<'a> {
     bytes_written: u64,
     changes: u64,
     deletions: u64,
+    listings: u64,
     first_ns: u64,
     last_ns: u64,
 }
@@ -265,6 +266,7 @@ impl<'a> AccessForm<'a> {
             bytes_written: access.bytes_written,
             changes: access.changes,
             deletions: access.deletions,
+            listings: access.listings,
             first_ns: access.first_ns,
             last_ns: access.last_ns,
         }

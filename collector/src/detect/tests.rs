@@ -103,6 +103,7 @@ fn read(second: u64, record: u64, bytes: u64) -> Event {
         bytes_written: 0,
         changes: 0,
         deletions: 0,
+        listings: 0,
         first_ns: at(second),
         last_ns: at(second),
     };

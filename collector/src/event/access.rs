@@ -54,6 +54,8 @@ pub struct Access {
     pub changes: u64,
     /// Times a name of it was removed, or given to another file.
     pub deletions: u64,
+    /// Times the names in it were asked for: then it is a directory of the store. Zero from sensors that do not tell.
+    pub listings: u64,
     /// First touch in this event, nanoseconds since the Unix epoch.
     pub first_ns: u64,
     /// Last touch in this event, nanoseconds since the Unix epoch.

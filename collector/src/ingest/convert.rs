@@ -253,6 +253,7 @@ fn access(raw: wire::Access) -> Result<Access, WireError> {
         bytes_written: bounded("access.bytes_written", raw.bytes_written)?,
         changes: bounded("access.changes", raw.changes)?,
         deletions: bounded("access.deletions", raw.deletions)?,
+        listings: bounded("access.listings", raw.listings)?,
         first_ns: bounded("access.first_unix_ns", raw.first_unix_ns)?,
         last_ns: bounded("access.last_unix_ns", raw.last_unix_ns)?,
     })

@@ -156,6 +156,9 @@ pub struct Access {
     /// Times a name of it was removed, or given to another file.
     #[prost(uint64, tag = "13")]
     pub deletions: u64,
+    /// Times the names in it were asked for: then the record is a directory of the store, without a name when it is the root.
+    #[prost(uint64, tag = "14")]
+    pub listings: u64,
 }
 /// One end of a flow.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

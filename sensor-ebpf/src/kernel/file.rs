@@ -7,11 +7,12 @@ use sensor_ebpf::layout::{access::Inode as Key, count::Error};
 use super::fields;
 use super::read::{Probed, Reach, Typed};
 
-/// `S_IFMT`, `S_IFREG`, `S_IFDIR` and `S_IFSOCK` of include/uapi/linux/stat.h.
+/// `S_IFMT`, `S_IFREG`, `S_IFDIR`, `S_IFSOCK` and `S_IFBLK` of include/uapi/linux/stat.h.
 const TYPE: u16 = 0o170_000;
 const REGULAR: u16 = 0o100_000;
 const DIRECTORY: u16 = 0o040_000;
 const SOCKET: u16 = 0o140_000;
+const BLOCK: u16 = 0o060_000;
 /// `PROC_SUPER_MAGIC` of include/uapi/linux/magic.h.
 const PROC: u64 = 0x9fa0;
 /// `RENAME_EXCHANGE` of include/uapi/linux/fs.h.
@@ -41,18 +42,35 @@ impl<R: Reach> File<R> {
         Inode::new(unsafe { R::get(self.0, fields::FILE_INODE.load())? })
     }
 
-    /// The name it was opened by.
+    /// A name of what it is open on: that it was opened by or, where that is another's (before Linux 6.7 overlayfs opens
+    /// the file below by its own name), any one the kernel has. Absent where it cannot be reached.
     #[inline(always)]
-    pub(crate) fn entry(self) -> Result<Entry<R>, Error> {
-        // SAFETY: `self.0` is a struct file for `R`.
-        Ok(Entry(
-            unsafe { R::get(self.0, fields::FILE_DENTRY.load())? },
-            PhantomData,
-        ))
+    pub(crate) fn entry(self) -> Result<Option<Entry<R>>, Error> {
+        // SAFETY: `self.0` is a struct file for `R`, f_path.dentry its dentry, and that is never null.
+        let (inode, entry, named): (*const u8, *const u8, *const u8) = unsafe {
+            let entry = R::get(self.0, fields::FILE_DENTRY.load())?;
+            (
+                R::get(self.0, fields::FILE_INODE.load())?,
+                entry,
+                R::get(entry, fields::DENTRY_INODE.load())?,
+            )
+        };
+        if named == inode {
+            return Ok(Some(Entry(entry, PhantomData)));
+        }
+        if !R::COMPUTED {
+            return Ok(None);
+        }
+        // SAFETY: `inode` is a struct inode for `R`.
+        let alias: *const u8 = unsafe { R::get(inode, fields::INODE_ALIASES.load())? };
+        Ok(if alias.is_null() {
+            None
+        } else {
+            let start = alias.wrapping_sub(fields::DENTRY_ALIAS.load() as usize);
+            Some(Entry(start, PhantomData))
+        })
     }
-}
 
-impl<R: Reach> File<R> {
     /// What its file system keeps with it.
     #[inline(always)]
     pub(crate) fn private(self) -> Result<*const u8, Error> {
@@ -65,7 +83,9 @@ impl File<Probed> {
     /// True for `/proc/PID/mem`, the memory of a process, whose `mm_struct` its file system keeps with it.
     #[inline(always)]
     pub(crate) fn is_memory(self) -> Result<bool, Error> {
-        let entry = self.entry()?;
+        let Some(entry) = self.entry()? else {
+            return Ok(false);
+        };
         if entry.name_len()? != 3 {
             return Ok(false);
         }
@@ -85,14 +105,16 @@ impl File<Probed> {
     }
 }
 
-/// What an inode is; only regular files are records.
+/// What an inode is; only regular files are records, and disks that stores lie on.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// A regular file.
     Regular,
     /// A directory.
     Directory,
-    /// A device, pipe, socket or symbolic link.
+    /// A block device.
+    Disk,
+    /// Another device, a pipe, socket or symbolic link.
     Other,
 }
 
@@ -153,8 +175,16 @@ impl<R: Reach> Inode<R> {
         Ok(match self.mode()? & TYPE {
             REGULAR => Kind::Regular,
             DIRECTORY => Kind::Directory,
+            BLOCK => Kind::Disk,
             _ => Kind::Other,
         })
+    }
+
+    /// The number of the device that a disk's file stands for.
+    #[inline(always)]
+    pub(crate) fn disk(self) -> Result<u32, Error> {
+        // SAFETY: `self.0` is a struct inode for `R`.
+        unsafe { R::get(self.0, fields::INODE_RDEV.load()) }
     }
 
     /// Bytes in the file.

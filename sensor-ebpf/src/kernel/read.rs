@@ -7,6 +7,9 @@ use sensor_ebpf::layout::count::Error;
 
 /// A way to read a member of a kernel struct.
 pub(crate) trait Reach: Copy {
+    /// Whether it reads through addresses that were computed.
+    const COMPUTED: bool;
+
     /// Reads a `T` at `offset` of the struct that `base` points to.
     ///
     /// # Safety
@@ -26,6 +29,8 @@ pub(crate) trait Reach: Copy {
 pub(crate) struct Typed;
 
 impl Reach for Typed {
+    const COMPUTED: bool = false;
+
     #[inline(always)]
     unsafe fn get<T: Copy>(base: *const u8, offset: u64) -> Result<T, Error> {
         // SAFETY: the verifier has checked that a T lies at this offset of what `base` points to; a faulting load
@@ -45,6 +50,8 @@ impl Reach for Typed {
 pub(crate) struct Probed;
 
 impl Reach for Probed {
+    const COMPUTED: bool = true;
+
     #[inline(always)]
     unsafe fn get<T: Copy>(base: *const u8, offset: u64) -> Result<T, Error> {
         let mut value = MaybeUninit::<T>::uninit();

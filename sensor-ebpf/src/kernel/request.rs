@@ -6,6 +6,12 @@ use super::fields;
 use super::file::File;
 use super::read::{Probed, Reach as _, Typed};
 
+/// `REQ_F_CQE_SKIP` of include/linux/io_uring_types.h, which is `IOSQE_CQE_SKIP_SUCCESS` of the request as submitted.
+const CQE_SKIP: u32 = 1 << 6;
+
+/// `SPLICE_F_FD_IN_FIXED` of include/uapi/linux/io_uring.h.
+const FROM_RING: u32 = 1 << 31;
+
 /// A `struct io_kiocb`, which the tracepoint hands over as `void *`.
 #[derive(Clone, Copy)]
 pub(crate) struct Request(*const u8);
@@ -28,6 +34,46 @@ impl Request {
     pub(crate) fn opcode(self) -> Result<u8, Error> {
         // SAFETY: `self.0` is the address of an io_kiocb, which lives until its completion is posted.
         unsafe { Probed::get(self.0, fields::REQUEST_OPCODE.load()) }
+    }
+
+    /// True for one that asked for no completion when it succeeds, and has not failed so far.
+    #[inline(always)]
+    pub(crate) fn is_silent(self) -> Result<bool, Error> {
+        let offset = fields::REQUEST_FLAGS.load();
+        if offset == fields::ABSENT {
+            return Ok(false);
+        }
+        // SAFETY: as above.
+        let flags: u32 = unsafe { Probed::get(self.0, offset)? };
+        Ok(flags & CQE_SKIP != 0)
+    }
+
+    /// What its completion would tell: bytes, or a negative error number.
+    #[inline(always)]
+    pub(crate) fn result(self) -> Result<i32, Error> {
+        let offset = fields::REQUEST_RESULT.load();
+        if offset == fields::ABSENT {
+            return Err(Error::Fault);
+        }
+        // SAFETY: as above.
+        unsafe { Probed::get(self.0, offset) }
+    }
+
+    /// The descriptor that a splice reads from; an error where the ring itself keeps the file.
+    #[inline(always)]
+    pub(crate) fn splice_from(self) -> Result<u32, Error> {
+        let (from, flags) = (fields::SPLICE_FROM.load(), fields::SPLICE_FLAGS.load());
+        if from == fields::ABSENT || flags == fields::ABSENT {
+            return Err(Error::NoFile);
+        }
+        // SAFETY: as above; a request begins with its command (`io_kiocb_to_cmd`), here a struct io_splice.
+        let (from, flags): (u32, u32) =
+            unsafe { (Probed::get(self.0, from)?, Probed::get(self.0, flags)?) };
+        if flags & FROM_RING == 0 {
+            Ok(from)
+        } else {
+            Err(Error::NoFile)
+        }
     }
 
     /// The file it is about, registered ones included; the request holds it until it is freed.

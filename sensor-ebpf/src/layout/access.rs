@@ -85,6 +85,8 @@ pub struct AccessSum {
     pub changed: u64,
     /// Times a name of it was removed, or given to another file.
     pub deleted: u64,
+    /// Times the names in it were asked for: it is a directory.
+    pub listed: u64,
     /// Store of the record.
     pub store: u32,
     /// Zero.
@@ -144,8 +146,8 @@ const _: () = assert!(size_of::<Inode>() == 16 && align_of::<Inode>() == 8);
 const _: () = assert!(size_of::<Mark>() == 8);
 const _: () = assert!(size_of::<Answer>() == 40);
 const _: () = assert!(size_of::<AccessKey>() == 32);
-const _: () = assert!(size_of::<AccessSum>() == 72);
-const _: () = assert!(size_of::<SumSlot>() == 112);
-const _: () = assert!(size_of::<Access>() == 120);
+const _: () = assert!(size_of::<AccessSum>() == 80);
+const _: () = assert!(size_of::<SumSlot>() == 120);
+const _: () = assert!(size_of::<Access>() == 128);
 const _: () = assert!(size_of::<Name<128>>() == 48 + 128 + 256);
 const _: () = assert!(core::mem::offset_of!(Name<128>, path) == 48);

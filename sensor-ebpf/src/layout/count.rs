@@ -40,10 +40,12 @@ pub enum Hook {
     Send = 16,
     /// Something was tried on the sensor itself.
     Tamper = 17,
+    /// The names in a directory were asked for.
+    List = 18,
 }
 
 /// All hooks, in the order of their numbers.
-pub const HOOKS: [(Hook, &str); 18] = [
+pub const HOOKS: [(Hook, &str); 19] = [
     (Hook::Exec, "exec"),
     (Hook::Fork, "fork"),
     (Hook::Exit, "exit"),
@@ -62,6 +64,7 @@ pub const HOOKS: [(Hook, &str); 18] = [
     (Hook::Memory, "memory"),
     (Hook::Send, "send"),
     (Hook::Tamper, "tamper"),
+    (Hook::List, "list"),
 ];
 
 /// Why a hook failed or dropped. Numbers index the map `ERRORS` and are never used again.

@@ -9,6 +9,8 @@
 pub enum Kind {
     /// An integer, enum or bit set.
     Int,
+    /// An integer of which the lower bytes are read; it may be larger.
+    Low,
     /// A pointer to the named struct.
     Pointer(&'static str),
     /// A pointer to anything else.
@@ -69,19 +71,26 @@ macro_rules! fields {
             INODE_GENERATION "inode" "i_generation" Int 4 required;
             INODE_NLINK "inode" "i_nlink" Int 4 required;
             INODE_SIZE "inode" "i_size" Int 8 required;
+            INODE_RDEV "inode" "i_rdev" Int 4 required;
             INODE_SB "inode" "i_sb" Pointer("super_block") 8 required;
+            INODE_ALIASES "inode" "i_dentry.first" Pointer("hlist_node") 8 required;
             SB_DEV "super_block" "s_dev" Int 4 required;
             SB_MAGIC "super_block" "s_magic" Int 8 required;
             DENTRY_PARENT "dentry" "d_parent" Pointer("dentry") 8 required;
             DENTRY_INODE "dentry" "d_inode" Pointer("inode") 8 required;
             DENTRY_NAME "dentry" "d_name.name" Opaque 8 required;
             DENTRY_NAME_LEN "dentry" "d_name.len" Int 4 required;
+            DENTRY_ALIAS "dentry" "d_u.d_alias" Struct 16 required;
             RENAME_OLD "renamedata" "old_dentry" Pointer("dentry") 8 required;
             RENAME_NEW "renamedata" "new_dentry" Pointer("dentry") 8 required;
             RENAME_FLAGS "renamedata" "flags" Int 4 required;
             BPRM_FILE "linux_binprm" "file" Pointer("file") 8 required;
             REQUEST_FILE "io_kiocb" "file" Pointer("file") 8 optional;
             REQUEST_OPCODE "io_kiocb" "opcode" Int 1 optional;
+            REQUEST_FLAGS "io_kiocb" "flags" Low 4 optional;
+            REQUEST_RESULT "io_kiocb" "cqe.res" Int 4 optional;
+            SPLICE_FROM "io_splice" "splice_fd_in" Int 4 optional;
+            SPLICE_FLAGS "io_splice" "flags" Int 4 optional;
             CQE_RESULT "io_uring_cqe" "res" Int 4 optional;
             KIOCB_FILE "kiocb" "ki_filp" Pointer("file") 8 required;
             IOCB_BYTES "iocb" "aio_nbytes" Int 8 required;

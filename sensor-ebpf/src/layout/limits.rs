@@ -16,6 +16,8 @@ pub const ARGUMENTS_SMALL: usize = 512;
 pub const ARGUMENTS_LARGE: usize = 4096;
 /// Store roots, at most: configured paths, the mounts below them, and directories that were moved out of a store.
 pub const ROOTS_MAX: u32 = 8192;
+/// Disks that stores lie on, whole disks and what they are made of included.
+pub const DISKS_MAX: u32 = 1024;
 /// Records that names outside of their store lead to: those with several names, and those that were moved out.
 pub const LINKED_MAX: u32 = 65_536;
 /// Slots of the memory of answers, as a power of two: 2.5 MiB.

@@ -28,7 +28,7 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
     if matches!(act, Act::Read | Act::Write) && result <= 0 {
         return Ok(Outcome::Ignored);
     }
-    let record = match judge(file)? {
+    let record = match judge(file, matches!(act, Act::List))? {
         Judged::Outside => return Ok(Outcome::Ignored),
         Judged::Directory if !matches!(act, Act::Open) || !is_armed()? => {
             return Ok(Outcome::Ignored);
@@ -42,7 +42,7 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
     let amount = match act {
         Act::Map => file.inode()?.size()?,
         Act::Read | Act::Write => result as u64,
-        Act::Open | Act::Change | Act::Delete => 1,
+        Act::Open | Act::Change | Act::Delete | Act::List => 1,
     };
     record_touched(&record, act, amount)
 }

@@ -19,7 +19,7 @@ use crate::{
         file::{Entry, File, Inode as FileInode, Kind},
         read::Reach,
     },
-    maps::{ANY_LINKED, BULK, CONTROL, GENERATION, LINKED, MARKS, ROOTS},
+    maps::{ANY_LINKED, BULK, CONTROL, DISKS, GENERATION, LINKED, MARKS, ROOTS},
 };
 
 use super::answer::Slot;
@@ -63,27 +63,35 @@ pub(crate) fn control() -> Result<&'static Control, Error> {
     Ok(unsafe { &*control })
 }
 
-/// Finds out what a file is.
+/// Finds out what a file is; a directory of a store is a record when it is `listed`.
 #[inline(always)]
-pub(crate) fn judge<R: Reach>(file: File<R>) -> Result<Judged, Error> {
-    judge_by(file.inode()?, || file.entry())
+pub(crate) fn judge<R: Reach>(file: File<R>, listed: bool) -> Result<Judged, Error> {
+    judge_by(file.inode()?, listed, || file.entry())
 }
 
 /// Finds out what it is that a name stands for.
 #[inline(always)]
 pub(crate) fn judge_entry<R: Reach>(entry: Entry<R>) -> Result<Judged, Error> {
-    judge_by(entry.inode()?, || Ok(entry))
+    judge_by(entry.inode()?, false, || Ok(Some(entry)))
 }
 
 #[inline(always)]
 fn judge_by<R: Reach>(
     inode: FileInode<R>,
-    entry: impl Fn() -> Result<Entry<R>, Error>,
+    listed: bool,
+    entry: impl Fn() -> Result<Option<Entry<R>>, Error>,
 ) -> Result<Judged, Error> {
     match inode.kind()? {
-        Kind::Regular => {}
+        Kind::Regular if !listed => {}
+        Kind::Directory if listed => {
+            // SAFETY: see `walk`.
+            if let Some(store) = unsafe { ROOTS.get(inode.key()?) } {
+                return known(inode.key()?, *store & !MOVED);
+            }
+        }
         Kind::Directory => return Ok(Judged::Directory),
-        Kind::Other => return Ok(Judged::Outside),
+        Kind::Disk => return disk(inode),
+        Kind::Regular | Kind::Other => return Ok(Judged::Outside),
     }
     let here = inode.here()?;
     let generation = generation()?;
@@ -96,14 +104,29 @@ fn judge_by<R: Reach>(
             known(here.key()?, store)
         };
     }
-    let (key, linked) = (here.key()?, inode.is_linked()?);
-    let Look { store, named } = look(key, generation, linked, entry()?)?;
+    let Some(entry) = entry()? else {
+        return Ok(Judged::Outside);
+    };
+    let key = here.key()?;
+    // A directory has one name, whatever its count of links.
+    let linked = !listed && inode.is_linked()?;
+    let Look { store, named } = look(key, generation, linked, entry)?;
     // A file with several names may be outside under one and inside under another.
     if named && (store != NO_STORE || !linked) {
         // A memory only: that another CPU was at the slot costs another look.
         let _unremembered = slot.remember(&here, store, generation, seen);
     }
     known(key, store)
+}
+
+/// A disk that a store lies on is a record of it that has no name: all of the store.
+#[inline(always)]
+fn disk<R: Reach>(inode: FileInode<R>) -> Result<Judged, Error> {
+    // SAFETY: disks are told once, and the value is one word.
+    match unsafe { DISKS.get(inode.disk()?) } {
+        Some(store) => known(inode.key()?, *store),
+        None => Ok(Judged::Outside),
+    }
 }
 
 /// What was found the long way.

@@ -38,6 +38,8 @@ pub(crate) enum Act {
     Change = 4,
     /// A name of it is removed.
     Delete = 5,
+    /// The names in it are asked for, it being a directory.
+    List = 6,
 }
 
 /// Where the amounts begin.
@@ -49,6 +51,7 @@ const _: () = {
     assert!(offset_of!(AccessSum, written) == AMOUNTS + 8 * Act::Write as usize);
     assert!(offset_of!(AccessSum, changed) == AMOUNTS + 8 * Act::Change as usize);
     assert!(offset_of!(AccessSum, deleted) == AMOUNTS + 8 * Act::Delete as usize);
+    assert!(offset_of!(AccessSum, listed) == AMOUNTS + 8 * Act::List as usize);
 };
 
 /// Adds to a sum that has been begun. False when there is none in its slot.
@@ -131,7 +134,7 @@ fn lose(act: Act, amount: u64) {
         Act::Read => add(&mut bytes.read, amount),
         Act::Map => add(&mut bytes.mapped, amount),
         Act::Write => add(&mut bytes.written, amount),
-        Act::Open | Act::Change | Act::Delete => {}
+        Act::Open | Act::Change | Act::Delete | Act::List => {}
     }
 }
 
@@ -224,6 +227,7 @@ fn first(store: u32, act: Act, amount: u64) -> AccessSum {
         written: of(Act::Write),
         changed: of(Act::Change),
         deleted: of(Act::Delete),
+        listed: of(Act::List),
         store,
         pad: 0,
     }

@@ -1,6 +1,8 @@
-//! A file is changed other than by writing: truncated, its mode, owner, times or attributes set, a name added or removed.
+//! A file is changed other than by writing: truncated, a hole made in it, its mode, owner, times or attributes set, a name
+//! added or removed.
 //!
-//! Hook:   fexit/notify_change, fexit/vfs_link, fexit/__vfs_setxattr_noperm, fentry/vfs_unlink (lsm and fentry)
+//! Hook:   fexit/notify_change, fexit/vfs_fallocate, fexit/vfs_link, fexit/__vfs_setxattr_noperm, fentry/vfs_unlink (lsm and
+//!         fentry) | tp_btf/sys_exit of ftruncate, fchmod, fchown, fsetxattr, fremovexattr, fallocate (probe/syscall.rs)
 //! Proto:  5.12..latest  fs/attr.c  int notify_change(mnt_userns or idmap, struct dentry *, struct iattr *,
 //!         struct inode **)
 //!         5.12..latest  fs/namei.c  int vfs_link(struct dentry *old, mnt_userns or idmap, struct inode *, struct dentry *,
@@ -8,6 +10,7 @@
 //!         5.12..latest  fs/xattr.c  int __vfs_setxattr_noperm(mnt_userns or idmap, struct dentry *, const char *,
 //!         const void *, size_t, int)
 //!         5.12..latest  fs/namei.c  int vfs_unlink(mnt_userns or idmap, struct inode *, struct dentry *, struct inode **)
+//!         5.10..latest  fs/open.c  int vfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 //! Kernel: 5.12, trampolines
 //! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES; entries in LINKED
 //! Reads:  dentry.{d_inode, d_parent, d_name}, and inodes as probe/open.rs
@@ -21,7 +24,10 @@ use sensor_ebpf::layout::count::Hook;
 
 use crate::{
     count::{self, Outcome},
-    kernel::{file::Entry, read::Typed},
+    kernel::{
+        file::{Entry, File},
+        read::Typed,
+    },
     observe::access::{self, Act},
 };
 
@@ -32,6 +38,17 @@ fn fexit_change(ctx: FExitContext) -> i32 {
             return Ok(Outcome::Ignored);
         }
         access::touched_entry(Entry::<Typed>::new(ctx.arg(1)), Act::Change)
+    });
+    0
+}
+
+#[fexit(function = "vfs_fallocate")]
+fn fexit_allocate(ctx: FExitContext) -> i32 {
+    count::run(Hook::Change, || {
+        if ctx.arg::<i32>(4) != 0 {
+            return Ok(Outcome::Ignored);
+        }
+        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Change, 0)
     });
     0
 }

@@ -15,14 +15,14 @@ use sensor_ebpf::layout::count::Hook;
 
 use crate::{
     count,
-    kernel::{file::File, read::Typed},
+    kernel::{file::File, read::Probed},
     observe::access::{self, Act},
 };
 
 #[fexit(function = "vfs_iter_read")]
 fn fexit_iter_read(ctx: FExitContext) -> i32 {
     count::run(Hook::Read, || {
-        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(4))
+        access::touched(File::<Probed>::new(ctx.arg(0)), Act::Read, ctx.arg(4))
     });
     0
 }
@@ -30,7 +30,7 @@ fn fexit_iter_read(ctx: FExitContext) -> i32 {
 #[fexit(function = "vfs_iocb_iter_read")]
 fn fexit_iocb_read(ctx: FExitContext) -> i32 {
     count::run(Hook::Read, || {
-        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Read, ctx.arg(3))
+        access::touched(File::<Probed>::new(ctx.arg(0)), Act::Read, ctx.arg(3))
     });
     0
 }
@@ -38,7 +38,7 @@ fn fexit_iocb_read(ctx: FExitContext) -> i32 {
 #[fexit(function = "vfs_iter_write")]
 fn fexit_iter_write(ctx: FExitContext) -> i32 {
     count::run(Hook::Write, || {
-        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Write, ctx.arg(4))
+        access::touched(File::<Probed>::new(ctx.arg(0)), Act::Write, ctx.arg(4))
     });
     0
 }
@@ -46,7 +46,7 @@ fn fexit_iter_write(ctx: FExitContext) -> i32 {
 #[fexit(function = "vfs_iocb_iter_write")]
 fn fexit_iocb_write(ctx: FExitContext) -> i32 {
     count::run(Hook::Write, || {
-        access::touched(File::<Typed>::new(ctx.arg(0)), Act::Write, ctx.arg(3))
+        access::touched(File::<Probed>::new(ctx.arg(0)), Act::Write, ctx.arg(3))
     });
     0
 }

@@ -1,10 +1,13 @@
-//! A file is mapped into a process's memory.
+//! A file is mapped into a process's memory. Where a file system maps another file in its place, as overlayfs does the one
+//! below, that one counts, too.
 //!
-//! Hook:   lsm/mmap_file | fentry/security_mmap_file | tp_btf/sys_exit of mmap (probe/syscall.rs)
+//! Hook:   lsm/mmap_file | fentry/security_mmap_file | tp_btf/sys_exit of mmap (probe/syscall.rs); fentry/vma_set_file
+//!         (lsm and fentry)
 //! Proto:  5.10..latest  include/linux/lsm_hook_defs.h  int mmap_file(struct file *file, unsigned long reqprot,
 //!         unsigned long prot, unsigned long flags); file is NULL for anonymous memory
 //!         5.10..latest  security/security.c  int security_mmap_file(struct file *file, unsigned long prot,
 //!         unsigned long flags)
+//!         5.11..latest  mm/util.c  void vma_set_file(struct vm_area_struct *vma, struct file *file)
 //! Kernel: 5.11; lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES
 //! Reads:  as probe/open.rs, and inode.i_size
@@ -18,7 +21,10 @@ use sensor_ebpf::layout::count::Hook;
 
 use crate::{
     count::{self, Outcome, Trouble},
-    kernel::{file::File, read::Typed},
+    kernel::{
+        file::File,
+        read::{Probed, Typed},
+    },
     observe::access::{self, Act},
 };
 
@@ -31,6 +37,14 @@ fn lsm_mmap(ctx: LsmContext) -> i32 {
 #[fentry(function = "security_mmap_file")]
 fn fentry_mmap(ctx: FEntryContext) -> i32 {
     count::run(Hook::Mmap, || mapped(File::new(ctx.arg(0))));
+    0
+}
+
+#[fentry(function = "vma_set_file")]
+fn fentry_mmap_below(ctx: FEntryContext) -> i32 {
+    count::run(Hook::Mmap, || {
+        access::touched(File::<Probed>::new(ctx.arg(1)), Act::Map, 0)
+    });
     0
 }
 

@@ -6,7 +6,7 @@
 //! Hook:   tp_btf/sys_exit (tracepoint)
 //! Proto:  5.10..latest  include/trace/events/syscalls.h  (struct pt_regs *regs, long ret)
 //! Kernel: 5.11, x86-64
-//! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, rename.rs, accept.rs, memory.rs, tamper.rs
+//! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, change.rs, list.rs, rename.rs, accept.rs, memory.rs, tamper.rs
 //! Reads:  pt_regs.{orig_ax, di, dx, r8}, task_struct.{files, thread_info.status}, files_struct.fdt,
 //!         fdtable.{max_fds, fd}, and as the files named above, by bpf_probe_read_kernel
 //! Counts: under the hook that the call belongs to: seen, reported, summed, ignored, failed, dropped
@@ -47,12 +47,20 @@ mod nr {
     pub(crate) const WRITEV: u64 = 20;
     pub(crate) const SENDFILE: u64 = 40;
     pub(crate) const ACCEPT: u64 = 43;
+    pub(crate) const FTRUNCATE: u64 = 77;
+    pub(crate) const GETDENTS: u64 = 78;
     pub(crate) const RENAME: u64 = 82;
-    pub(crate) const PTRACE: u64 = 101;
     pub(crate) const CREAT: u64 = 85;
+    pub(crate) const FCHMOD: u64 = 91;
+    pub(crate) const FCHOWN: u64 = 93;
+    pub(crate) const PTRACE: u64 = 101;
+    pub(crate) const FSETXATTR: u64 = 190;
+    pub(crate) const FREMOVEXATTR: u64 = 199;
+    pub(crate) const GETDENTS64: u64 = 217;
     pub(crate) const OPENAT: u64 = 257;
     pub(crate) const RENAMEAT: u64 = 264;
     pub(crate) const SPLICE: u64 = 275;
+    pub(crate) const FALLOCATE: u64 = 285;
     pub(crate) const ACCEPT4: u64 = 288;
     pub(crate) const PREADV: u64 = 295;
     pub(crate) const PWRITEV: u64 = 296;
@@ -119,6 +127,13 @@ fn first_file(number: u64, regs: Regs, result: i64) -> Result<(Hook, Act, u64), 
         nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT | nr::OPEN_BY_HANDLE_AT => {
             (Hook::Open, Act::Open, result as u64)
         }
+        nr::GETDENTS | nr::GETDENTS64 => (Hook::List, Act::List, regs.first()?),
+        nr::FTRUNCATE
+        | nr::FCHMOD
+        | nr::FCHOWN
+        | nr::FSETXATTR
+        | nr::FREMOVEXATTR
+        | nr::FALLOCATE => (Hook::Change, Act::Change, regs.first()?),
         // mmap(addr, length, prot, flags, fd, offset)
         nr::MMAP => (Hook::Mmap, Act::Map, regs.fifth()?),
         // splice(in, .., out, ..), copy_file_range(in, .., out, ..)

@@ -168,6 +168,7 @@ fn access(pid: u32, inode: u64) -> What {
         bytes_written: 0,
         changes: 0,
         deletions: 0,
+        listings: 0,
         first_boot_ns: 1,
         last_boot_ns: 2,
     })

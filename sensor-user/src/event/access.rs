@@ -50,6 +50,8 @@ pub struct Access {
     pub changes: u64,
     /// Times a name of it was removed, or given to another file.
     pub deletions: u64,
+    /// Times the names in it were asked for: then it is a directory of the store.
+    pub listings: u64,
     /// First touch, boot clock.
     pub first_boot_ns: u64,
     /// Last touch, boot clock.

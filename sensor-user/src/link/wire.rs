@@ -89,6 +89,7 @@ fn access(named: &NamedAccess, offset: Offset) -> v1::Access {
         bytes_written: access.bytes_written,
         changes: access.changes,
         deletions: access.deletions,
+        listings: access.listings,
         first_unix_ns: offset.unix_ns(access.first_boot_ns),
         last_unix_ns: offset.unix_ns(access.last_boot_ns),
     }

@@ -47,6 +47,8 @@ pub const NOTHING: &str = "";
 
 /// One of the two programs for completions of `io_uring` fits where the kernel has it.
 pub const RING: &str = "reads and writes by io_uring";
+/// What all programs for requests of `io_uring` that tell no completion are for.
+const SILENT: &str = "requests of io_uring that tell no completion";
 
 const fn program(name: &'static str, attach: Attach, backends: &'static [Backend]) -> Program {
     Program {
@@ -105,6 +107,36 @@ pub const PROGRAMS: &[Program] = &[
         TRAMPOLINES,
     ),
     optional(
+        "fexit_clone",
+        Attach::Fexit(&["vfs_clone_file_range"]),
+        TRAMPOLINES,
+        "copies that share their blocks",
+    ),
+    optional(
+        "fentry_mmap_below",
+        Attach::Fentry("vma_set_file"),
+        TRAMPOLINES,
+        "mappings through an overlay",
+    ),
+    optional(
+        "fexit_ring_read",
+        Attach::Fexit(&["io_read"]),
+        TRAMPOLINES,
+        SILENT,
+    ),
+    optional(
+        "fexit_ring_write",
+        Attach::Fexit(&["io_write"]),
+        TRAMPOLINES,
+        SILENT,
+    ),
+    optional(
+        "fentry_ring_waited",
+        Attach::Fentry("io_req_rw_complete"),
+        TRAMPOLINES,
+        SILENT,
+    ),
+    optional(
         "fexit_aio_read",
         Attach::Fexit(&["aio_read"]),
         TRAMPOLINES,
@@ -146,6 +178,12 @@ pub const PROGRAMS: &[Program] = &[
         Attach::Fexit(&["__vfs_setxattr_noperm"]),
         TRAMPOLINES,
     ),
+    program(
+        "fexit_allocate",
+        Attach::Fexit(&["vfs_fallocate"]),
+        TRAMPOLINES,
+    ),
+    program("fexit_list", Attach::Fexit(&["iterate_dir"]), TRAMPOLINES),
     program("fexit_link", Attach::Fexit(&["vfs_link"]), TRAMPOLINES),
     program("fentry_unlink", Attach::Fentry("vfs_unlink"), TRAMPOLINES),
     optional(
@@ -176,6 +214,18 @@ pub const PROGRAMS: &[Program] = &[
         Attach::Call("__x64_sys_process_vm_readv"),
         TRAMPOLINES,
         "memory read by process_vm_readv",
+    ),
+    optional(
+        "ring_splice",
+        Attach::TracepointOf("io_uring_complete", 7),
+        TRACEPOINT,
+        NOTHING,
+    ),
+    optional(
+        "ring_cqe_splice",
+        Attach::TracepointOf("io_uring_complete", 3),
+        TRACEPOINT,
+        NOTHING,
     ),
     program(
         "exec_record",

@@ -35,6 +35,7 @@ pub struct Kernel {
     generation: Array<MapData, u32>,
     roots: HashMap<MapData, pod::Inode, u32>,
     slots: Slots,
+    disks: HashMap<MapData, u32, u32>,
     sums: [HashMap<MapData, pod::AccessKey, pod::AccessSum>; 2],
     holders: HashMap<MapData, u32, pod::Holder>,
     sockets: HashMap<MapData, u64, pod::Socket>,
@@ -85,6 +86,7 @@ impl Kernel {
             generation: take!(object, "GENERATION"),
             roots: take!(object, "ROOTS"),
             slots: Slots::new(&mut object)?,
+            disks: take!(object, "DISKS"),
             sums: [take!(object, "ACCESSES_0"), take!(object, "ACCESSES_1")],
             holders: take!(object, "HOLDERS"),
             sockets: take!(object, "SOCKETS"),
@@ -198,6 +200,18 @@ impl Kernel {
         self.generation
             .set(0, now.wrapping_add(1), 0)
             .map_err(|e| broken("GENERATION", e))
+    }
+
+    /// Tells a disk, by the kernel's own number, that a store lies on. One that several stores share is the first one's.
+    pub(super) fn tell_disk(&mut self, device: u32, store: u32) -> Result<(), AttemptError> {
+        match self.disks.get(&device, 0) {
+            Ok(_) => Ok(()),
+            Err(MapError::KeyNotFound) => self
+                .disks
+                .insert(device, store, 0)
+                .map_err(|e| broken("DISKS", e)),
+            Err(error) => Err(broken("DISKS", error)),
+        }
     }
 
     /// Roots the programs know, and the store of each.

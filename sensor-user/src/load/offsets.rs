@@ -59,9 +59,13 @@ fn offset(btf: &Btf<'_>, field: &Field) -> Result<u64, OffsetError> {
 }
 
 fn fits(field: &Field, place: &Place) -> bool {
-    place.size == field.size
+    let large_enough = match field.kind {
+        Kind::Low => place.size >= field.size,
+        _ => place.size == field.size,
+    };
+    large_enough
         && match (&field.kind, &place.what) {
-            (Kind::Int, What::Number)
+            (Kind::Int | Kind::Low, What::Number)
             | (Kind::Struct, What::Composite)
             | (Kind::Opaque, What::Pointer(_)) => true,
             (Kind::Pointer(target), What::Pointer(Some(found))) => found == target,
@@ -93,6 +97,8 @@ mod tests {
             (Kind::Int, place(8, What::Number), true),
             (Kind::Int, place(4, What::Number), false),
             (Kind::Int, place(8, What::Bits), false),
+            (Kind::Low, place(16, What::Number), true),
+            (Kind::Low, place(4, What::Number), false),
             (Kind::Int, place(8, What::Pointer(None)), false),
             (
                 Kind::Pointer("inode"),

@@ -3,7 +3,7 @@
 //! Only the kernel knows a file's identity for certain (device numbers and generations differ between what stat gives and
 //! what the kernel keeps), so the sensor does not compute it: it opens the root, and the open hook takes the identity of
 //! what this one thread opens. A record with several names may be reached by one outside of its store, so each of those is
-//! told as well.
+//! told as well. So are the disks below a store, which can be read past its files.
 //!
 //! What is mounted at a store may go away and come back, as another file system to the kernel; then the store is told
 //! again. A root that was told stays known: a file system that is unmounted lazily lives on for those who use it.
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::{Kernel, LoadError};
+use super::{Kernel, LoadError, disks};
 use crate::config::Store;
 use crate::mounts::{Mounts, Place};
 
@@ -145,12 +145,21 @@ struct Opened {
 fn open_all(kernel: &mut Kernel, store: u32, places: &[Place]) -> Result<Vec<Opened>, Refused> {
     let open = |place: &Place| {
         let path = place.path.clone();
-        match open_root(kernel, &path, store) {
+        let opened = open_root(kernel, &path, store);
+        match opened.and_then(|inode| tell_disks(kernel, &path, store).map(|()| inode)) {
             Ok(inode) => Ok(Opened { path, inode, store }),
             Err(reason) => Err(Refused { path, reason }),
         }
     };
     places.iter().map(open).collect()
+}
+
+/// Tells the disks below a root.
+fn tell_disks(kernel: &mut Kernel, root: &Path, store: u32) -> Result<(), String> {
+    disks::below(root)
+        .into_iter()
+        .try_for_each(|disk| kernel.tell_disk(disk, store))
+        .map_err(|error| error.to_string())
 }
 
 /// The roots the programs know, as far as the sensor can tell them: by inode and store.

@@ -1,6 +1,6 @@
 //! Holds what came up against what was done.
 
-use sensor_user::event::{Direction, Flow, RecordId};
+use sensor_user::event::{Access, Direction, Flow, RecordId};
 
 use crate::scene::Done;
 use crate::watch::{Sum, Watch};
@@ -57,10 +57,6 @@ fn judge(watch: &Watch, done: &Done, expect: Expect) -> (Seen, String) {
             let enough = sum.read.max(sum.mapped) >= LEN as u64;
             level(sum.records > 0, enough, || format!("{sum:?}"))
         }
-        Expect::Touched => {
-            let touched = sum(watch, done).records > 0;
-            level(touched, touched, || "nothing of it came up".to_owned())
-        }
         Expect::Changed => {
             let sum = sum(watch, done);
             level(sum.records > 0, sum.changes > 0, || format!("{sum:?}"))
@@ -68,6 +64,23 @@ fn judge(watch: &Watch, done: &Done, expect: Expect) -> (Seen, String) {
         Expect::Deleted => {
             let sum = sum(watch, done);
             level(sum.records > 0, sum.deletions > 0, || format!("{sum:?}"))
+        }
+        Expect::Listed => {
+            let listings: u64 = accesses(watch, done).map(|access| access.listings).sum();
+            let nothing_else = sum(watch, done)
+                == Sum {
+                    records: 1,
+                    ..nothing
+                };
+            level(listings > 0, nothing_else, || {
+                format!("{listings} listings")
+            })
+        }
+        Expect::DeletedMany(times) => {
+            let deletions = watch.accesses(done.pid).map(|a| a.deletions).sum::<u64>();
+            level(deletions > 0, deletions == times, || {
+                format!("{deletions} deletions instead of {times}")
+            })
         }
         Expect::Sent(protocol) => {
             let back = u64::from(protocol == 6);
@@ -101,14 +114,21 @@ fn level(any: bool, exact: bool, told: impl FnOnce() -> String) -> (Seen, String
     }
 }
 
-/// What the process did with this very record.
-fn sum(watch: &Watch, done: &Done) -> Sum {
+/// What the process did with this very record, piece by piece.
+fn accesses<'a>(watch: &'a Watch, done: &Done) -> impl Iterator<Item = &'a Access> {
     let (device, inode) = done.file;
     // The kernel's own number, as RecordId has it.
     let device = rustix::fs::major(device) << 20 | rustix::fs::minor(device);
-    let is_it = |record: RecordId| record.device == device && record.inode == inode;
+    let is_it = move |record: RecordId| record.device == device && record.inode == inode;
+    watch
+        .accesses(done.pid)
+        .filter(move |access| is_it(access.record))
+}
+
+/// The same, added up.
+fn sum(watch: &Watch, done: &Done) -> Sum {
     let mut sum = Sum::default();
-    for access in watch.accesses(done.pid).filter(|a| is_it(a.record)) {
+    for access in accesses(watch, done) {
         sum.records = 1;
         sum.opens += access.opens;
         sum.read += access.bytes_read;

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use crate::sys::{call, mount, own_mounts};
-use crate::way::{Expect, LEN, Peer, Place, Way, content, unsupported, way, whole};
+use crate::way::{self, Expect, LEN, Peer, Place, Way, content, unsupported, way, whole};
 
 const READ: &[Expect] = &[Expect::Read(LEN as u64)];
 
@@ -24,10 +24,20 @@ pub(crate) const WAYS: &[Way] = &[
         overlay_mmap,
         &[Expect::Mapped(LEN as u64)],
     ),
+    way(
+        "overlay-lower-then-itself",
+        overlay_then_itself,
+        &[Expect::Read(2 * LEN as u64)],
+    ),
     way("overlay-copy-up", overlay_copy_up, READ),
     way("overlay-upper", overlay_upper, READ),
     way("loop-device", loop_device, &[Expect::Whole]),
-    way("raw-block-device", block_device, &[Expect::Holder]).with(Peer::Tcp("127.0.0.1:0")),
+    way(
+        "raw-block-device",
+        block_device,
+        &[Expect::Read(LEN as u64), Expect::Holder],
+    )
+    .with(Peer::Tcp("127.0.0.1:0")),
 ];
 
 /// Requests of include/uapi/linux/loop.h.
@@ -127,6 +137,12 @@ fn overlay_lower(place: &Place) -> io::Result<()> {
     whole(&fs::read(overlay(place, false)?.join("record.dcm"))?)
 }
 
+/// What the overlay's name for it was taken for does not hide the record under its own.
+fn overlay_then_itself(place: &Place) -> io::Result<()> {
+    overlay_lower(place)?;
+    whole(&fs::read(place.record())?)
+}
+
 fn overlay_upper(place: &Place) -> io::Result<()> {
     whole(&fs::read(overlay(place, true)?.join("record.dcm"))?)
 }
@@ -191,7 +207,8 @@ fn block_device(place: &Place) -> io::Result<()> {
         other => other?,
     };
     let name = link.file_name().ok_or_else(|| unsupported("no name"))?;
-    let mut disk = match File::open(PathBuf::from("/dev").join(name)) {
+    let path = PathBuf::from("/dev").join(name);
+    let mut disk = match File::open(&path) {
         Err(error)
             if matches!(
                 error.kind(),
@@ -202,6 +219,7 @@ fn block_device(place: &Place) -> io::Result<()> {
         }
         other => other?,
     };
+    way::watch_file(&path)?;
     disk.read_exact(&mut vec![0; LEN])?;
     place.upload(LEN)
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::TcpStream;
 
-use rustix::pipe::{SpliceFlags, pipe, splice, tee};
+use rustix::pipe::{IoSliceRaw, SpliceFlags, pipe, splice, tee, vmsplice};
 
 use crate::way::{Expect, LEN, Peer, Place, Way, finish, unsupported, way, whole};
 
@@ -14,10 +14,12 @@ const LISTENER: Peer = Peer::Tcp("127.0.0.1:0");
 
 pub(crate) const WAYS: &[Way] = &[
     way("sendfile-to-file", sendfile_to_file, READ),
+    way("sendfile-to-pipe", sendfile_to_pipe, READ),
     way("sendfile-to-socket", sendfile_to_socket, READ_AND_SENT).with(LISTENER),
     way("splice-to-pipe", splice_to_pipe, READ),
     way("splice-to-socket", splice_to_socket, READ_AND_SENT).with(LISTENER),
     way("splice-then-tee", tee_then_read, READ),
+    way("splice-then-vmsplice", vmsplice_then_read, READ),
     way("copy-file-range", copy_file_range, READ),
     way("reflink", reflink, READ),
 ];
@@ -50,6 +52,16 @@ fn sendfile_to_file(place: &Place) -> io::Result<()> {
     let (from, to) = (place.open()?, copy(place)?);
     all(|left| rustix::fs::sendfile(&to, &from, None, left))?;
     check(place)
+}
+
+fn sendfile_to_pipe(place: &Place) -> io::Result<()> {
+    let from = place.open()?;
+    let (out, into) = pipe()?;
+    all(|left| rustix::fs::sendfile(&into, &from, None, left))?;
+    drop(into);
+    let mut found = Vec::new();
+    File::from(out).read_to_end(&mut found)?;
+    whole(&found)
 }
 
 fn sendfile_to_socket(place: &Place) -> io::Result<()> {
@@ -90,6 +102,24 @@ fn tee_then_read(place: &Place) -> io::Result<()> {
     let mut found = Vec::new();
     File::from(secondout).read_to_end(&mut found)?;
     whole(&found)
+}
+
+/// Taken out of the pipe into memory by a call that reads no file.
+fn vmsplice_then_read(place: &Place) -> io::Result<()> {
+    let from = place.open()?;
+    let (out, into) = pipe()?;
+    all(|left| splice(&from, None, &into, None, left, SpliceFlags::empty()))?;
+    let mut found = vec![0; LEN];
+    // SAFETY: the memory is ours, is written to by this call only, and is not given to the pipe.
+    let moved = unsafe {
+        let parts = [IoSliceRaw::from_slice_mut(&mut found)];
+        vmsplice(&out, &parts, SpliceFlags::empty())?
+    };
+    if moved == LEN {
+        whole(&found)
+    } else {
+        Err(io::Error::other("vmsplice gave less"))
+    }
 }
 
 fn copy_file_range(place: &Place) -> io::Result<()> {

@@ -21,11 +21,12 @@ pub(crate) const WAYS: &[Way] = &[
     ),
     way("pread", pread, &[Expect::Read(LEN as u64)]),
     way("readv", readv, &[Expect::Read(LEN as u64)]),
+    way("preadv", preadv, &[Expect::Read(LEN as u64)]),
     way("preadv2", preadv2, &[Expect::Read(LEN as u64)]),
     way("direct", direct, &[Expect::Read(LEN as u64)]),
     way("path-then-reopen", reopen, &[Expect::Read(LEN as u64)]),
     way("linux-aio", aio, &[Expect::Read(LEN as u64)]),
-    way("getdents", getdents, &[Expect::Touched]),
+    way("getdents", getdents, &[Expect::Listed]),
     way("exec", exec, &[Expect::Whole]),
 ];
 
@@ -65,6 +66,11 @@ fn readv(place: &Place) -> io::Result<()> {
     in_parts(|parts| rustix::io::readv(&file, parts))
 }
 
+fn preadv(place: &Place) -> io::Result<()> {
+    let file = place.open()?;
+    in_parts(|parts| rustix::io::preadv(&file, parts, 0))
+}
+
 fn preadv2(place: &Place) -> io::Result<()> {
     let file = place.open()?;
     in_parts(|parts| rustix::io::preadv2(&file, parts, 0, ReadWriteFlags::empty()))
@@ -72,9 +78,10 @@ fn preadv2(place: &Place) -> io::Result<()> {
 
 /// A buffer as direct reads want it.
 #[repr(C, align(4096))]
-struct Pages([u8; LEN]);
+pub(crate) struct Pages(pub(crate) [u8; LEN]);
 
-fn direct(place: &Place) -> io::Result<()> {
+/// Opens the record so that it is read past the page cache, and makes room for it.
+pub(crate) fn open_direct(place: &Place) -> io::Result<(File, Box<Pages>)> {
     let flags = OFlags::RDONLY | OFlags::DIRECT;
     let file = match rustix::fs::open(place.record(), flags, Mode::empty()) {
         Err(rustix::io::Errno::INVAL) => {
@@ -82,7 +89,11 @@ fn direct(place: &Place) -> io::Result<()> {
         }
         other => File::from(other?),
     };
-    let mut pages = Box::new(Pages([0; LEN]));
+    Ok((file, Box::new(Pages([0; LEN]))))
+}
+
+fn direct(place: &Place) -> io::Result<()> {
+    let (file, mut pages) = open_direct(place)?;
     file.read_exact_at(&mut pages.0, 0)?;
     whole(&pages.0)
 }

@@ -20,14 +20,9 @@ const REASONS: &[(&str, &str, &str)] = &[
         "io_submit names its files in the process's memory, of which nothing is believed",
     ),
     (
-        "io-uring-without-completion",
+        "*-without-completion",
         "tracepoint",
         "a request that asks for silence passes no tracepoint with its result",
-    ),
-    (
-        "io-uring-splice",
-        "tracepoint",
-        "at its completion a request names the file it wrote to, not the one it read",
     ),
     (
         "overlay-*",
@@ -44,31 +39,11 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("rename", "tracepoint", BY_PATH),
     ("truncate-by-path", "tracepoint", BY_PATH),
     ("rename-over", "tracepoint", BY_PATH),
-    ("unlink", "tracepoint", BY_PATH),
+    ("unlink*", "tracepoint", BY_PATH),
     ("link", "tracepoint", BY_PATH),
     ("chmod", "tracepoint", BY_PATH),
     ("chown", "tracepoint", BY_PATH),
     ("setxattr", "tracepoint", BY_PATH),
-    (
-        "getdents",
-        "*",
-        "not watched yet: the names of records, without the records",
-    ),
-    (
-        "io-uring-without-completion",
-        "*",
-        "not watched yet: bytes are taken where a request completes, and this one asks for silence",
-    ),
-    (
-        "overlay-lower-mmap",
-        "*",
-        "the mapping is that of the overlay's own inode, which is no record's",
-    ),
-    (
-        "overlay-*",
-        "*",
-        "before Linux 6.7 the overlay opens a record under the overlay's own name, which lies in no store",
-    ),
     (
         "mmap-mapped-before-start",
         "*",
@@ -84,11 +59,6 @@ const REASONS: &[(&str, &str, &str)] = &[
         "loop-device",
         "*",
         "the opening is seen; the bytes are read by the device's own thread, for whoever reads the device",
-    ),
-    (
-        "raw-block-device",
-        "*",
-        "not watched yet: the disk below a store",
     ),
     (
         "handed-by-*",

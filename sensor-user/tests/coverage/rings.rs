@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd as _;
 
 use io_uring::{IoUring, opcode, squeue, types};
 
+use crate::reads::open_direct;
 use crate::way::{Expect, LEN, Peer, Place, Way, content, finish, unsupported, way, whole};
 
 const READ: &[Expect] = &[Expect::Read(LEN as u64)];
@@ -19,6 +20,13 @@ pub(crate) const WAYS: &[Way] = &[
     way("io-uring-sqpoll", polled, READ),
     way("io-uring-worker", worker, READ),
     way("io-uring-without-completion", silent, READ),
+    way("io-uring-direct-without-completion", silent_direct, READ),
+    way(
+        "io-uring-write-without-completion",
+        silent_write,
+        &[Expect::Written(LEN as u64)],
+    ),
+    way("io-uring-file-from-ring", from_ring, READ),
     way("io-uring-splice", splice, READ),
     way("io-uring-openat", openat, READ),
     way("io-uring-write", write, &[Expect::Written(LEN as u64)]),
@@ -81,20 +89,66 @@ fn worker(place: &Place) -> io::Result<()> {
     read_with(place, &mut ring()?, squeue::Flags::ASYNC)
 }
 
-/// A request that completes in silence when it succeeds; one that follows it tells that it has.
-fn silent(place: &Place) -> io::Result<()> {
+/// Has a request done that completes in silence when it succeeds; one that follows it tells that it has.
+fn run_silently(request: squeue::Entry) -> io::Result<()> {
     let mut ring = ring()?;
     if !ring.params().is_feature_skip_cqe_on_success() {
         return Err(unsupported("this kernel always tells completions"));
     }
+    let request = request.flags(squeue::Flags::SKIP_SUCCESS | squeue::Flags::IO_LINK);
+    // SAFETY: what the request points to lives in the caller until the one linked to it has completed.
+    unsafe { ring.submission().push(&request) }.map_err(io::Error::other)?;
+    run(&mut ring, &opcode::Nop::new().build()).map(drop)
+}
+
+fn silent(place: &Place) -> io::Result<()> {
     let file = place.open()?;
     let mut found = vec![0; LEN];
-    let request = opcode::Read::new(types::Fd(file.as_raw_fd()), found.as_mut_ptr(), LEN as u32)
-        .build()
-        .flags(squeue::Flags::SKIP_SUCCESS | squeue::Flags::IO_LINK);
-    // SAFETY: file and buffer live until the request linked to this one has completed.
-    unsafe { ring.submission().push(&request) }.map_err(io::Error::other)?;
-    run(&mut ring, &opcode::Nop::new().build())?;
+    let fd = types::Fd(file.as_raw_fd());
+    run_silently(opcode::Read::new(fd, found.as_mut_ptr(), LEN as u32).build())?;
+    whole(&found)
+}
+
+/// Read past the page cache, so that it has to wait for the disk.
+fn silent_direct(place: &Place) -> io::Result<()> {
+    let (file, mut pages) = open_direct(place)?;
+    let fd = types::Fd(file.as_raw_fd());
+    run_silently(opcode::Read::new(fd, pages.0.as_mut_ptr(), LEN as u32).build())?;
+    whole(&pages.0)
+}
+
+fn silent_write(place: &Place) -> io::Result<()> {
+    let file = std::fs::File::options().write(true).open(place.record())?;
+    let content = content(LEN);
+    let fd = types::Fd(file.as_raw_fd());
+    run_silently(opcode::Write::new(fd, content.as_ptr(), LEN as u32).build())
+}
+
+/// Opened for one ring, handed to another, and read there; no process ever has a descriptor of it besides.
+fn from_ring(place: &Place) -> io::Result<()> {
+    let (mut first, mut second) = (ring()?, ring()?);
+    first.submitter().register_files_sparse(1)?;
+    second.submitter().register_files_sparse(1)?;
+    let path = crate::sys::text(place.record())?;
+    let slot = |number| types::DestinationSlot::try_from_slot_target(number);
+    let slot = slot(0).map_err(|_| io::Error::other("no slot"))?;
+    let here = types::Fd(libc::AT_FDCWD);
+    let open = opcode::OpenAt::new(here, path.as_ptr()).file_index(Some(slot));
+    run(&mut first, &open.build())?;
+    let second_fd = types::Fd(second.as_raw_fd());
+    let hand = opcode::MsgRingSendFd::new(second_fd, types::Fixed(0), slot, 0).build();
+    match run(&mut first, &hand) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
+            return Err(unsupported("rings hand no files to each other here"));
+        }
+        other => other?,
+    };
+    drop(first);
+    // The message that the file has come.
+    let _message = second.completion().next();
+    let mut found = vec![0_u8; LEN];
+    let request = opcode::Read::new(types::Fixed(0), found.as_mut_ptr(), LEN as u32).build();
+    run(&mut second, &request)?;
     whole(&found)
 }
 

@@ -43,12 +43,14 @@ pub(crate) enum Expect {
     Written(u64),
     /// At least the record's length, read or mapped: who did it decides in how many pieces.
     Whole,
-    /// An access to the record, of whatever kind.
-    Touched,
     /// A change of the record other than by writing.
     Changed,
+    /// The names in the directory were asked for, and nothing else was done with it.
+    Listed,
     /// A loss of the record, or of a name of it.
     Deleted,
+    /// So many losses, of whatever records.
+    DeletedMany(u64),
     /// A flow of this protocol to the peer with exactly the bytes it got (and, over TCP, the byte it answered).
     Sent(u8),
     /// A flow on the port that the process said, with the record out and the three bytes of the request in.

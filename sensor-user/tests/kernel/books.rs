@@ -24,7 +24,7 @@ pub(crate) fn balance(watch: &mut Watch) -> Result<(), Failed> {
         same(
             &format!("{hook:?} has run"),
             &(hook.seen > 0),
-            &runs(&hook.hook, &watch.backend),
+            &runs(&hook.hook),
         )?;
     }
     let gaps: Vec<_> = watch
@@ -53,12 +53,7 @@ pub(crate) fn canary(watch: &mut Watch) -> Result<(), Failed> {
     same("flows of the sensor", &watch.flows(own).len(), &0)
 }
 
-/// Whether a hook runs in these tests: nothing here uses an `io_uring`, and the tracepoint backend does not see changes
-/// by name.
-fn runs(hook: &str, backend: &str) -> bool {
-    match hook {
-        "ring" => false,
-        "change" => backend != "tracepoint",
-        _ => true,
-    }
+/// Whether a hook runs in these tests: nothing here uses an `io_uring`.
+fn runs(hook: &str) -> bool {
+    hook != "ring"
 }

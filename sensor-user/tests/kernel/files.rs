@@ -230,12 +230,13 @@ pub(crate) fn renamed(watch: &mut Watch) -> Result<(), Failed> {
     Ok(())
 }
 
-/// chmod, truncate, a further name and the removal of both: each counts, by whoever did it. By way of a name the
-/// tracepoint backend does not see them.
+/// chmod, truncation by opening and by descriptor, a further name and the removal of both: each counts, by whoever did it.
+/// The tracepoint backend sees what is done by descriptor.
 pub(crate) fn changed(watch: &mut Watch) -> Result<(), Failed> {
     let record = make(watch, "changed.dcm", 100)?;
     let link = watch.elsewhere().join("other-name");
-    let script = "chmod 600 \"$1\"; : > \"$1\"; ln \"$1\" \"$2\"; rm \"$1\" \"$2\"";
+    let script =
+        "chmod 600 \"$1\"; : > \"$1\"; truncate -s 9 \"$1\"; ln \"$1\" \"$2\"; rm \"$1\" \"$2\"";
     let arguments = ["-c", script, "sh"];
     let shell = watch.run(Command::new("sh").args(arguments).arg(&record).arg(&link))?;
     watch.rest()?;
@@ -247,9 +248,9 @@ pub(crate) fn changed(watch: &mut Watch) -> Result<(), Failed> {
         }
     }
     let expected = if watch.backend == "tracepoint" {
-        (0, 0)
+        (1, 0)
     } else {
-        (3, 2)
+        (4, 2)
     };
     same("changes and deletions", &(changes, deletions), &expected)?;
     same("opened by the shell", &watch.sum(shell).opens, &1)

@@ -190,14 +190,15 @@ impl Watch {
             })
     }
 
-    /// What a process did with records.
+    /// What a process did with records; that it listed directories is left out.
     pub(crate) fn sum(&self, pid: u32) -> Sum {
-        let records: BTreeSet<RecordId> = self.accesses(pid).map(|a| a.record).collect();
+        let files = || self.accesses(pid).filter(|access| access.listings == 0);
+        let records: BTreeSet<RecordId> = files().map(|a| a.record).collect();
         let mut sum = Sum {
             records: records.len(),
             ..Sum::default()
         };
-        for access in self.accesses(pid) {
+        for access in files() {
             sum.opens += access.opens;
             sum.read += access.bytes_read;
             sum.mapped += access.bytes_mapped;

@@ -233,6 +233,7 @@ pub(crate) fn reads(boot_ns: u64, pid: u32, inode: u64, bytes_read: u64) -> Even
         bytes_written: 0,
         changes: 0,
         deletions: 0,
+        listings: 0,
         first_boot_ns: boot_ns,
         last_boot_ns: boot_ns,
     };
