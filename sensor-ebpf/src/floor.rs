@@ -4,7 +4,7 @@
 //! There is one for each kind of hook; `sensor-user/benches/overhead` attaches them wherever the sensor's own programs
 //! would be. On any other target than BPF this is an empty program.
 //!
-//! **Invariant:** a program does nothing but add one to a number of its CPU.
+//! **Invariant:** a program does nothing but add one to a number of its CPU, or nothing at all.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 
@@ -56,6 +56,17 @@ mod programs {
     #[cgroup_skb(egress)]
     fn on_packet(_: SkBuffContext) -> i32 {
         count();
+        1
+    }
+
+    #[btf_tracepoint(function = "sched_process_exit")]
+    fn empty_on_tracepoint(_: BtfTracePointContext) -> i32 {
+        0
+    }
+
+    /// Lets the packet pass.
+    #[cgroup_skb(egress)]
+    fn empty_on_packet(_: SkBuffContext) -> i32 {
         1
     }
 

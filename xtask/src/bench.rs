@@ -4,6 +4,7 @@ mod daemons;
 pub(crate) mod idle;
 pub(crate) mod overhead;
 mod page;
+pub(crate) mod real;
 mod rows;
 mod targets;
 pub(crate) mod workloads;
@@ -29,6 +30,8 @@ enum What {
     Workloads(workloads::Args),
     /// Measure what the sensor takes of this machine while nothing happens
     Idle(idle::Args),
+    /// Measure what real work on this machine takes with the sensor, and with empty programs in its place
+    Real(real::Args),
 }
 
 /// Runs the command.
@@ -40,6 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Overhead(args) => overhead::run(args),
         What::Workloads(args) => workloads::run(args),
         What::Idle(args) => idle::run(args),
+        What::Real(args) => real::run(args),
     }
 }
 

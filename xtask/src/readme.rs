@@ -19,6 +19,7 @@ type Section = fn(&Path) -> Result<String>;
 const SECTIONS: &[(&str, Section)] = &[
     ("overhead", bench::overhead::section),
     ("workloads", bench::workloads::section),
+    ("real", bench::real::section),
     ("idle", bench::idle::section),
     ("coverage", coverage::section),
 ];

@@ -25,9 +25,10 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use self::binary::Kind;
+pub(crate) use self::binary::build_here;
 use self::boot::{Ended, Machine};
 use self::initramfs::{Init, TEST_BINARY, Tree};
-pub(crate) use self::package::Programs;
+pub(crate) use self::package::{Program, Programs};
 use self::results::Results;
 pub(crate) use self::results::TestResult;
 use crate::step::{human, say, target_dir};
@@ -182,6 +183,14 @@ pub(crate) fn run_counted(
         Some(problem) => bail!("{}: {problem}", outcome.package),
         None => Ok(outcome),
     }
+}
+
+/// A program of a Debian package that this host need not have, to be run here.
+///
+/// # Errors
+/// It could not be fetched.
+pub(crate) fn program(package: &'static str, name: &'static str) -> Result<Program> {
+    Program::of(package, name, &kernel::cache_directory()?)
 }
 
 impl Args {

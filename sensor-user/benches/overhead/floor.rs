@@ -1,6 +1,7 @@
 //! Attaches the programs that only count wherever the sensor's would be: the same table, the same kernel functions.
 
 use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 
 use anyhow::{Context as _, Result};
 use aya::programs::{
@@ -20,8 +21,38 @@ pub(crate) struct Floor(
     #[expect(dead_code, reason = "held so that the programs stay attached")] Vec<Ebpf>,
 );
 
-/// Attaches one to every place where the sensor has a program with this backend.
+/// Programs to attach, by the kind of place.
+#[derive(Debug, Clone, Copy)]
+struct Names {
+    tracepoint: &'static str,
+    packet: &'static str,
+}
+
+const COUNTING: Names = Names {
+    tracepoint: "on_tracepoint",
+    packet: "on_packet",
+};
+/// The same without the counting, which only the places of the tracepoint backend have.
+const EMPTY: Names = Names {
+    tracepoint: "empty_on_tracepoint",
+    packet: "empty_on_packet",
+};
+
+/// Attaches one that counts to every place where the sensor has a program with this backend.
 pub(crate) fn attach(backend: Backend) -> Result<Floor> {
+    attach_named(backend, COUNTING)
+}
+
+/// Attaches one that does nothing to every place where the sensor has a program with the tracepoint backend, and holds
+/// them until the standard input ends.
+pub(crate) fn hold() -> Result<()> {
+    let _held = attach_named(Backend::Tracepoint, EMPTY)?;
+    writeln!(io::stdout(), "ready")?;
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn attach_named(backend: Backend, names: Names) -> Result<Floor> {
     let bytes = std::fs::read("/sys/kernel/btf/vmlinux").context("the kernel has no BTF")?;
     let types = Btf::parse(&bytes)?;
     let btf = KernelBtf::from_sys_fs()?;
@@ -32,7 +63,8 @@ pub(crate) fn attach(backend: Backend) -> Result<Floor> {
             .btf(Some(&btf))
             .load(OBJECT)
             .context("the object that only counts")?;
-        attach_one(&mut object, program, &types, &btf).with_context(|| program.name.to_owned())?;
+        attach_one(&mut object, program, names, &types, &btf)
+            .with_context(|| program.name.to_owned())?;
         attached.push(object);
     }
     Ok(Floor(attached))
@@ -42,6 +74,7 @@ pub(crate) fn attach(backend: Backend) -> Result<Floor> {
 fn attach_one(
     object: &mut Ebpf,
     program: &Program,
+    names: Names,
     types: &Btf<'_>,
     btf: &KernelBtf,
 ) -> Result<()> {
@@ -69,14 +102,14 @@ fn attach_one(
             fexit.attach()?;
         }
         Attach::Tracepoint(name) => {
-            on_tracepoint(named(object, "on_tracepoint")?.try_into()?, name, btf)?;
+            on_tracepoint(named(object, names.tracepoint)?.try_into()?, name, btf)?;
         }
         Attach::TracepointOf(name, arguments)
             if types.tracepoint_arguments(name) == Some(arguments) =>
         {
-            on_tracepoint(named(object, "on_tracepoint")?.try_into()?, name, btf)?;
+            on_tracepoint(named(object, names.tracepoint)?.try_into()?, name, btf)?;
         }
-        Attach::Packets => on_packets(named(object, "on_packet")?.try_into()?, program.name)?,
+        Attach::Packets => on_packets(named(object, names.packet)?.try_into()?, program.name)?,
         Attach::Fentry(_) | Attach::Call(_) | Attach::TracepointOf(..) | Attach::Nowhere => {}
     }
     Ok(())

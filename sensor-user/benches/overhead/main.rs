@@ -31,6 +31,8 @@ use self::setting::{Ground, Setting};
 
 /// What the sensor spends on a second in which nothing happens is a row too.
 const IDLE: &str = "an idle second";
+/// Has empty programs attached, for measurements by others.
+const HOLD: &str = "hold";
 /// Has whole workloads measured instead of single operations.
 const WHOLE: &str = "--workloads";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.as_slice() {
         [role, directory] if role == ACTOR => act::serve(directory.as_ref()),
+        [role] if role == HOLD => floor::hold(),
         [role, path] if role == LISTENER => listen::listen(path.as_ref()),
         _ => run(&arguments),
     };

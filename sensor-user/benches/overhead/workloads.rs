@@ -39,7 +39,7 @@ pub(crate) const WORKLOADS: &[(&str, &str)] = &[
 ];
 
 /// Runs of which the median counts, after one that warms up.
-const RUNS: usize = 5;
+const RUNS: usize = 3;
 const FILES: usize = 1_000;
 const DIRECTORY: usize = 50;
 const SOURCES: usize = 60;

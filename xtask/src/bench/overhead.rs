@@ -80,16 +80,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 let missing = verdicts.iter().filter(|verdict| !verdict.holds());
                 missed.extend(missing.map(|v| format!("{kernel} {backend}: {op}: {}", v.said())));
             }
+            if args.write {
+                let kept = rows::merge(super::kept(&root().join(RESULTS))?, added.clone());
+                for_programs(&kept).write_json(&root().join(RESULTS))?;
+                readme::write()?;
+            }
             all.extend(added);
         }
     }
     if let Some(path) = &args.json {
         for_programs(&all).write_json(path)?;
-    }
-    if args.write {
-        let kept = rows::merge(super::kept(&root().join(RESULTS))?, all);
-        for_programs(&kept).write_json(&root().join(RESULTS))?;
-        readme::write()?;
     }
     for miss in &missed {
         say(miss);

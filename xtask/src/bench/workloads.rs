@@ -68,13 +68,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut all = Vec::new();
     for kernel in super::or(&args.kernel, &["6.1", "6.12"]) {
         for backend in super::or(&args.backend, &["lsm", "fentry"]) {
-            all.extend(machine(&kernel, &backend)?);
+            let added = machine(&kernel, &backend)?;
+            if args.write {
+                let kept = rows::merge(super::kept(&root().join(RESULTS))?, added.clone());
+                for_programs(&kept).write_json(&root().join(RESULTS))?;
+                readme::write()?;
+            }
+            all.extend(added);
         }
-    }
-    if args.write {
-        let kept = rows::merge(super::kept(&root().join(RESULTS))?, all.clone());
-        for_programs(&kept).write_json(&root().join(RESULTS))?;
-        readme::write()?;
     }
     let missed = all.iter().filter(|row| !holds(&all, row)).count();
     ensure!(

@@ -5,6 +5,7 @@
 //! be loaded fast, benches as the sensor is installed.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -30,21 +31,10 @@ pub(crate) fn build(kind: Kind, target: &str) -> Result<PathBuf> {
         Kind::Test => ("--test", "tests"),
         Kind::Bench => ("--bench", "measurement"),
     };
-    let log = target_dir().join("xtask/logs/vm-build.json");
     let mut command = cargo();
     command
-        .args([
-            "test",
-            "--no-run",
-            "--package",
-            PACKAGE,
-            option,
-            target,
-            "--target",
-            TRIPLE,
-        ])
-        .arg("--message-format=json-render-diagnostics")
-        .arg("--target-dir")
+        .args(["test", "--no-run", "--package", PACKAGE, option, target])
+        .args(["--target", TRIPLE, "--target-dir"])
         .arg(target_dir().join("vm"))
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -58,7 +48,41 @@ pub(crate) fn build(kind: Kind, target: &str) -> Result<PathBuf> {
             .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
             .env("CARGO_PROFILE_TEST_STRIP", "debuginfo"),
     };
-    Step::new(format!("building the {target} {what}"), command)
+    built(
+        command,
+        target,
+        "vm-build.json",
+        &format!("the {target} {what}"),
+    )
+}
+
+/// Builds a bench target of the sensor for this host, as the sensor is installed; gives the binary.
+///
+/// # Errors
+/// The build failed, or cargo named no binary.
+pub(crate) fn build_here(target: &str) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--no-run",
+        "--release",
+        "--package",
+        PACKAGE,
+        "--bench",
+        target,
+    ]);
+    built(
+        command,
+        target,
+        "here-build.json",
+        &format!("the {target} measurement for this host"),
+    )
+}
+
+fn built(mut command: Command, target: &str, log: &str, what: &str) -> Result<PathBuf> {
+    let log = target_dir().join("xtask/logs").join(log);
+    command.arg("--message-format=json-render-diagnostics");
+    Step::new(format!("building {what}"), command)
         .log(&log)
         .run()?;
     let messages = std::fs::read_to_string(&log)

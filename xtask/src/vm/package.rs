@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::apt;
+use crate::step::say;
 
 /// Programs of a package that this host need not have.
 #[derive(Debug, Clone, Copy)]
@@ -40,11 +41,39 @@ impl Programs {
     }
 }
 
+/// A program of a package, to be run on this host with the libraries that came with it.
+#[derive(Debug)]
+pub(crate) struct Program {
+    path: PathBuf,
+    libraries: String,
+}
+
+impl Program {
+    /// Fetches the package unless it is kept, and finds the program.
+    ///
+    /// # Errors
+    /// It could not be fetched, or has no such program.
+    pub(super) fn of(package: &'static str, name: &'static str, cache: &Path) -> Result<Self> {
+        let names: &'static [&'static str] = &[];
+        let tree = Programs { package, names }.tree(cache, &mut |text| say(text))?;
+        Ok(Self {
+            path: program(&tree, name)?,
+            libraries: library_path(&tree),
+        })
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.env("LD_LIBRARY_PATH", &self.libraries);
+        command
+    }
+}
+
 /// A program in the tree of a package.
 ///
 /// # Errors
 /// It is not there.
-pub(crate) fn program(tree: &Path, name: &str) -> Result<PathBuf> {
+pub(super) fn program(tree: &Path, name: &str) -> Result<PathBuf> {
     PROGRAMS
         .iter()
         .map(|directory| tree.join(directory).join(name))
@@ -53,7 +82,7 @@ pub(crate) fn program(tree: &Path, name: &str) -> Result<PathBuf> {
 }
 
 /// Where libraries are looked for before the host's own, as `LD_LIBRARY_PATH` wants it.
-pub(crate) fn library_path(tree: &Path) -> String {
+pub(super) fn library_path(tree: &Path) -> String {
     let directories: Vec<String> = LIBRARIES
         .iter()
         .map(|directory| tree.join(directory).display().to_string())
