@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use access::{Access, NameForm, RecordId, RecordName};
 pub use edge::{Edge, EdgeKind};
-pub use flow::{Direction, Flow, PAST_IP};
+pub use flow::{Direction, Flow, FlowName, NameSource, PAST_IP};
 pub use gap::{Gap, GapReason};
 pub use process::{Process, ProcessKey};
 pub use tamper::{Tamper, TamperKind};

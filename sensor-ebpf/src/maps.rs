@@ -11,7 +11,7 @@ use sensor_ebpf::layout::{
     config::{Control, Holder},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS, LostBytes},
     edge::{EdgeKey, EdgeSum},
-    flow::{DatagramKey, Datagrams, Socket},
+    flow::{DatagramKey, Datagrams, Socket, Talk},
     limits,
     proc::Process,
     tamper::{Own, TamperKey, TamperSum},
@@ -87,9 +87,9 @@ pub(crate) static HOLDERS: HashMap<u32, Holder> =
 pub(crate) static SOCKETS: HashMap<u64, Socket> =
     HashMap::with_max_entries(limits::SOCKETS_MAX, BPF_F_NO_PREALLOC);
 
-/// Marks sockets over which a process that holds records talks without a connection; it goes with the socket.
+/// Marks sockets over which a process that holds records talks; it goes with the socket.
 #[btf_map]
-pub(crate) static TALKING: SkStorage<u64> = SkStorage::new();
+pub(crate) static TALKING: SkStorage<Talk> = SkStorage::new();
 
 /// Conversations without a connection, of processes that hold records.
 #[map]

@@ -9,4 +9,5 @@ pub(crate) mod proc;
 pub(crate) mod record;
 pub(crate) mod rename;
 pub(crate) mod sum;
+pub(crate) mod talk;
 pub(crate) mod tamper;

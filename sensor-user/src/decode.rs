@@ -6,22 +6,26 @@
 //!
 //! **Invariant:** no I/O, no clock, no panic on any input.
 
+mod names;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sensor_ebpf::layout::access as layout;
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum, MEMORY_CALL, PROC_MEM, PTRACE};
-use sensor_ebpf::layout::flow::{ACCEPTED, CONNECTED, DatagramKey, Datagrams, Ends, Socket};
+use sensor_ebpf::layout::flow::{
+    ACCEPTED, CONNECTED, DNS_PORT, DatagramKey, Datagrams, Ends, Payload, Socket, TCP,
+};
 use sensor_ebpf::layout::header::{Header, kind};
 use sensor_ebpf::layout::limits::{
-    ARGUMENTS_LARGE, ARGUMENTS_SMALL, FILENAME_MAX, NAME_MAX, PATH_LARGE, PATH_SMALL,
+    ARGUMENTS_LARGE, ARGUMENTS_SMALL, FILENAME_MAX, NAME_MAX, PATH_LARGE, PATH_SMALL, PAYLOAD_MAX,
 };
 use sensor_ebpf::layout::proc as border;
 use sensor_ebpf::layout::tamper::{LINK, MAP, PROGRAM, SIGNAL, TRACE, TamperKey, TamperSum};
 use thiserror::Error;
 
 use crate::event::{
-    Access, Direction, Edge, EdgeKind, Event, Exec, Exit, Flow, Fork, Name, ProcessKey, RecordId,
-    StoreId, Tamper, Target, What,
+    Access, Direction, Edge, EdgeKind, Event, Exec, Exit, Flow, Fork, Heard, Name, Naming,
+    ProcessKey, RecordId, StoreId, Tamper, Target, What,
 };
 
 /// Nanoseconds in a hundredth of a second.
@@ -94,6 +98,7 @@ pub fn record(bytes: &[u8]) -> Result<Event, DecodeError> {
             let (cookie, socket) = (reader.u64(), reader.socket());
             What::Flow(flow(cookie, &socket, reader.u32() != 0)?)
         }
+        kind::PAYLOAD => What::Naming(reader.naming()?),
         other => return Err(DecodeError::Kind(other)),
     };
     Ok(Event { boot_ns, what })
@@ -110,6 +115,7 @@ fn length(kind: u32) -> Result<usize, DecodeError> {
         kind::NAME_LARGE => size_of::<layout::Name<PATH_LARGE>>(),
         kind::ACCESS => size_of::<layout::Access>(),
         kind::FLOW => size_of::<sensor_ebpf::layout::flow::Flow>(),
+        kind::PAYLOAD => size_of::<Payload>(),
         other => return Err(DecodeError::Kind(other)),
     })
 }
@@ -153,6 +159,7 @@ pub fn flow(cookie: u64, socket: &Socket, closed: bool) -> Result<Flow, DecodeEr
         bytes_in: socket.r#in,
         opened_boot_ns: socket.opened_ns,
         closed,
+        name: None,
     })
 }
 
@@ -176,6 +183,7 @@ pub fn datagrams(key: &DatagramKey, sums: &Datagrams, closed: bool) -> Result<Fl
         bytes_in: sums.r#in,
         opened_boot_ns: sums.opened_ns,
         closed,
+        name: None,
     })
 }
 
@@ -414,6 +422,46 @@ impl<'a> Reader<'a> {
             r#in: self.u64(),
             ends: self.ends(),
         }
+    }
+
+    fn datagram_key(&mut self) -> DatagramKey {
+        DatagramKey {
+            cookie: self.u64(),
+            remote: self.words(),
+            remote_port: self.u16(),
+            version: self.u8(),
+            pad: self.fixed(),
+        }
+    }
+
+    /// Who is asked answers, and who asks says what for: anything else names nothing.
+    fn naming(&mut self) -> Result<Naming, DecodeError> {
+        let key = self.datagram_key();
+        let (protocol, incoming) = (self.u8(), self.u8() != 0);
+        self.skip(2);
+        let len = self.u32() as usize;
+        if len > PAYLOAD_MAX {
+            return Err(DecodeError::Value {
+                what: "length of a payload",
+                value: len as u64,
+            });
+        }
+        let bytes = &self.take(PAYLOAD_MAX)[..len];
+        let is_tcp = protocol == TCP;
+        let heard = if key.remote_port == DNS_PORT {
+            names::dns(bytes, is_tcp)
+        } else {
+            names::hello(bytes)
+        };
+        let fits = matches!(heard, Heard::Answer(..)) == incoming;
+        Ok(Naming {
+            flow: if is_tcp {
+                key.cookie
+            } else {
+                datagrams_id(&key)
+            },
+            heard: if fits { heard } else { Heard::Nothing },
+        })
     }
 
     fn exec(&mut self, room: usize) -> Result<Exec, DecodeError> {

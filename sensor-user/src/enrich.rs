@@ -174,6 +174,8 @@ impl Enricher {
                     body: Body::Tamper(tamper),
                 });
             }
+            // A conversation's name is in its flows.
+            What::Naming(_) => {}
             What::Gap(gap) => out.push(Report {
                 boot_ns,
                 body: Body::Gap(gap),

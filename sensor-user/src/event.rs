@@ -12,7 +12,7 @@ mod tamper;
 
 pub use access::{Access, Name, RecordId, StoreId};
 pub use edge::{Edge, EdgeKind};
-pub use flow::{Direction, Flow};
+pub use flow::{Direction, Flow, FlowName, Heard, NameSource, Naming};
 pub use gap::{Gap, GapReason};
 pub use proc::{Exec, Exit, Fork, ProcessKey};
 pub use tamper::{Tamper, Target};
@@ -45,6 +45,8 @@ pub enum What {
     Edge(Edge),
     /// Somebody tried something on the sensor.
     Tamper(Tamper),
+    /// A conversation said a name. Only the source hears it: it goes on as the name of flows.
+    Naming(Naming),
     /// Something was lost.
     Gap(Gap),
 }

@@ -7,6 +7,7 @@ mod flows;
 mod holders;
 pub mod kernel;
 mod losses;
+mod names;
 mod places;
 mod song;
 mod tampers;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{Alert, AtLeast, Attempt, Destination, Link};
-use crate::event::{Direction, Gap, GapReason, NameForm, RecordName};
+use crate::event::{Direction, FlowName, Gap, GapReason, NameForm, RecordName};
 
 /// An alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,6 +112,12 @@ pub struct DestinationForm {
     pub protocol: u16,
     pub protocol_name: String,
     pub direction: String,
+    /// What it is called, if its flows say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where the name comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_source: Option<String>,
 }
 
 /// What was tried on the sensor; `kind` is a stable short name, `signal` 0 where it is none.
@@ -200,7 +206,10 @@ impl From<&Alert> for AlertForm {
                 .collect(),
             names: alert.names.iter().map(NameOf::from).collect(),
             chain: alert.chain.iter().map(ProcessForm::from).collect(),
-            destination: alert.destination.as_ref().map(DestinationForm::from),
+            destination: alert
+                .destination
+                .as_ref()
+                .map(|to| DestinationForm::of(to, alert.destination_name.as_ref())),
             attempts: alert.attempts.iter().map(AttemptForm::from).collect(),
             techniques: alert
                 .techniques
@@ -286,8 +295,8 @@ impl From<&Link> for ProcessForm {
     }
 }
 
-impl From<&Destination> for DestinationForm {
-    fn from(to: &Destination) -> Self {
+impl DestinationForm {
+    fn of(to: &Destination, name: Option<&FlowName>) -> Self {
         let direction = match to.direction {
             Direction::Accepted => "accepted",
             Direction::Connected | Direction::Unknown => "connected",
@@ -298,6 +307,8 @@ impl From<&Destination> for DestinationForm {
             protocol: to.protocol,
             protocol_name: to.protocol_name(),
             direction: direction.into(),
+            name: name.map(|name| name.name.clone()),
+            name_source: name.map(|name| name.source.text().to_owned()),
         }
     }
 }

@@ -169,6 +169,7 @@ struct FlowForm {
     opened_ns: u64,
     last_ns: u64,
     closed: bool,
+    name: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -292,6 +293,7 @@ impl FlowForm {
             opened_ns: flow.opened_ns,
             last_ns: flow.last_ns,
             closed: flow.closed,
+            name: flow.name.as_ref().map(|name| name.name.clone()),
         }
     }
 }

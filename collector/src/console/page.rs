@@ -130,6 +130,11 @@ fn destination(
         "where",
         &format!("{how} over {}", text::clean(&to.protocol_name)),
     )?;
+    if let Some(name) = &to.name {
+        let source = to.name_source.as_deref().unwrap_or_default();
+        let name = format!("{} ({})", text::clean(name), text::clean(source));
+        field(out, "name", &name)?;
+    }
     field(
         out,
         "sent",

@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use crate::event::{Direction, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName, TamperKind};
+use crate::event::{
+    Direction, FlowName, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName, TamperKind,
+};
 
 /// Names the space of alert ids; made once at random, never to be changed.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d1c_29a4_7f3b_4e0a_9c55_2f8e_d041_b7a6);
@@ -54,6 +56,8 @@ pub struct Alert {
     pub chain: Vec<Link>,
     /// Where the records went; `None` when it is about none.
     pub destination: Option<Destination>,
+    /// What it is called, if its flows say so.
+    pub destination_name: Option<FlowName>,
     /// What was tried on the sensor.
     pub attempts: Vec<Attempt>,
     /// Techniques of MITRE ATT&CK.

@@ -69,6 +69,7 @@ pub(super) fn alert(
         names: reading.names.clone(),
         chain,
         destination: Some(evidence.destination.clone()),
+        destination_name: sending.name.clone(),
         attempts: Vec::new(),
         techniques,
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),

@@ -1,7 +1,7 @@
 //! An alert in plain words, for somebody who runs a ward, and what to do next.
 
 use super::alert::{Alert, Destination, Link};
-use crate::event::{Direction, NameForm};
+use crate::event::{Direction, FlowName, NameForm};
 use crate::text;
 
 /// One paragraph: who did what, with how much, to where, when, and whether it goes on.
@@ -21,7 +21,7 @@ pub(super) fn paragraph(alert: &Alert, to: &Destination) -> String {
             text::bytes(figures.bytes_taken()),
             text::clean(&alert.store),
             text::bytes(figures.bytes_sent),
-            whereto(to),
+            whereto(to, alert.destination_name.as_ref()),
         ),
         format!(
             "It began at {} and was last seen {} later.",
@@ -73,8 +73,12 @@ fn name_or_number(name: &str, uid: u32) -> String {
     }
 }
 
-fn whereto(to: &Destination) -> String {
+fn whereto(to: &Destination, name: Option<&FlowName>) -> String {
     let protocol = to.protocol_name();
+    let called = match name {
+        Some(name) => format!(" (\"{}\")", text::clean(&name.name)),
+        None => String::new(),
+    };
     match to.direction {
         Direction::Accepted => {
             format!(
@@ -84,7 +88,7 @@ fn whereto(to: &Destination) -> String {
         }
         Direction::Connected | Direction::Unknown => {
             format!(
-                "over the network to {}, port {} ({protocol})",
+                "over the network to {}{called}, port {} ({protocol})",
                 to.address, to.port
             )
         }

@@ -124,6 +124,7 @@ fn flow(second: u64, bytes_out: u64, closed: bool) -> Flow {
         opened_ns: at(1),
         last_ns: at(second),
         closed,
+        name: None,
     }
 }
 

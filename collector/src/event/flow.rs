@@ -45,4 +45,40 @@ pub struct Flow {
     pub last_ns: u64,
     /// True in the last event of a flow.
     pub closed: bool,
+    /// What the other end is called.
+    pub name: Option<FlowName>,
+}
+
+/// A name of the other end, as the conversations of processes that hold records say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowName {
+    /// Where it comes from.
+    pub source: NameSource,
+    /// The name.
+    pub name: String,
+}
+
+/// Where a name comes from; the better, the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameSource {
+    /// Not known.
+    Unknown,
+    /// An answer of DNS that gave the address.
+    Answer,
+    /// The question that was asked over this flow, which is one of DNS.
+    Question,
+    /// The TLS hello in this flow: what the process asked for, which need not be what answers there.
+    Server,
+}
+
+impl NameSource {
+    /// As people say it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Unknown => "not said by what",
+            Self::Answer => "an answer of DNS gave this address for it",
+            Self::Question => "asked over DNS",
+            Self::Server => "asked for in the TLS hello",
+        }
+    }
 }

@@ -9,8 +9,9 @@ use proto::prost::Message as _;
 use proto::sensor::v1 as wire;
 
 use crate::event::{
-    Access, Block, Direction, Edge, EdgeKind, Event, Flow, Gap, GapReason, NameForm, Origin,
-    PAST_IP, Process, ProcessKey, RecordId, RecordName, Tamper, TamperKind, What,
+    Access, Block, Direction, Edge, EdgeKind, Event, Flow, FlowName, Gap, GapReason, NameForm,
+    NameSource, Origin, PAST_IP, Process, ProcessKey, RecordId, RecordName, Tamper, TamperKind,
+    What,
 };
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
@@ -271,6 +272,7 @@ fn byte(field: &'static str, value: u32) -> Result<u16, WireError> {
 
 fn flow(raw: wire::Flow) -> Result<Flow, WireError> {
     let remote = raw.remote.ok_or(WireError::Missing("flow.remote"))?;
+    let name = name(raw.name_source, raw.name)?;
     let protocol = match raw.address_family {
         0 => byte("flow.protocol", raw.protocol)?,
         family => PAST_IP + byte("flow.address_family", family)?,
@@ -296,7 +298,22 @@ fn flow(raw: wire::Flow) -> Result<Flow, WireError> {
         opened_ns: bounded("flow.opened_unix_ns", raw.opened_unix_ns)?,
         last_ns: bounded("flow.last_unix_ns", raw.last_unix_ns)?,
         closed: raw.closed,
+        name,
     })
+}
+
+fn name(source: i32, name: String) -> Result<Option<FlowName>, WireError> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let source = match wire::NameSource::try_from(source) {
+        Ok(wire::NameSource::Answer) => NameSource::Answer,
+        Ok(wire::NameSource::Question) => NameSource::Question,
+        Ok(wire::NameSource::Server) => NameSource::Server,
+        Ok(wire::NameSource::Unspecified) | Err(_) => NameSource::Unknown,
+    };
+    let name = short("flow.name", name)?;
+    Ok(Some(FlowName { source, name }))
 }
 
 /// None for an edge with an end of a kind this version does not know.

@@ -93,6 +93,7 @@ fn build(alert: &Alert) -> Finding {
         dst_endpoint: form.destination.as_ref().map(|to| Endpoint {
             ip: to.address.clone(),
             port: to.port,
+            hostname: to.name.clone(),
         }),
         unmapped: unmapped(form),
     }

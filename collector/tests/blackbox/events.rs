@@ -2,7 +2,7 @@
 
 use proto::sensor::v1::event::Body;
 use proto::sensor::v1::{
-    Access, Direction, Endpoint, Event, Flow, NameForm, Process, ProcessId, RecordId,
+    Access, Direction, Endpoint, Event, Flow, NameForm, NameSource, Process, ProcessId, RecordId,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -94,6 +94,8 @@ pub(crate) fn sent(second: u64, pid: u32, bytes: u64, closed: bool) -> Event {
         opened_unix_ns: at(second.saturating_sub(1)),
         last_unix_ns: at(second),
         closed,
+        name: "files.example".into(),
+        name_source: NameSource::Server.into(),
     };
     event(second, Body::Flow(flow))
 }

@@ -214,6 +214,13 @@ pub struct Flow {
     /// made itself and 40 for the host of a virtual machine; its protocol is 0 and its ends are unspecified. 0 for IP.
     #[prost(uint32, tag = "13")]
     pub address_family: u32,
+    /// What the other end is called, as far as the conversations of processes that hold records say: printable ASCII without
+    /// capitals, other bytes of DNS as escapes (\032), at most 255; empty when they say nothing.
+    #[prost(string, tag = "14")]
+    pub name: ::prost::alloc::string::String,
+    /// Where the name comes from.
+    #[prost(enumeration = "NameSource", tag = "15")]
+    pub name_source: i32,
 }
 /// One end of an edge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -368,6 +375,43 @@ impl Direction {
             "DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
             "DIRECTION_CONNECTED" => Some(Self::Connected),
             "DIRECTION_ACCEPTED" => Some(Self::Accepted),
+            _ => None,
+        }
+    }
+}
+/// Where the name of a flow's other end comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NameSource {
+    /// Not given.
+    Unspecified = 0,
+    /// An answer of DNS that gave the address.
+    Answer = 1,
+    /// The question asked over this flow, which is one of DNS.
+    Question = 2,
+    /// The TLS hello in this flow: what the process asked for, which need not be what answers there.
+    Server = 3,
+}
+impl NameSource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NAME_SOURCE_UNSPECIFIED",
+            Self::Answer => "NAME_SOURCE_ANSWER",
+            Self::Question => "NAME_SOURCE_QUESTION",
+            Self::Server => "NAME_SOURCE_SERVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NAME_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "NAME_SOURCE_ANSWER" => Some(Self::Answer),
+            "NAME_SOURCE_QUESTION" => Some(Self::Question),
+            "NAME_SOURCE_SERVER" => Some(Self::Server),
             _ => None,
         }
     }

@@ -260,6 +260,12 @@ impl<R: Reach> Sock<R> {
 }
 
 impl Sock<Typed> {
+    /// Itself, for helpers.
+    #[inline(always)]
+    pub(crate) fn pointer(self) -> *mut core::ffi::c_void {
+        self.0.cast_mut().cast()
+    }
+
     /// Its cookie, made if it had none.
     #[inline(always)]
     pub(crate) fn make_cookie(self) -> u64 {

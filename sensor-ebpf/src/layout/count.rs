@@ -107,10 +107,12 @@ pub enum Error {
     TampersFull = 16,
     /// No room in the ring for a record's name; its next access tries again.
     NameLost = 17,
+    /// No memory for the mark of a socket.
+    TalkingFull = 18,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 18] = [
+pub const ERRORS: [(Error, &str); 19] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -129,6 +131,7 @@ pub const ERRORS: [(Error, &str); 18] = [
     (Error::EdgesFull, "map of edges full"),
     (Error::TampersFull, "map of attempts full"),
     (Error::NameLost, "no room for names"),
+    (Error::TalkingFull, "no memory to mark a socket"),
 ];
 
 /// What a hook's runs came to, on one CPU.

@@ -1,6 +1,7 @@
 //! Conversations over the network.
 
 use super::header::Header;
+use super::limits::PAYLOAD_MAX;
 use super::proc::Process;
 
 /// This host connected, or sent first.
@@ -110,6 +111,42 @@ pub struct Flow {
     pub pad: u32,
 }
 
+/// How many more packets' payload of a socket is kept.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Talk {
+    /// Of those that leave.
+    pub out: u32,
+    /// Of those that come in.
+    pub r#in: u32,
+}
+
+/// What a conversation of a process that holds records begins with; names are found in it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Payload {
+    /// Kind [`PAYLOAD`](super::header::kind::PAYLOAD).
+    pub header: Header,
+    /// Names the conversation; of TCP the cookie alone does.
+    pub key: DatagramKey,
+    /// [`TCP`] or [`UDP`].
+    pub protocol: u8,
+    /// 1 when it came in, 0 when it left.
+    pub incoming: u8,
+    /// Zero.
+    pub pad: u16,
+    /// Bytes that are kept.
+    pub len: u32,
+    /// The first bytes of the payload, then zeroes.
+    pub bytes: [u8; PAYLOAD_MAX],
+}
+
+/// Where names are asked for and given.
+pub const DNS_PORT: u16 = 53;
+
+const _: () = assert!(size_of::<Talk>() == 8);
+const _: () = assert!(core::mem::offset_of!(Payload, len) == 52);
+const _: () = assert!(size_of::<Payload>() == 16 + 32 + 8 + PAYLOAD_MAX);
 const _: () = assert!(size_of::<Ends>() == 40);
 // No padding but the named: the last field ends where the struct does.
 const _: () =

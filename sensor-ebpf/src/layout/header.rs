@@ -18,6 +18,8 @@ pub mod kind {
     pub const ACCESS: u32 = 12;
     /// [`flow::Flow`](super::super::flow::Flow).
     pub const FLOW: u32 = 20;
+    /// [`flow::Payload`](super::super::flow::Payload).
+    pub const PAYLOAD: u32 = 21;
 }
 
 /// The first bytes of every record.

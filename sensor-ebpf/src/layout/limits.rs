@@ -48,6 +48,10 @@ pub const TARGETS_MAX: u32 = 1_024;
 pub const TAMPERS_MAX: u32 = 1_024;
 /// Maps, programs and links of the sensor's own.
 pub const OWN_MAX: u32 = 1_024;
+/// Bytes of a packet's payload that are kept: enough for a TLS hello with its keys, and for most of DNS.
+pub const PAYLOAD_MAX: usize = 2048;
+/// First packets of a conversation whose payload is kept, each way, where names are asked for and given.
+pub const PAYLOADS_DNS: u32 = 64;
 /// Copies under way in `vfs_copy_file_range`.
 pub const COPIES_MAX: u32 = 4_096;
 /// Renames under way of what lies in a store.
@@ -57,4 +61,5 @@ pub const WAKE_BYTES: u64 = 64 * 1024;
 
 const _: () = assert!(PATH_SMALL.is_power_of_two() && PATH_LARGE.is_power_of_two());
 const _: () = assert!(ARGUMENTS_SMALL.is_power_of_two() && ARGUMENTS_LARGE.is_power_of_two());
+const _: () = assert!(PAYLOAD_MAX.is_power_of_two());
 const _: () = assert!(PATH_SMALL < PATH_LARGE && ARGUMENTS_SMALL < ARGUMENTS_LARGE);

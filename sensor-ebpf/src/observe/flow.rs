@@ -6,7 +6,7 @@
 
 use sensor_ebpf::layout::{
     count::Error,
-    flow::{ACCEPTED, CONNECTED, Flow, Socket},
+    flow::{ACCEPTED, CONNECTED, Flow, Socket, TCP},
     header::kind,
     proc::Process,
 };
@@ -22,7 +22,7 @@ use crate::{
     maps::{CRITICAL, SOCKETS},
 };
 
-use super::{access::is_holder, packet::past, record::control};
+use super::{access::is_holder, packet::past, record::control, talk};
 
 /// TCP states of include/net/tcp_states.h.
 const ESTABLISHED: i32 = 1;
@@ -49,6 +49,8 @@ fn connecting(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     let cookie = sock.make_cookie();
+    // SAFETY: the tracepoint's socket, by typed pointer.
+    unsafe { talk::mark(sock.pointer(), sock.remote_port()?, TCP) };
     keep(sock, cookie, process, CONNECTED, 0)
 }
 

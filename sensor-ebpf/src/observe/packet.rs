@@ -5,11 +5,7 @@
 //! first question is asked of every packet of the host, so it is the cheapest: of one that leaves its protocol, and then
 //! whether its process holds records; of one that comes its protocol, and then whether its socket is marked as talking.
 
-use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
-    helpers::generated::{bpf_get_socket_cookie, bpf_sk_storage_get},
-    programs::SkBuffContext,
-};
+use aya_ebpf::{helpers::generated::bpf_get_socket_cookie, programs::SkBuffContext};
 use sensor_ebpf::layout::{
     count::Error,
     flow::{CONNECTED, DatagramKey, Datagrams, Ends, ICMP, ICMP6, TCP, UDP},
@@ -17,13 +13,13 @@ use sensor_ebpf::layout::{
 };
 
 use crate::{
-    count::{Outcome, Trouble, add, lost},
+    count::{Outcome, Trouble, add},
     emit,
     kernel::task::Task,
-    maps::{DATAGRAMS, TALKING},
+    maps::DATAGRAMS,
 };
 
-use super::access::is_holder;
+use super::{access::is_holder, talk};
 
 const IPV6_HEADER: u64 = 40;
 /// Of UDP, and of an echo.
@@ -40,6 +36,8 @@ const ECHO6: u8 = 128;
 /// A packet's header, seen from this host.
 struct Packet {
     ends: Ends,
+    /// Where its payload begins.
+    offset: u64,
     payload: u64,
 }
 
@@ -47,7 +45,10 @@ struct Packet {
 #[inline(always)]
 pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     let protocol = protocol(packet)?;
-    if matches!(protocol, TCP | IGMP) {
+    if protocol == TCP {
+        return said(packet, true);
+    }
+    if protocol == IGMP {
         return Ok(Outcome::Ignored);
     }
     let process = Task::current().process()?;
@@ -57,8 +58,65 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     let Some(parsed) = parse(packet, protocol, true)? else {
         return Ok(Outcome::Ignored);
     };
-    mark(packet);
-    sent(&key(packet, &parsed.ends), process, &parsed)
+    if parsed.ends.protocol == TCP {
+        return Ok(Outcome::Ignored);
+    }
+    let sk = talk::socket(packet);
+    if !sk.is_null() {
+        // SAFETY: `sk` is the packet's socket.
+        unsafe { talk::mark(sk, parsed.ends.remote_port, parsed.ends.protocol) };
+    }
+    let key = key(packet, &parsed.ends);
+    let outcome = sent(&key, process, &parsed)?;
+    keep(packet, &key, &parsed, true);
+    Ok(outcome)
+}
+
+/// A packet comes in.
+#[inline(always)]
+pub(crate) fn came(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
+    let protocol = protocol(packet)?;
+    if protocol == TCP {
+        return said(packet, false);
+    }
+    if talk::of(packet).is_null() {
+        return Ok(Outcome::Ignored);
+    }
+    let Some(parsed) = parse(packet, protocol, false)? else {
+        return Ok(Outcome::Ignored);
+    };
+    let key = key(packet, &parsed.ends);
+    let Some(known) = DATAGRAMS.get_ptr_mut(&key) else {
+        return Ok(Outcome::Ignored);
+    };
+    // SAFETY: as in `sent`.
+    let known = unsafe { &mut *known };
+    add(&mut known.r#in, parsed.payload);
+    known.last_ns = emit::now();
+    keep(packet, &key, &parsed, false);
+    Ok(Outcome::Summed)
+}
+
+/// A packet of a connection: its bytes are the socket's to count, but what it says may be wanted.
+#[inline(always)]
+fn said(packet: &SkBuffContext, leaving: bool) -> Result<Outcome, Trouble> {
+    if !talk::wants(talk::of(packet), leaving) {
+        return Ok(Outcome::Ignored);
+    }
+    if let Some(parsed) = parse(packet, TCP, leaving)? {
+        keep(packet, &key(packet, &parsed.ends), &parsed, leaving);
+    }
+    Ok(Outcome::Summed)
+}
+
+/// Keeps the payload if it is wanted.
+#[inline(never)]
+fn keep(packet: &SkBuffContext, key: &DatagramKey, parsed: &Packet, leaving: bool) {
+    let talk = talk::of(packet);
+    if talk::wants(talk, leaving) {
+        let part = (parsed.offset, parsed.payload);
+        talk::keep(packet, talk, key, parsed.ends.protocol, leaving, part);
+    }
 }
 
 /// A holder sends past IP, over a socket of this family: message by message, without the other end.
@@ -86,8 +144,12 @@ pub(crate) fn past(
         direction: CONNECTED,
         pad: 0,
     };
-    let payload = bytes;
-    sent(&key, process, &Packet { ends, payload })
+    let packet = Packet {
+        ends,
+        offset: 0,
+        payload: bytes,
+    };
+    sent(&key, process, &packet)
 }
 
 /// Adds to a conversation, or begins one.
@@ -114,54 +176,6 @@ fn sent(key: &DatagramKey, process: Process, packet: &Packet) -> Result<Outcome,
         Ok(()) => Ok(Outcome::Summed),
         Err(_) => Err(Trouble::Dropped(Error::DatagramsFull)),
     }
-}
-
-/// A packet comes in.
-#[inline(always)]
-pub(crate) fn came(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
-    let protocol = protocol(packet)?;
-    if protocol == TCP || !is_marked(packet) {
-        return Ok(Outcome::Ignored);
-    }
-    let Some(parsed) = parse(packet, protocol, false)? else {
-        return Ok(Outcome::Ignored);
-    };
-    match DATAGRAMS.get_ptr_mut(key(packet, &parsed.ends)) {
-        Some(known) => {
-            // SAFETY: as in `sent`.
-            let known = unsafe { &mut *known };
-            add(&mut known.r#in, parsed.payload);
-            known.last_ns = emit::now();
-            Ok(Outcome::Summed)
-        }
-        None => Ok(Outcome::Ignored),
-    }
-}
-
-/// Notes that a holder talks over the packet's socket.
-#[inline(always)]
-fn mark(packet: &SkBuffContext) {
-    if talking(packet, u64::from(BPF_SK_STORAGE_GET_F_CREATE)).is_null() {
-        lost(Error::DatagramsFull);
-    }
-}
-
-#[inline(always)]
-fn is_marked(packet: &SkBuffContext) -> bool {
-    !talking(packet, 0).is_null()
-}
-
-/// The mark of the packet's socket; null when it has none.
-#[inline(always)]
-fn talking(packet: &SkBuffContext, flags: u64) -> *mut u64 {
-    // SAFETY: the context is a `__sk_buff`; the union has no other member.
-    let sk = unsafe { (*packet.skb.skb).__bindgen_anon_2.sk };
-    if sk.is_null() {
-        return core::ptr::null_mut();
-    }
-    let map = core::ptr::from_ref(&TALKING).cast_mut();
-    // SAFETY: the map is one of socket storage, and `sk` a socket by a pointer the verifier knows.
-    unsafe { bpf_sk_storage_get(map.cast(), sk.cast(), core::ptr::null_mut(), flags) }.cast()
 }
 
 #[inline(always)]
@@ -226,9 +240,6 @@ fn parse(packet: &SkBuffContext, protocol: u8, leaving: bool) -> Result<Option<P
         first if first >> 4 == 4 => (4, protocol, u64::from(first & 15) * 4),
         _ => beyond(packet, protocol)?,
     };
-    if protocol == TCP {
-        return Ok(None);
-    }
     let (mut source, mut target) = ([0; 4], [0; 4]);
     if version == 4 {
         source[0] = packet.load::<u32>(12).map_err(fault)?;
@@ -242,6 +253,11 @@ fn parse(packet: &SkBuffContext, protocol: u8, leaving: bool) -> Result<Option<P
         UDP => {
             ports = packet.load::<[u16; 2]>(header as usize).map_err(fault)?;
             inner = SHORT_HEADER;
+        }
+        TCP => {
+            ports = packet.load::<[u16; 2]>(header as usize).map_err(fault)?;
+            let words = packet.load::<u8>(header as usize + 12).map_err(fault)? >> 4;
+            inner = u64::from(words) * 4;
         }
         ICMP | ICMP6 => {
             let kind = packet.load::<u8>(header as usize).map_err(fault)?;
@@ -271,6 +287,7 @@ fn parse(packet: &SkBuffContext, protocol: u8, leaving: bool) -> Result<Option<P
     // The packet's length, not the header's: with segmentation offload one packet carries many datagrams' payload.
     Ok(Some(Packet {
         ends,
+        offset: header + inner,
         payload: u64::from(packet.len()).saturating_sub(header + inner),
     }))
 }

@@ -1,6 +1,6 @@
 //! Conversations over the network.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::ProcessKey;
 
@@ -40,4 +40,48 @@ pub struct Flow {
     pub opened_boot_ns: u64,
     /// True in the last event of a flow.
     pub closed: bool,
+    /// What the other end is called, as far as the process's own conversations say.
+    pub name: Option<FlowName>,
+}
+
+/// A name of the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowName {
+    /// The name, without capitals; what no name is made of is escaped or left out.
+    pub name: String,
+    /// Where it comes from.
+    pub source: NameSource,
+}
+
+/// Where a name comes from; the better, the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameSource {
+    /// An answer of DNS that gave the address, to a question of a process that holds records.
+    Answer,
+    /// The question that was asked over this flow, which is one of DNS.
+    Question,
+    /// The TLS hello in this flow: what the process asked for, which need not be what answers there.
+    Server,
+}
+
+/// What a conversation said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// The flow.
+    pub flow: u64,
+    /// What was heard.
+    pub heard: Heard,
+}
+
+/// A name that was heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// None.
+    Nothing,
+    /// The server of a TLS hello.
+    Server(String),
+    /// What was asked of DNS.
+    Question(String),
+    /// What was asked, and the addresses that were given.
+    Answer(String, Vec<IpAddr>),
 }

@@ -8,7 +8,8 @@ use proto::sensor::v1;
 
 use crate::clock::{self, Offset};
 use crate::event::{
-    Direction, EdgeKind, Flow, Gap, GapReason, ProcessKey, RecordId, Tamper, Target,
+    Direction, EdgeKind, Flow, FlowName, Gap, GapReason, NameSource, ProcessKey, RecordId, Tamper,
+    Target,
 };
 use crate::health::{Health, HookCount};
 use crate::privacy::NameForm;
@@ -100,6 +101,7 @@ fn flow(flow: &Flow, last_boot_ns: u64, offset: Offset) -> v1::Flow {
         Direction::Connected => v1::Direction::Connected,
         Direction::Accepted => v1::Direction::Accepted,
     };
+    let name = flow.name.as_ref();
     v1::Flow {
         id: flow.id,
         process: Some(process_id(flow.process)),
@@ -114,6 +116,16 @@ fn flow(flow: &Flow, last_boot_ns: u64, offset: Offset) -> v1::Flow {
         opened_unix_ns: offset.unix_ns(flow.opened_boot_ns),
         last_unix_ns: offset.unix_ns(last_boot_ns),
         closed: flow.closed,
+        name: name.map(|name| name.name.clone()).unwrap_or_default(),
+        name_source: name.map_or(v1::NameSource::Unspecified, source).into(),
+    }
+}
+
+const fn source(name: &FlowName) -> v1::NameSource {
+    match name.source {
+        NameSource::Answer => v1::NameSource::Answer,
+        NameSource::Question => v1::NameSource::Question,
+        NameSource::Server => v1::NameSource::Server,
     }
 }
 

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sensor_ebpf::layout::flow::DatagramKey;
 
+use super::names::Names;
 use crate::decode;
-use crate::event::{Event, Flow, ProcessKey, What};
+use crate::event::{Event, Flow, Naming, ProcessKey, What};
 use crate::load::{AttemptError, Kernel};
 
 /// TCP flows whose counters are looked at in one tick; with more, each gets its turn.
@@ -30,6 +31,7 @@ pub(super) struct Flows {
     walked_ns: u64,
     /// Flows whose socket is gone without the programs having said so yet.
     missing: HashSet<u64>,
+    names: Names,
 }
 
 impl Flows {
@@ -40,6 +42,17 @@ impl Flows {
             self.missing.remove(&flow.id);
         } else {
             self.tcp.insert(flow.id, flow.clone());
+        }
+    }
+
+    /// A conversation said a name.
+    pub(super) fn heard(&mut self, naming: Naming, boot_ns: u64, events: &mut Vec<Event>) {
+        let id = naming.flow;
+        if self.names.heard(naming)
+            && let Some(flow) = self.tcp.get(&id).or_else(|| self.udp.get(&id))
+        {
+            let what = What::Flow(flow.clone());
+            events.push(Event { boot_ns, what });
         }
     }
 
@@ -59,7 +72,14 @@ impl Flows {
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
         self.look(kernel, now, events)?;
-        self.datagrams(kernel, now, events)
+        self.datagrams(kernel, now, events)?;
+        // Last, for a flow may begin in the same tick as the answer comes by which it is called.
+        for event in events {
+            if let What::Flow(flow) = &mut event.what {
+                self.names.dress(flow);
+            }
+        }
+        Ok(())
     }
 
     fn look(

@@ -233,6 +233,10 @@ impl Reader {
     fn take(&mut self, decoded: Result<Event, decode::DecodeError>) {
         match decoded {
             Ok(event) => {
+                if let What::Naming(naming) = event.what {
+                    self.flows.heard(naming, event.boot_ns, &mut self.pending);
+                    return;
+                }
                 match &event.what {
                     What::Exit(exit) => self.holders.exited(exit.process, event.boot_ns),
                     What::Flow(flow) => {
@@ -251,6 +255,7 @@ impl Reader {
                     | What::Name(_)
                     | What::Edge(_)
                     | What::Tamper(_)
+                    | What::Naming(_)
                     | What::Gap(_) => {}
                 }
                 self.push(event.boot_ns, event.what);
@@ -280,6 +285,7 @@ impl Reader {
             | What::Flow(_)
             | What::Edge(_)
             | What::Tamper(_)
+            | What::Naming(_)
             | What::Gap(_) => false,
         };
         if !own {

@@ -127,7 +127,8 @@ const fn reason(error: Error) -> GapReason {
         | Error::DatagramsFull
         | Error::LinkedFull
         | Error::EdgesFull
-        | Error::TampersFull => GapReason::MapFull,
+        | Error::TampersFull
+        | Error::TalkingFull => GapReason::MapFull,
         Error::NoControl
         | Error::NoInode
         | Error::NoFile

@@ -88,6 +88,9 @@ fn judge(watch: &Watch, done: &Done, expect: Expect) -> (Seen, String) {
                 (flow.protocol, flow.bytes_out, flow.bytes_in) == (protocol, done.received, back)
             })
         }
+        Expect::Named(name) => to_peer(watch, done, |flow| {
+            flow.name.as_ref().is_some_and(|known| known.name == name)
+        }),
         Expect::Served => served(watch, done),
         Expect::Holder => {
             let known = !watch.flows(done.pid).is_empty();

@@ -11,6 +11,7 @@
 #[allow(dead_code, reason = "the kernel tests use the rest")]
 #[path = "../kernel/actor.rs"]
 mod actor;
+mod calls;
 mod datagrams;
 mod grade;
 mod handed;
@@ -66,6 +67,7 @@ fn ways() -> impl Iterator<Item = &'static Way> {
         streams::WAYS,
         datagrams::WAYS,
         locals::WAYS,
+        calls::WAYS,
     ];
     families.into_iter().flatten()
 }
@@ -124,7 +126,12 @@ fn sound() -> Result<(), Failed> {
 
 /// What a process does that was started for an act.
 fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
-    let helpers: [&[(&str, Act)]; 3] = [handed::HELPERS, streams::HELPERS, locals::HELPERS];
+    let helpers: [&[(&str, Act)]; 4] = [
+        handed::HELPERS,
+        streams::HELPERS,
+        locals::HELPERS,
+        calls::HELPERS,
+    ];
     let helper = || {
         helpers
             .into_iter()

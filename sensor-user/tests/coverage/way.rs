@@ -53,6 +53,8 @@ pub(crate) enum Expect {
     DeletedMany(u64),
     /// A flow of this protocol to the peer with exactly the bytes it got (and, over TCP, the byte it answered).
     Sent(u8),
+    /// The flow to the peer is told with this name.
+    Named(&'static str),
     /// A flow on the port that the process said, with the record out and the three bytes of the request in.
     Served,
     /// A flow of any kind: the process is known to hold what is a record's, though it never opened one.

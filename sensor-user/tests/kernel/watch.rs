@@ -274,7 +274,7 @@ impl Watch {
     }
 
     fn summary(&self) -> String {
-        let mut kinds = [0; 9];
+        let mut kinds = [0; 10];
         for event in &self.events {
             let kind = match event.what {
                 What::Fork(_) => 0,
@@ -286,12 +286,24 @@ impl Watch {
                 What::Gap(_) => 6,
                 What::Edge(_) => 7,
                 What::Tamper(_) => 8,
+                What::Naming(_) => 9,
             };
             kinds[kind] += 1;
         }
-        let [fork, exec, exit, name, access, flow, gap, edge, tamper] = kinds;
+        let [
+            fork,
+            exec,
+            exit,
+            name,
+            access,
+            flow,
+            gap,
+            edge,
+            tamper,
+            naming,
+        ] = kinds;
         format!(
-            "seen: {fork} forks, {exec} execs, {exit} exits, {name} names, {access} accesses, {flow} flows, {edge} edges, {tamper} attempts, {gap} gaps"
+            "seen: {fork} forks, {exec} execs, {exit} exits, {name} names, {access} accesses, {flow} flows, {edge} edges, {tamper} attempts, {naming} namings, {gap} gaps"
         )
     }
 }

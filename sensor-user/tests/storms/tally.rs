@@ -102,7 +102,11 @@ impl Tally {
                     let read = bytes.split_once(" bytes read").map(|(n, _)| n.parse());
                     self.lost_bytes += read.and_then(Result::ok).unwrap_or(0);
                 }
-                What::Flow(_) | What::Exec(_) | What::Edge(_) | What::Tamper(_) => {}
+                What::Flow(_)
+                | What::Exec(_)
+                | What::Edge(_)
+                | What::Tamper(_)
+                | What::Naming(_) => {}
             }
         }
         any

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::super::alert::Figures;
 use super::super::ledger::Ledger;
 use super::super::limits;
-use crate::event::{Access, Flow, RecordId, RecordName, Tamper, TamperKind};
+use crate::event::{Access, Flow, FlowName, RecordId, RecordName, Tamper, TamperKind};
 
 /// Highest signal there is.
 const SIGNALS: u32 = 64;
@@ -85,6 +85,8 @@ pub(in crate::detect) struct Sending {
     pub(in crate::detect) last_ns: u64,
     /// The host's own end of the latest flow.
     local: Option<SocketAddr>,
+    /// What the destination is called, by the best source.
+    pub(in crate::detect) name: Option<FlowName>,
 }
 
 /// One flow, as last heard.
@@ -119,6 +121,10 @@ impl Sending {
         known.closed |= flow.closed;
         self.last_ns = self.last_ns.max(flow.last_ns);
         self.local = flow.local.or(self.local);
+        let source = |name: &Option<FlowName>| name.as_ref().map(|name| name.source);
+        if flow.name.is_some() && source(&flow.name) >= source(&self.name) {
+            self.name.clone_from(&flow.name);
+        }
     }
 
     /// Bytes sent at or after a moment.

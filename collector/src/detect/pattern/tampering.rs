@@ -110,6 +110,7 @@ fn alert(host: &Host, key: ProcessKey, actor: &Actor, tampering: &Tampering, tol
         next_steps: next_steps(host, key, told.exited),
         chain,
         destination: None,
+        destination_name: None,
         attempts,
         techniques: vec![DISABLE_TOOLS],
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),

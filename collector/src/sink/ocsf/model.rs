@@ -196,6 +196,8 @@ pub(super) struct Databucket {
 pub(super) struct Endpoint {
     pub(super) ip: String,
     pub(super) port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hostname: Option<String>,
 }
 
 /// What the schema has no place for; names and meanings are those of the alert.

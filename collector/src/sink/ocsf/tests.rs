@@ -15,7 +15,8 @@ use crate::detect::{
     Alert, AtLeast, Attempt, Confidence, Destination, Figures, Level, Link, Severity, Technique,
 };
 use crate::event::{
-    Direction, Gap, GapReason, NameForm, Origin, Process, ProcessKey, RecordName, TamperKind,
+    Direction, FlowName, Gap, GapReason, NameForm, NameSource, Origin, Process, ProcessKey,
+    RecordName, TamperKind,
 };
 
 /// An object of the schema: its fields as far as they are used here, those it must have, and those of which it must
@@ -197,7 +198,12 @@ const SHAPES: &[Shape] = &[
         &["type_id"],
         &["name"],
     ),
-    shape("dst_endpoint", &["ip", "port"], &[], &["ip"]),
+    shape(
+        "dst_endpoint",
+        &["ip", "port", "hostname"],
+        &[],
+        &["ip", "hostname"],
+    ),
 ];
 
 /// What is wrong with an object and the objects in it, with the place of each. What is in `unmapped` is our own.
@@ -345,6 +351,10 @@ pub(crate) fn alert() -> Alert {
             address: "203.0.113.9".parse().unwrap(),
             port: 443,
         }),
+        destination_name: Some(FlowName {
+            source: NameSource::Server,
+            name: "files.example".into(),
+        }),
         attempts: Vec::new(),
         techniques: vec![Technique {
             id: "T1005",
@@ -376,6 +386,7 @@ fn a_finding_has_what_the_schema_requires_and_nothing_it_does_not_know() {
     assert_eq!(found(&finding), [""; 0]);
     let sensor = Alert {
         destination: None,
+        destination_name: None,
         store: String::new(),
         attempts: vec![Attempt {
             kind: TamperKind::Signal,

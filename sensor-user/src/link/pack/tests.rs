@@ -20,6 +20,7 @@ fn flow(boot_ns: u64) -> Report {
         remote: end,
         bytes_out: 1,
         family: 0,
+        name: None,
         bytes_out_before: 0,
         bytes_in: 2,
         opened_boot_ns: 0,
