@@ -46,6 +46,7 @@ const FURTHER_MODULES: &[&str] = &[
     "ctr",
     "ghash_generic",
     "vsock_loopback",
+    "sctp",
 ];
 
 /// Modules of a machine with a disk.

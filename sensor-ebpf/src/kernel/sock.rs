@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use core::marker::PhantomData;
 use sensor_ebpf::layout::{
     count::Error,
-    flow::{Ends, TCP},
+    flow::{DCCP, Ends, SCTP, TCP},
 };
 
 use super::fields;
@@ -15,6 +15,8 @@ const INET: u16 = 2;
 const INET6: u16 = 10;
 /// `SOCK_STREAM`.
 const STREAM: u16 = 1;
+/// `SOCK_RAW`.
+const RAW: u16 = 3;
 /// TCP states of include/net/tcp_states.h.
 const ESTABLISHED: u8 = 1;
 const CLOSE_WAIT: u8 = 8;
@@ -29,7 +31,9 @@ const INNER: [u16; 4] = [1, 16, 15, 38];
 pub(crate) enum Road {
     /// TCP.
     Tcp,
-    /// Another protocol over IP, whose packets are seen.
+    /// Another protocol with connections over IP, by its number; its packets go when the kernel lets them.
+    Connected(u8),
+    /// A protocol over IP whose packets are their sender's.
     Packets,
     /// What goes past IP, by this family: frames of its own, the host of a virtual machine, and others.
     Past(u8),
@@ -151,8 +155,12 @@ impl<R: Reach> Sock<R> {
     #[inline(always)]
     pub(crate) fn road(self) -> Result<Road, Error> {
         Ok(match self.family()? {
-            INET | INET6 if self.is_tcp()? => Road::Tcp,
-            INET | INET6 => Road::Packets,
+            INET | INET6 => match self.protocol()? {
+                (TCP, STREAM) => Road::Tcp,
+                (_, RAW) => Road::Packets,
+                (protocol @ (SCTP | DCCP), _) => Road::Connected(protocol),
+                _ => Road::Packets,
+            },
             family if INNER.contains(&family) => Road::Inner,
             family => Road::Past(family as u8),
         })
@@ -161,6 +169,12 @@ impl<R: Reach> Sock<R> {
     /// True for a TCP socket, and not for a raw one that speaks TCP's protocol number.
     #[inline(always)]
     pub(crate) fn is_tcp(self) -> Result<bool, Error> {
+        Ok(matches!(self.protocol()?, (TCP, STREAM)))
+    }
+
+    /// Protocol number and type; no protocol for numbers past IP's (MPTCP).
+    #[inline(always)]
+    fn protocol(self) -> Result<(u8, u16), Error> {
         // SAFETY: `self.0` is a struct sock for `R`.
         let (protocol, kind): (u16, u16) = unsafe {
             (
@@ -168,7 +182,7 @@ impl<R: Reach> Sock<R> {
                 R::get(self.0, fields::SOCK_TYPE.load())?,
             )
         };
-        Ok(protocol == u16::from(TCP) && kind == STREAM)
+        Ok((u8::try_from(protocol).unwrap_or(0), kind))
     }
 
     /// Payload bytes sent and received, of a TCP socket.

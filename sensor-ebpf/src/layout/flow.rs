@@ -12,6 +12,10 @@ pub const ACCEPTED: u8 = 2;
 pub const TCP: u8 = 6;
 /// IANA protocol number of UDP.
 pub const UDP: u8 = 17;
+/// IANA protocol number of DCCP.
+pub const DCCP: u8 = 33;
+/// IANA protocol number of SCTP.
+pub const SCTP: u8 = 132;
 /// IANA protocol number of ICMP.
 pub const ICMP: u8 = 1;
 /// IANA protocol number of `ICMPv6`.

@@ -6,7 +6,7 @@
 
 use sensor_ebpf::layout::{
     count::Error,
-    flow::{ACCEPTED, CONNECTED, Flow, Socket, TCP},
+    flow::{ACCEPTED, CONNECTED, Ends, Flow, Socket, TCP},
     header::kind,
     proc::Process,
 };
@@ -22,7 +22,7 @@ use crate::{
     maps::{CRITICAL, SOCKETS},
 };
 
-use super::{access::is_holder, packet::past, record::control, talk};
+use super::{access::is_holder, packet, record::control, talk};
 
 /// TCP states of include/net/tcp_states.h.
 const ESTABLISHED: i32 = 1;
@@ -114,9 +114,25 @@ pub(crate) fn sends(sock: Sock<Typed>, bytes: u64, taken: bool) -> Result<Outcom
         return Ok(Outcome::Ignored);
     }
     match road {
-        Road::Past(family) => past(sock.make_cookie(), process, family, bytes),
+        Road::Past(family) => message(sock, process, packet::past(family), bytes),
+        Road::Connected(protocol) => {
+            let mut ends = sock.ends(CONNECTED)?;
+            ends.protocol = protocol;
+            message(sock, process, ends, bytes)
+        }
         _ => adopt(sock, process, if taken { bytes } else { 0 }),
     }
+}
+
+/// What is counted message by message, since its packets are not their sender's or none of IP.
+#[inline(always)]
+fn message(
+    sock: Sock<Typed>,
+    process: Process,
+    ends: Ends,
+    bytes: u64,
+) -> Result<Outcome, Trouble> {
+    packet::message(sock.make_cookie(), process, ends, bytes)
 }
 
 /// If the socket is nobody's yet, it is the holder's from now on; `sent` of the bytes it has taken are its own already.

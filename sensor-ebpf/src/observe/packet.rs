@@ -5,10 +5,13 @@
 //! first question is asked of every packet of the host, so it is the cheapest: of one that leaves its protocol, and then
 //! whether its process holds records; of one that comes its protocol, and then whether its socket is marked as talking.
 
-use aya_ebpf::{helpers::generated::bpf_get_socket_cookie, programs::SkBuffContext};
+use aya_ebpf::{
+    helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock},
+    programs::SkBuffContext,
+};
 use sensor_ebpf::layout::{
     count::Error,
-    flow::{CONNECTED, DatagramKey, Datagrams, Ends, ICMP, ICMP6, TCP, UDP},
+    flow::{CONNECTED, DCCP, DatagramKey, Datagrams, Ends, ICMP, ICMP6, SCTP, TCP, UDP},
     proc::Process,
 };
 
@@ -45,11 +48,11 @@ struct Packet {
 #[inline(always)]
 pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     let protocol = protocol(packet)?;
-    if protocol == TCP {
-        return said(packet, true);
-    }
     if protocol == IGMP {
         return Ok(Outcome::Ignored);
+    }
+    if is_connected(protocol) && !is_raw(packet) {
+        return said(packet, protocol, true);
     }
     let process = Task::current().process()?;
     if !is_holder(&process) {
@@ -58,7 +61,7 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     let Some(parsed) = parse(packet, protocol, true)? else {
         return Ok(Outcome::Ignored);
     };
-    if parsed.ends.protocol == TCP {
+    if is_connected(parsed.ends.protocol) && !is_raw(packet) {
         return Ok(Outcome::Ignored);
     }
     let sk = talk::socket(packet);
@@ -66,7 +69,7 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
         // SAFETY: `sk` is the packet's socket.
         unsafe { talk::mark(sk, parsed.ends.remote_port, parsed.ends.protocol) };
     }
-    let key = key(packet, &parsed.ends);
+    let key = key(cookie(packet), &parsed.ends);
     let outcome = sent(&key, process, &parsed)?;
     keep(packet, &key, &parsed, true);
     Ok(outcome)
@@ -76,8 +79,8 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
 #[inline(always)]
 pub(crate) fn came(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     let protocol = protocol(packet)?;
-    if protocol == TCP {
-        return said(packet, false);
+    if is_connected(protocol) {
+        return said(packet, protocol, false);
     }
     if talk::of(packet).is_null() {
         return Ok(Outcome::Ignored);
@@ -85,7 +88,7 @@ pub(crate) fn came(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     let Some(parsed) = parse(packet, protocol, false)? else {
         return Ok(Outcome::Ignored);
     };
-    let key = key(packet, &parsed.ends);
+    let key = key(cookie(packet), &parsed.ends);
     let Some(known) = DATAGRAMS.get_ptr_mut(&key) else {
         return Ok(Outcome::Ignored);
     };
@@ -97,14 +100,35 @@ pub(crate) fn came(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     Ok(Outcome::Summed)
 }
 
+/// True for protocols whose packets the kernel sends when it likes, so that their bytes are counted at the socket.
+#[inline(always)]
+fn is_connected(protocol: u8) -> bool {
+    matches!(protocol, TCP | SCTP | DCCP)
+}
+
+/// True when the process made the packet itself, whatever protocol it says it is of.
+#[inline(always)]
+fn is_raw(packet: &SkBuffContext) -> bool {
+    const SOCK_RAW: u32 = 3;
+    let sk = talk::socket(packet);
+    if sk.is_null() {
+        return false;
+    }
+    // SAFETY: `sk` is the packet's socket; what the helper gives is null or one that can be read.
+    unsafe {
+        let full = bpf_sk_fullsock(sk.cast());
+        !full.is_null() && (*full).type_ == SOCK_RAW
+    }
+}
+
 /// A packet of a connection: its bytes are the socket's to count, but what it says may be wanted.
 #[inline(always)]
-fn said(packet: &SkBuffContext, leaving: bool) -> Result<Outcome, Trouble> {
-    if !talk::wants(talk::of(packet), leaving) {
+fn said(packet: &SkBuffContext, protocol: u8, leaving: bool) -> Result<Outcome, Trouble> {
+    if protocol != TCP || !talk::wants(talk::of(packet), leaving) {
         return Ok(Outcome::Ignored);
     }
     if let Some(parsed) = parse(packet, TCP, leaving)? {
-        keep(packet, &key(packet, &parsed.ends), &parsed, leaving);
+        keep(packet, &key(cookie(packet), &parsed.ends), &parsed, leaving);
     }
     Ok(Outcome::Summed)
 }
@@ -119,22 +143,10 @@ fn keep(packet: &SkBuffContext, key: &DatagramKey, parsed: &Packet, leaving: boo
     }
 }
 
-/// A holder sends past IP, over a socket of this family: message by message, without the other end.
+/// The ends of a conversation past IP, over sockets of this family: not known.
 #[inline(always)]
-pub(crate) fn past(
-    cookie: u64,
-    process: Process,
-    family: u8,
-    bytes: u64,
-) -> Result<Outcome, Trouble> {
-    let key = DatagramKey {
-        cookie,
-        remote: [0; 4],
-        remote_port: 0,
-        version: 0,
-        pad: [0; 5],
-    };
-    let ends = Ends {
+pub(crate) fn past(family: u8) -> Ends {
+    Ends {
         local: [0; 4],
         remote: [0; 4],
         local_port: 0,
@@ -143,13 +155,23 @@ pub(crate) fn past(
         protocol: family,
         direction: CONNECTED,
         pad: 0,
-    };
+    }
+}
+
+/// A holder sends a message over a socket whose packets do not count.
+#[inline(always)]
+pub(crate) fn message(
+    cookie: u64,
+    process: Process,
+    ends: Ends,
+    bytes: u64,
+) -> Result<Outcome, Trouble> {
     let packet = Packet {
         ends,
         offset: 0,
         payload: bytes,
     };
-    sent(&key, process, &packet)
+    sent(&key(cookie, &packet.ends), process, &packet)
 }
 
 /// Adds to a conversation, or begins one.
@@ -179,9 +201,13 @@ fn sent(key: &DatagramKey, process: Process, packet: &Packet) -> Result<Outcome,
 }
 
 #[inline(always)]
-fn key(packet: &SkBuffContext, ends: &Ends) -> DatagramKey {
+fn cookie(packet: &SkBuffContext) -> u64 {
     // SAFETY: the helper takes the packet's context; a packet without socket has cookie 0.
-    let cookie = unsafe { bpf_get_socket_cookie(packet.skb.skb.cast()) };
+    unsafe { bpf_get_socket_cookie(packet.skb.skb.cast()) }
+}
+
+#[inline(always)]
+fn key(cookie: u64, ends: &Ends) -> DatagramKey {
     DatagramKey {
         cookie,
         remote: ends.remote,

@@ -29,6 +29,8 @@ pub(crate) const WAYS: &[Way] = &[
     way("udp-fragmented", fragmented, SENT).with(RECEIVER),
     way("icmp-echo", icmp, &[Expect::AnySent(PART as u64)]),
     way("raw-ip", raw, &[Expect::AnySent(PART as u64)]),
+    way("raw-ip-as-tcp", raw_as_tcp, &[Expect::AnySent(PART as u64)]),
+    way("sctp", sctp, &[Expect::AnySent(PART as u64)]),
     way("packet-socket", packet, &[Expect::AnySent(FRAME as u64)]),
 ];
 
@@ -133,6 +135,37 @@ fn raw(place: &Place) -> io::Result<()> {
     let content = place.hold()?;
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(253)))?;
     socket.send_to(&content[..PART], &loopback()).map(drop)
+}
+
+/// The same, by a number that says it was TCP.
+fn raw_as_tcp(place: &Place) -> io::Result<()> {
+    let content = place.hold()?;
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP))?;
+    socket.send_to(&content[..PART], &loopback()).map(drop)
+}
+
+/// A message over a connection of another protocol than TCP.
+fn sctp(place: &Place) -> io::Result<()> {
+    let content = place.hold()?;
+    let protocol = Some(Protocol::from(libc::IPPROTO_SCTP));
+    let listener = match Socket::new(Domain::IPV4, Type::STREAM, protocol) {
+        Err(error) if error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
+            return Err(unsupported("this kernel has no SCTP"));
+        }
+        other => other?,
+    };
+    listener.bind(&loopback())?;
+    listener.listen(1)?;
+    let sender = Socket::new(Domain::IPV4, Type::STREAM, protocol)?;
+    sender.connect(&listener.local_addr()?)?;
+    let (receiver, _) = listener.accept()?;
+    sender.send(&content[..PART])?;
+    let mut found = [MaybeUninit::uninit(); PART];
+    if receiver.recv(&mut found)? == PART {
+        Ok(())
+    } else {
+        Err(io::Error::other("not all of it came"))
+    }
 }
 
 /// A frame made by the process itself, past the protocols of the kernel.
