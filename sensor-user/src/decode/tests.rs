@@ -104,7 +104,8 @@ fn every_kind() -> Vec<Vec<u8>> {
         .u64(5)
         .u64(6)
         .u64(7)
-        .u64(8);
+        .u64(8)
+        .u64(9);
     vec![
         fork(),
         exec(b"cat\0a\0", 6, ARGUMENTS_SMALL, kind::EXEC_SMALL),
