@@ -40,7 +40,7 @@ pub(crate) fn every_core(watch: &mut Watch) -> Result<(), Failed> {
     let tally = Tally::storm(watch, readers)?;
     exact(&tally, &pids)?;
     same("losses", &tally.lost, &BTreeMap::new())?;
-    same("named records", &tally.named.len(), &sizes::trees())
+    same("records without a name", &tally.nameless(), &0)
 }
 
 /// Starts programs that read the whole forest.

@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_secs(3);
 pub(crate) struct Tally {
     /// By process: the records it touched, and what it did with all of them.
     pub(crate) processes: HashMap<ProcessKey, Did>,
-    /// Records a name came up for.
+    /// Records, and directories in a store, a name came up for.
     pub(crate) named: HashSet<RecordId>,
     /// How many processes each has started.
     pub(crate) forks: HashMap<u32, u64>,
@@ -46,6 +46,16 @@ impl Tally {
         self.processes
             .iter()
             .find_map(|(key, did)| (key.pid == pid).then_some(did))
+    }
+
+    /// Records that a process touched and no name came up for.
+    pub(crate) fn nameless(&self) -> usize {
+        let touched = self.processes.values().flat_map(|did| &did.records);
+        let touched: HashSet<&RecordId> = touched.collect();
+        touched
+            .iter()
+            .filter(|record| !self.named.contains(record))
+            .count()
     }
 
     /// How often something was lost.

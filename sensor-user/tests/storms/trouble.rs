@@ -72,8 +72,12 @@ pub(crate) fn one_page(watch: &mut Watch) -> Result<(), Failed> {
     )?;
     let bytes = forest::total() * readers.len() as u64 + count as u64;
     same("bytes seen and lost", &(read + tally.lost_bytes), &bytes)?;
-    let unnamed = (sizes::trees() - tally.named.len()) as u64;
-    same("records named and names lost", &(unnamed <= names), &true)?;
+    let nameless = tally.nameless() as u64;
+    same(
+        "records without a name and names lost",
+        &(nameless <= names),
+        &true,
+    )?;
     let forks = tally.forks.get(&pid).copied().unwrap_or(0);
     let forks = forks + tally.lost("critical ring full");
     same("forks seen and lost", &(forks >= count as u64), &true)
