@@ -1,9 +1,13 @@
 //! Compares what an alert says with what was really moved.
 //!
-//! **Invariant:** figures are compared for equality; "about right" is a difference.
+//! **Invariant:** figures are compared for equality; "about right" is a difference. Only of bytes sent the head of the first
+//! request may be missing, which curl sends before it reads the first record.
 
 use super::alerts::Alert;
 use super::theft::Moved;
+
+/// Longest head of the first request.
+const HEAD_MAX: u64 = 1024;
 
 /// What differs, one sentence each; empty when the alert is right.
 pub(crate) fn differences(alert: &Alert, moved: &Moved) -> Vec<String> {
@@ -25,11 +29,13 @@ pub(crate) fn differences(alert: &Alert, moved: &Moved) -> Vec<String> {
         &moved.bytes_read.to_string(),
     );
     compare("bytes mapped", &alert.bytes_mapped.to_string(), "0");
-    compare(
-        "bytes sent",
-        &alert.bytes_sent.to_string(),
-        &moved.bytes_sent.to_string(),
-    );
+    if !(moved.bytes_sent.saturating_sub(HEAD_MAX)..=moved.bytes_sent).contains(&alert.bytes_sent) {
+        compare(
+            "bytes sent",
+            &alert.bytes_sent.to_string(),
+            &moved.bytes_sent.to_string(),
+        );
+    }
     compare(
         "destination",
         &alert.destination.to_string(),
@@ -117,7 +123,7 @@ mod tests {
         check(|alert| alert.records -= 1, "distinct records");
         check(|alert| alert.bytes_read += 1, "bytes read");
         check(|alert| alert.bytes_mapped += 1, "bytes mapped");
-        check(|alert| alert.bytes_sent -= 1, "bytes sent");
+        check(|alert| alert.bytes_sent += 1, "bytes sent");
         check(
             |alert| alert.destination = "203.0.113.2:4001".parse().unwrap(),
             "destination",
