@@ -4,7 +4,7 @@
 //! answers. Between them at most [`IN_HAND_MAX`] batches are on their way, which bounds what a sensor can make the
 //! collector hold.
 //!
-//! **Invariant:** the only room that knows the protocol. Nothing is handed on before it is checked as a whole, and a
+//! **Invariant:** the only room that knows the protocol. Nothing is handed on before it is checked, and a
 //! `Persisted` is sent only for what the log has said is durable.
 
 mod convert;
@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::limits::PAYLOAD_BYTES_MAX;
 use proto::sensor::v1::from_collector::Message as Answer;
 use proto::sensor::v1::from_sensor::Message;
 use proto::sensor::v1::link_server::{Link, LinkServer};
@@ -28,6 +29,7 @@ pub use convert::{WireError, block};
 pub use error::Refusal;
 pub use serve::serve;
 
+use crate::event::{Block, GapReason, What};
 use crate::fleet::FleetHandle;
 use crate::log::{AppendReply, LogHandle};
 
@@ -38,7 +40,7 @@ const ANSWERS_MAX: usize = 16;
 /// How long a sensor may take to introduce itself.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest message taken off the wire: a batch and its frame.
-const MESSAGE_BYTES_MAX: usize = convert::PAYLOAD_BYTES_MAX + 16 * 1024;
+const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 16 * 1024;
 
 /// The service, one for all sensors.
 #[derive(Debug, Clone)]
@@ -174,6 +176,7 @@ impl Session {
                 }
                 Some(Message::Batch(batch)) => {
                     let (batch, block) = convert::batch(batch, hello)?;
+                    warn_of_refused(&hello.sensor, &block);
                     let reply = self
                         .ingest
                         .log
@@ -213,6 +216,18 @@ async fn acknowledge(
         }
     }
     Ok(())
+}
+
+/// Says that events of a batch break the rules: one line a batch, with the first of them.
+fn warn_of_refused(sensor: &str, block: &Block) {
+    let mut refused = block.events.iter().filter_map(|event| match &event.what {
+        What::Gap(gap) if gap.reason == GapReason::Refused => Some(&gap.detail),
+        _ => None,
+    });
+    if let Some(first) = refused.next() {
+        let more = refused.count();
+        tracing::warn!(sensor = %sensor.escape_debug(), first = %first.escape_debug(), more, "events of a sensor break the rules of the protocol; gaps stand in their place");
+    }
 }
 
 fn answer(message: Answer) -> FromCollector {

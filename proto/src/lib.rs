@@ -1,8 +1,10 @@
-//! What sensor and collector say to each other: the generated messages and nothing else.
+//! What sensor and collector say to each other: the generated messages, their limits, and nothing else.
 //!
 //! The contract is the text in `sensor/v1/*.proto`; `cargo xtask codegen` turns it into `gen/`, which is committed.
 //!
 //! **Invariant:** no domain type, no conversion and no I/O live here.
+
+pub mod limits;
 
 pub use prost;
 

@@ -23,6 +23,8 @@ pub enum GapReason {
     Skipped,
     /// The collector's log skips sequence numbers of the sensor.
     LogHole,
+    /// The sensor sent an event that breaks the rules of the protocol.
+    Refused,
 }
 
 impl GapReason {
@@ -39,6 +41,7 @@ impl GapReason {
             Self::Blind => "blind",
             Self::Skipped => "skipped",
             Self::LogHole => "log-hole",
+            Self::Refused => "refused",
         }
     }
 
@@ -55,6 +58,7 @@ impl GapReason {
             Self::Blind => "the sensor did not see what it did itself to test itself",
             Self::Skipped => "the kernel left out a program of the sensor that was running already",
             Self::LogHole => "events of this sensor never reached this log",
+            Self::Refused => "the sensor sent an event that breaks the rules of the protocol",
         }
     }
 }

@@ -1,10 +1,17 @@
-//! From the wire to what the collector works with: checked as a whole, or refused with the field that is wrong.
+//! From the wire to what the collector works with, or refused with the field that is wrong.
 //!
-//! **Invariant:** what comes out is complete and within bounds; nothing here panics, whatever the bytes.
+//! A batch whose frame is wrong is refused as a whole. One event in it that breaks a rule becomes a gap that says which and
+//! why: refused, its sensor would send it again for ever and nothing after it would arrive. The log keeps its bytes.
+//!
+//! **Invariant:** what comes out is complete and within bounds; nothing here panics, whatever the bytes. The same bytes
+//! give the same events, live and from the log.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use proto::limits::{
+    ARGUMENTS_MAX, LIST_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, TEXT_BYTES_MAX,
+};
 use proto::prost::Message as _;
 use proto::sensor::v1 as wire;
 
@@ -16,16 +23,6 @@ use crate::event::{
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
 
-/// Largest payload of a batch.
-pub(super) const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
-/// Longest name: sensor, host, boot, store, user, unit, container, backend, version.
-const NAME_BYTES_MAX: usize = 255;
-/// Longest path, argument or token. The kernel ends paths at 4096; a token is 4/3 of that and more.
-const TEXT_BYTES_MAX: usize = 8 * 1024;
-/// Most arguments of one process.
-const ARGUMENTS_MAX: usize = 4096;
-/// Most hooks or stores in a heartbeat.
-const LIST_MAX: usize = 1024;
 
 /// A message that breaks the rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,12 +158,17 @@ pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
     let mut events = Vec::with_capacity(block.events.len());
     let mut unknown = 0;
     for (index, raw) in block.events.into_iter().enumerate() {
-        match event(raw).map_err(|error| WireError::Event {
-            index,
-            error: Box::new(error),
-        })? {
-            Some(event) => events.push(event),
-            None => unknown += 1,
+        let times = (raw.time_unix_ns, raw.time_boot_ns);
+        match event(raw) {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => unknown += 1,
+            Err(error) => {
+                let error = WireError::Event {
+                    index,
+                    error: Box::new(error),
+                };
+                events.push(refused(&error, times, events.last()));
+            }
         }
     }
     Ok(Block {
@@ -175,6 +177,23 @@ pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
         unknown,
         missing_before: 0,
     })
+}
+
+/// What stands in the place of an event that breaks a rule; where its times do too, with those of the event before.
+fn refused(error: &WireError, (at_ns, boot_ns): (u64, u64), before: Option<&Event>) -> Event {
+    let before = before.map_or((0, 0), |event| (event.at_ns, event.boot_ns));
+    let at_ns = bounded("time_unix_ns", at_ns).unwrap_or(before.0);
+    Event {
+        at_ns,
+        boot_ns: bounded("time_boot_ns", boot_ns).unwrap_or(before.1),
+        what: What::Gap(Gap {
+            reason: GapReason::Refused,
+            count: 1,
+            from_ns: at_ns,
+            to_ns: at_ns,
+            detail: error.to_string(),
+        }),
+    }
 }
 
 fn event(raw: wire::Event) -> Result<Option<Event>, WireError> {

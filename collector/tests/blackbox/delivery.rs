@@ -161,7 +161,7 @@ async fn numbers_that_are_taken_or_left_out_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_breaks_a_rule_ends_the_stream_and_changes_nothing() {
+async fn a_batch_whose_frame_is_wrong_ends_the_stream_and_changes_nothing() {
     let place = Place::new("");
     let daemon = Daemon::start(&place);
     for (batch, part) in bad_batches() {
@@ -177,31 +177,16 @@ async fn a_batch_that_breaks_a_rule_ends_the_stream_and_changes_nothing() {
 
 fn bad_batches() -> Vec<(Batch, &'static str)> {
     let good = || batch(1, vec![read(1, 5, 1, 1)]);
-    let block = |host: &str, boot_id: &str, event: Event| {
+    let block = |host: &str, boot_id: &str| {
         let block = EventBlock {
             host: host.into(),
             boot_id: boot_id.into(),
-            events: vec![event],
+            events: vec![read(1, 5, 1, 1)],
         };
         Batch {
             payload: block.encode_to_vec(),
             ..good()
         }
-    };
-    let body = |body: Body| block("h", "b", event(1, body));
-    let access = |change: fn(&mut Access)| {
-        let Some(Body::Access(mut access)) = read(1, 5, 1, 1).body else {
-            panic!("an access")
-        };
-        change(&mut access);
-        body(Body::Access(access))
-    };
-    let flow = |change: fn(&mut Flow)| {
-        let Some(Body::Flow(mut flow)) = sent(1, 5, 1, true).body else {
-            panic!("a flow")
-        };
-        change(&mut flow);
-        body(Body::Flow(flow))
     };
     vec![
         (
@@ -281,22 +266,67 @@ fn bad_batches() -> Vec<(Batch, &'static str)> {
             },
             "no EventBlock",
         ),
-        (block("", "b", read(1, 5, 1, 1)), "block.host is missing"),
-        (block("h", "", read(1, 5, 1, 1)), "block.boot_id is missing"),
+        (block("", "b"), "block.host is missing"),
+        (block("h", ""), "block.boot_id is missing"),
+        (block(&"h".repeat(256), "b"), "block.host has 256"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_breaks_a_rule_is_a_gap_and_keeps_nothing_from_arriving() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let bad = bad_events();
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    let mut seq = 1;
+    for (event, _) in &bad {
+        sensor
+            .send(seq, vec![read(1, 5, seq, 1), event.clone()])
+            .await;
+        seq += 2;
+    }
+    sensor.send(seq, theft(0, 1000)).await;
+    sensor.persisted(seq + 7).await;
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    assert_eq!(alerts[0]["store"], "pacs", "what came after them arrived");
+    let printed = String::from_utf8(place.chartwatch(&["events"]).stdout).unwrap();
+    let gaps: Vec<serde_json::Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|event| event["gap"]["reason"] == "refused")
+        .collect();
+    assert_eq!(gaps.len(), bad.len());
+    for (gap, (_, part)) in gaps.iter().zip(&bad) {
+        let detail = gap["gap"]["detail"].as_str().unwrap();
+        assert!(detail.contains(part), "{part:?} is not in {detail:?}");
+        assert!(gap["at_ns"].as_u64().unwrap() > 0);
+    }
+    assert!(daemon.stop().success());
+}
+
+fn bad_events() -> Vec<(Event, &'static str)> {
+    let body = |body: Body| event(1, body);
+    let access = |change: fn(&mut Access)| {
+        let Some(Body::Access(mut access)) = read(1, 5, 1, 1).body else {
+            panic!("an access")
+        };
+        change(&mut access);
+        body(Body::Access(access))
+    };
+    let flow = |change: fn(&mut Flow)| {
+        let Some(Body::Flow(mut flow)) = sent(1, 5, 1, true).body else {
+            panic!("a flow")
+        };
+        change(&mut flow);
+        body(Body::Flow(flow))
+    };
+    vec![
         (
-            block(&"h".repeat(256), "b", read(1, 5, 1, 1)),
-            "block.host has 256",
-        ),
-        (
-            block(
-                "h",
-                "b",
-                Event {
-                    time_unix_ns: u64::MAX,
-                    ..read(1, 5, 1, 1)
-                },
-            ),
-            "event 0 of the block: time_unix_ns",
+            Event {
+                time_unix_ns: u64::MAX,
+                ..read(1, 5, 1, 1)
+            },
+            "event 1 of the block: time_unix_ns",
         ),
         (
             access(|access| access.process = None),

@@ -204,21 +204,25 @@ impl<R: Reach> Sock<R> {
         Ok((Self::sent(tcp)?, received.saturating_sub(fin)))
     }
 
-    /// Payload bytes a TCP socket has taken from those who send on it: what was sent, and what is ready to be.
+    /// Payload bytes that an open TCP socket has taken from those who send on it: what the other end has acknowledged, and
+    /// what is still to be.
     ///
-    /// Without the socket's lock: a segment that another CPU sends at this moment may be counted twice.
+    /// Without the socket's lock, so of all pairs of counters this one: tcp_snd_una_update() (tcp_input.c) moves the two that
+    /// must agree on in one go, while `bytes_sent` runs ahead of `snd_nxt` for as long as a segment takes to leave.
     #[inline(always)]
     pub(crate) fn tcp_taken(self) -> Result<u64, Error> {
         let tcp = self.tcp()?;
-        let sent = Self::sent(tcp)?;
         // SAFETY: `tcp` is a struct tcp_sock for `R`.
-        let (end, next): (u32, u32) = unsafe {
+        let (acknowledged, next, end): (u64, u32, u32) = unsafe {
             (
+                R::get(tcp, fields::TCP_ACKED.load())?,
+                R::get(tcp, fields::TCP_UNACKED.load())?,
                 R::get(tcp, fields::TCP_WRITE_SEQ.load())?,
-                R::get(tcp, fields::TCP_SEND_NEXT.load())?,
             )
         };
-        Ok(sent + u64::from(end.wrapping_sub(next)))
+        // Who connects has had its SYN acknowledged as a byte; of one that came in that was done before it was a socket.
+        let syn = u64::from(!self.was_accepted()?);
+        Ok((acknowledged + u64::from(end.wrapping_sub(next))).saturating_sub(syn))
     }
 
     #[inline(always)]

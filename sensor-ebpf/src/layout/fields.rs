@@ -112,7 +112,8 @@ macro_rules! fields {
             TCP_SENT "tcp_sock" "bytes_sent" Int 8 required;
             TCP_RETRANS "tcp_sock" "bytes_retrans" Int 8 required;
             TCP_RECEIVED "tcp_sock" "bytes_received" Int 8 required;
-            TCP_SEND_NEXT "tcp_sock" "snd_nxt" Int 4 required;
+            TCP_ACKED "tcp_sock" "bytes_acked" Int 8 required;
+            TCP_UNACKED "tcp_sock" "snd_una" Int 4 required;
             TCP_WRITE_SEQ "tcp_sock" "write_seq" Int 4 required;
             SIGINFO_CODE "kernel_siginfo" "si_code" Int 4 required;
             MAP_ID "bpf_map" "id" Int 4 required;

@@ -11,7 +11,7 @@
 //! Kernel: 5.12; needs SECURITY_NETWORK; lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  layout::flow::Flow; entries in SOCKETS, sums in DATAGRAMS
 //! Reads:  socket.sk, sock.{sk_type, sk_protocol, sk_max_ack_backlog}, sock.__sk_common.{skc_family, skc_state},
-//!         tcp_sock.{bytes_sent, bytes_retrans, write_seq, snd_nxt}, as probe/flow.rs of its ends,
+//!         tcp_sock.{bytes_acked, snd_una, write_seq}, as probe/flow.rs of its ends,
 //!         task_struct.{tgid, group_leader, start_boottime}
 //! Counts: seen, reported, summed, ignored, failed, dropped
 

@@ -1,9 +1,12 @@
 //! Reports in the form they travel: the one place where a field of ours becomes a field of the protocol.
 //!
-//! **Invariant:** pure; every report has a form.
+//! Text grows on its way here, by escapes and tokens, so it is cut here to what the protocol allows.
+//!
+//! **Invariant:** pure; every report has a form, and every form is within the protocol's limits.
 
 use std::net::{IpAddr, SocketAddr};
 
+use proto::limits::{ARGUMENTS_MAX, LIST_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
 use proto::sensor::v1;
 
 use crate::clock::{self, Offset};
@@ -43,28 +46,42 @@ pub(super) fn heartbeat(
     v1::Heartbeat {
         time_unix_ns: clock::unix_ns(),
         backend: health.backend.clone(),
-        backend_reason: health.backend_reason.clone(),
-        kernel: health.kernel.clone(),
+        backend_reason: cut(&health.backend_reason, TEXT_BYTES_MAX),
+        kernel: cut(&health.kernel, NAME_BYTES_MAX),
         hooks: health.hooks.iter().map(hook).collect(),
         queued_events: queued,
         lost_events: lost + health.lost_events,
-        stores: stores.to_vec(),
+        stores: stores.iter().take(LIST_MAX).cloned().collect(),
     }
 }
 
+/// The beginning of a text, as many whole characters as fit.
+fn cut(text: &str, max: usize) -> String {
+    text[..text.floor_char_boundary(max)].to_owned()
+}
+
+/// Arguments that fit, and whether all of it did.
+fn arguments(all: &[String]) -> (Vec<String>, bool) {
+    let fits = |argument: &String| argument.len() <= TEXT_BYTES_MAX;
+    let whole = all.len() <= ARGUMENTS_MAX && all.iter().all(fits);
+    let kept = all.iter().take(ARGUMENTS_MAX);
+    (kept.map(|text| cut(text, TEXT_BYTES_MAX)).collect(), whole)
+}
+
 fn process(process: &Process, offset: Offset) -> v1::Process {
+    let (arguments, whole) = arguments(&process.image.arguments);
     v1::Process {
         id: Some(process_id(process.key)),
         parent: process.parent.map(process_id),
-        executable: process.image.executable.clone(),
-        arguments: process.image.arguments.clone(),
-        arguments_truncated: process.image.truncated,
+        executable: cut(&process.image.executable, TEXT_BYTES_MAX),
+        arguments,
+        arguments_truncated: process.image.truncated || !whole,
         uid: process.owner.uid,
-        user: process.user.to_string(),
+        user: cut(&process.user, NAME_BYTES_MAX),
         login_uid: process.owner.login_uid,
-        login_user: process.login_user.to_string(),
-        unit: process.scope.unit.clone(),
-        container: process.scope.container.clone(),
+        login_user: cut(&process.login_user, NAME_BYTES_MAX),
+        unit: cut(&process.scope.unit, NAME_BYTES_MAX),
+        container: cut(&process.scope.container, NAME_BYTES_MAX),
         started_unix_ns: offset.start_unix_ns(process.key.start_cs),
         exited_unix_ns: process.exited_boot_ns.map_or(0, |end| offset.unix_ns(end)),
         session: process.owner.session,
@@ -74,9 +91,12 @@ fn process(process: &Process, offset: Offset) -> v1::Process {
 fn access(named: &NamedAccess, offset: Offset) -> v1::Access {
     let access = &named.access;
     let (name, form) = match &named.name {
-        Some((name, NameForm::Token)) => (name.clone(), v1::NameForm::Token),
-        Some((name, NameForm::Plain)) => (name.clone(), v1::NameForm::Plain),
-        None => (String::new(), v1::NameForm::Unspecified),
+        Some((name, NameForm::Token)) if name.len() <= TEXT_BYTES_MAX => {
+            (name.clone(), v1::NameForm::Token)
+        }
+        Some((name, NameForm::Plain)) => (cut(name, TEXT_BYTES_MAX), v1::NameForm::Plain),
+        // Nobody could turn a part of a token back.
+        Some((_, NameForm::Token)) | None => (String::new(), v1::NameForm::Unspecified),
     };
     v1::Access {
         process: Some(process_id(access.process)),
@@ -116,7 +136,9 @@ fn flow(flow: &Flow, last_boot_ns: u64, offset: Offset) -> v1::Flow {
         opened_unix_ns: offset.unix_ns(flow.opened_boot_ns),
         last_unix_ns: offset.unix_ns(last_boot_ns),
         closed: flow.closed,
-        name: name.map(|name| name.name.clone()).unwrap_or_default(),
+        name: name
+            .map(|name| cut(&name.name, NAME_BYTES_MAX))
+            .unwrap_or_default(),
         name_source: name.map_or(v1::NameSource::Unspecified, source).into(),
     }
 }
@@ -143,7 +165,9 @@ fn edge(named: &NamedEdge, offset: Offset) -> v1::Edge {
         from: Some(end(edge.from)),
         to: Some(end(edge.to)),
         kind: kind.into(),
-        stores: named.stores.iter().map(ToString::to_string).collect(),
+        stores: (named.stores.iter().take(LIST_MAX))
+            .map(ToString::to_string)
+            .collect(),
         times: edge.times,
         bytes: edge.bytes,
         first_unix_ns: offset.unix_ns(edge.first_boot_ns),
@@ -185,7 +209,7 @@ fn gap(gap: &Gap, offset: Offset) -> v1::Gap {
         count: gap.count,
         from_unix_ns: offset.unix_ns(gap.from_boot_ns),
         to_unix_ns: offset.unix_ns(gap.to_boot_ns),
-        detail: gap.detail.clone(),
+        detail: cut(&gap.detail, TEXT_BYTES_MAX),
     }
 }
 
@@ -224,5 +248,55 @@ fn hook(count: &HookCount) -> v1::HookCount {
         ignored: count.ignored,
         failed: count.failed,
         dropped: count.dropped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::report::{Image, Owner, Scope};
+
+    fn with(arguments: Vec<String>) -> v1::Process {
+        let key = ProcessKey {
+            pid: 1,
+            start_cs: 1,
+        };
+        let image = Image {
+            arguments,
+            ..Image::default()
+        };
+        let offset = Offset::fixed(0);
+        let whole = Process {
+            key,
+            parent: None,
+            image: Arc::new(image),
+            owner: Owner::default(),
+            user: "ü".repeat(200).into(),
+            login_user: Arc::default(),
+            scope: Arc::new(Scope {
+                unit: "u".repeat(300),
+                ..Scope::default()
+            }),
+            exited_boot_ns: None,
+        };
+        process(&whole, offset)
+    }
+
+    #[test]
+    fn what_is_longer_than_the_protocol_allows_is_cut_and_said_to_be() {
+        let short = with(vec!["sh".into(), "x".repeat(TEXT_BYTES_MAX)]);
+        assert_eq!(short.arguments[1].len(), TEXT_BYTES_MAX);
+        assert!(!short.arguments_truncated);
+        // Two bytes each, and the bound is even: a character that would be cut in two is left out.
+        assert_eq!(short.user.chars().count(), 127);
+        assert_eq!(short.unit.len(), NAME_BYTES_MAX);
+        let long = with(vec!["sh".into(), "é".repeat(TEXT_BYTES_MAX)]);
+        assert_eq!(long.arguments[1].len(), TEXT_BYTES_MAX);
+        assert!(long.arguments_truncated);
+        let many = with(vec![String::new(); ARGUMENTS_MAX + 1]);
+        assert_eq!(many.arguments.len(), ARGUMENTS_MAX);
+        assert!(many.arguments_truncated);
     }
 }
