@@ -17,7 +17,7 @@ pub use edge::{Edge, EdgeKind};
 pub use flow::{Direction, Flow, FlowName, NameSource, PAST_IP};
 pub use gap::{Gap, GapReason};
 pub use process::{Process, ProcessKey};
-pub use tamper::{Tamper, TamperKind};
+pub use tamper::{Tamper, TamperFile, TamperKind};
 
 /// Where events come from: one boot of one host, told by one sensor. Process ids and flow ids are unique within it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

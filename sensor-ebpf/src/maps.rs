@@ -43,9 +43,10 @@ pub(crate) static ANSWERS: Array<Answer> = Array::with_max_entries(limits::ANSWE
 pub(crate) static LINKED: HashMap<Inode, u32> =
     HashMap::with_max_entries(limits::LINKED_MAX, BPF_F_NO_PREALLOC);
 
-/// Not zero once there is anything in `LINKED`: until then, no file with a single name outside of all stores is a record.
+/// Not zero once a file with such an inode number is in `LINKED`: until then, none with a single name outside of all stores
+/// is a record.
 #[map]
-pub(crate) static ANY_LINKED: Array<u32> = Array::with_max_entries(1, 0);
+pub(crate) static LINKED_HINTS: Array<u32> = Array::with_max_entries(1 << limits::HINTS_BITS, 0);
 
 /// Renames under way of what lies in a store, by the address of its directory entry.
 #[map]

@@ -131,7 +131,7 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         "  queue      {} events, {} bytes; a stop waits {:?} for it",
         queue.events_max, queue.bytes_max, queue.drain
     )?;
-    let kernel = config.kernel;
+    let kernel = &config.kernel;
     writeln!(
         out,
         "  kernel     backend {:?}, every {:?}, rings of {} and {} bytes",

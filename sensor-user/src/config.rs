@@ -15,6 +15,8 @@ use thiserror::Error;
 
 pub use stores::Store;
 
+use crate::event::Part;
+
 /// Where the configuration lies unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/chartwatch/sensor.toml";
 /// Most stores one sensor watches. A heartbeat names them all, and the collector takes 1,024 names in one.
@@ -69,7 +71,7 @@ pub struct Queue {
 }
 
 /// How the kernel programs are set up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
     /// `backend` (top level): which hooks to use. Default `auto`. Set to one by whoever tests that one.
     pub backend: Backend,
@@ -86,6 +88,9 @@ pub struct Kernel {
     /// `guard`: whether attempts on the sensor are refused (`deny`) or only told (`off`, the default). Needs the lsm backend. Set
     /// by the administrator: with `deny` only the service manager stops the sensor.
     pub guard: Guard,
+    /// Files of the sensor's own, by whose change somebody could blind it: its program, its unit, the key, and the file these
+    /// settings were read from. No key of the file.
+    pub own_files: Vec<(Part, PathBuf)>,
 }
 
 /// What becomes of attempts on the sensor.
@@ -156,7 +161,9 @@ impl Config {
             file: shown.clone(),
             reason: e.to_string(),
         })?;
-        Self::parse(&shown, &text, &host_name())
+        let mut config = Self::parse(&shown, &text, &host_name())?;
+        config.kernel.own_files = own_files(file, &config.privacy);
+        Ok(config)
     }
 
     /// Checks a text. `file` is named in errors, `host` is the default of `sensor_id`.
@@ -177,6 +184,26 @@ pub fn host_name() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
+}
+
+/// Where systemd looks for units, the administrator's first (systemd.unit(5)).
+const UNITS: [&str; 3] = [
+    "/etc/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// Those of the sensor's own files that are there.
+fn own_files(configuration: &Path, privacy: &Privacy) -> Vec<(Part, PathBuf)> {
+    let mut files = vec![(Part::Configuration, configuration.to_owned())];
+    files.extend(std::env::current_exe().map(|program| (Part::Program, program)));
+    if let Privacy::Token { key_file } = privacy {
+        files.push((Part::Key, key_file.clone()));
+    }
+    let units = UNITS.map(|directory| Path::new(directory).join("chartwatch-sensor.service"));
+    let unit = units.into_iter().find(|unit| unit.exists());
+    files.extend(unit.map(|unit| (Part::Unit, unit)));
+    files
 }
 
 fn syntax(file: &str, text: &str, error: &toml::de::Error) -> ConfigError {

@@ -20,11 +20,14 @@ use sensor_ebpf::layout::limits::{
     ARGUMENTS_LARGE, ARGUMENTS_SMALL, FILENAME_MAX, NAME_MAX, PATH_LARGE, PATH_SMALL, PAYLOAD_MAX,
 };
 use sensor_ebpf::layout::proc as border;
-use sensor_ebpf::layout::tamper::{LINK, MAP, PROGRAM, SIGNAL, TRACE, TamperKey, TamperSum};
+use sensor_ebpf::layout::tamper::{
+    FILE, FILE_CONFIGURATION, FILE_KEY, FILE_PROGRAM, FILE_UNIT, LINK, MAP, PROGRAM, SIGNAL, TRACE,
+    TamperKey, TamperSum,
+};
 use thiserror::Error;
 
 use crate::event::{
-    Access, Direction, Edge, EdgeKind, Event, Exec, Exit, Flow, Fork, Heard, Name, Naming,
+    Access, Direction, Edge, EdgeKind, Event, Exec, Exit, Flow, Fork, Heard, Name, Naming, Part,
     ProcessKey, RecordId, StoreId, Tamper, Target, What,
 };
 
@@ -213,6 +216,21 @@ pub fn edge(key: &EdgeKey, sum: &EdgeSum, told: Option<&EdgeSum>) -> Result<Edge
     })
 }
 
+fn part(number: u32) -> Result<Part, DecodeError> {
+    Ok(match number {
+        FILE_PROGRAM => Part::Program,
+        FILE_CONFIGURATION => Part::Configuration,
+        FILE_KEY => Part::Key,
+        FILE_UNIT => Part::Unit,
+        other => {
+            return Err(DecodeError::Value {
+                what: "file of the sensor",
+                value: u64::from(other),
+            });
+        }
+    })
+}
+
 /// Makes an attempt of an entry, with what has been added since `told`.
 pub fn tamper(
     key: &TamperKey,
@@ -225,6 +243,7 @@ pub fn tamper(
         MAP => Target::Map(key.number),
         PROGRAM => Target::Program(key.number),
         LINK => Target::Link(key.number),
+        FILE => Target::File(part(key.number)?),
         other => {
             return Err(DecodeError::Value {
                 what: "kind of an attempt",

@@ -15,7 +15,7 @@ pub use edge::{Edge, EdgeKind};
 pub use flow::{Direction, Flow, FlowName, Heard, NameSource, Naming};
 pub use gap::{Gap, GapReason};
 pub use proc::{Exec, Exit, Fork, ProcessKey};
-pub use tamper::{Tamper, Target};
+pub use tamper::{Part, Tamper, Target};
 
 /// One thing that happened, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod attach;
 mod batch;
 mod canary;
 mod disks;
+mod files;
 mod kernel;
 mod own;
 mod roots;
@@ -182,6 +183,7 @@ fn attempt(
     let own = own::all().map_err(AttemptError::Own)?;
     kernel.protect(&own, settings.guard == Guard::Deny)?;
     kernel.set_blind(unseen(blind));
+    kernel.tell_own_files(&settings.own_files)?;
     Ok(kernel)
 }
 

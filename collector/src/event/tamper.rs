@@ -17,6 +17,23 @@ pub enum TamperKind {
     Program,
     /// To get at what attaches one of its kernel programs.
     Link,
+    /// To write to one of its files, to change, replace or remove it.
+    File(TamperFile),
+}
+
+/// A file of a sensor's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TamperFile {
+    /// Not given, or one this version does not know.
+    Unknown,
+    /// Its program.
+    Program,
+    /// Its configuration.
+    Configuration,
+    /// The key of its tokens.
+    Key,
+    /// Its systemd unit.
+    Unit,
 }
 
 impl TamperKind {
@@ -29,6 +46,11 @@ impl TamperKind {
             Self::Map => "map",
             Self::Program => "program",
             Self::Link => "link",
+            Self::File(TamperFile::Unknown) => "file",
+            Self::File(TamperFile::Program) => "file-program",
+            Self::File(TamperFile::Configuration) => "file-configuration",
+            Self::File(TamperFile::Key) => "file-key",
+            Self::File(TamperFile::Unit) => "file-unit",
         }
     }
 }
@@ -40,7 +62,7 @@ pub struct Tamper {
     pub process: ProcessKey,
     /// What.
     pub kind: TamperKind,
-    /// The signal, or the id of the map, program or link.
+    /// The signal, or the id of the map, program or link; 0 of a file.
     pub number: u32,
     /// How often.
     pub times: u64,

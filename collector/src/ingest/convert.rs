@@ -9,20 +9,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use proto::limits::{
-    ARGUMENTS_MAX, LIST_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, TEXT_BYTES_MAX,
-};
+use proto::limits::{ARGUMENTS_MAX, LIST_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, TEXT_BYTES_MAX};
 use proto::prost::Message as _;
 use proto::sensor::v1 as wire;
 
 use crate::event::{
     Access, Block, Direction, Edge, EdgeKind, Event, Flow, FlowName, Gap, GapReason, NameForm,
-    NameSource, Origin, PAST_IP, Process, ProcessKey, RecordId, RecordName, Tamper, TamperKind,
-    What,
+    NameSource, Origin, PAST_IP, Process, ProcessKey, RecordId, RecordName, Tamper, TamperFile,
+    TamperKind, What,
 };
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
-
 
 /// A message that breaks the rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -369,22 +366,37 @@ fn end(field: &'static str, raw: Option<wire::EdgeEnd>) -> Result<Option<Process
 }
 
 fn tamper(raw: wire::Tamper) -> Result<Tamper, WireError> {
+    let kind = wire::TamperKind::try_from(raw.kind);
     Ok(Tamper {
         process: key("tamper.process", raw.process)?,
-        kind: match wire::TamperKind::try_from(raw.kind) {
+        kind: match kind {
             Ok(wire::TamperKind::Signal) => TamperKind::Signal,
             Ok(wire::TamperKind::Trace) => TamperKind::Trace,
             Ok(wire::TamperKind::Map) => TamperKind::Map,
             Ok(wire::TamperKind::Program) => TamperKind::Program,
             Ok(wire::TamperKind::Link) => TamperKind::Link,
+            Ok(wire::TamperKind::File) => TamperKind::File(tamper_file(raw.number)),
             Ok(wire::TamperKind::Unspecified) | Err(_) => TamperKind::Unknown,
         },
-        number: raw.number,
+        number: match kind {
+            Ok(wire::TamperKind::File) => 0,
+            _ => raw.number,
+        },
         times: bounded("tamper.times", raw.times)?,
         denied: bounded("tamper.denied", raw.denied)?,
         first_ns: bounded("tamper.first_unix_ns", raw.first_unix_ns)?,
         last_ns: bounded("tamper.last_unix_ns", raw.last_unix_ns)?,
     })
+}
+
+fn tamper_file(number: u32) -> TamperFile {
+    match i32::try_from(number).map(wire::TamperFile::try_from) {
+        Ok(Ok(wire::TamperFile::Program)) => TamperFile::Program,
+        Ok(Ok(wire::TamperFile::Configuration)) => TamperFile::Configuration,
+        Ok(Ok(wire::TamperFile::Key)) => TamperFile::Key,
+        Ok(Ok(wire::TamperFile::Unit)) => TamperFile::Unit,
+        Ok(Ok(wire::TamperFile::Unspecified) | Err(_)) | Err(_) => TamperFile::Unknown,
+    }
 }
 
 fn gap(raw: wire::Gap) -> Result<Gap, WireError> {

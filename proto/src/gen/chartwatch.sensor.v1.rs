@@ -469,6 +469,8 @@ pub enum TamperKind {
     Program = 4,
     /// To get at what attaches one of its kernel programs; the number is the link's id.
     Link = 5,
+    /// To write to one of its files, to change, replace or remove it; the number is that of a TamperFile.
+    File = 6,
 }
 impl TamperKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -483,6 +485,7 @@ impl TamperKind {
             Self::Map => "TAMPER_KIND_MAP",
             Self::Program => "TAMPER_KIND_PROGRAM",
             Self::Link => "TAMPER_KIND_LINK",
+            Self::File => "TAMPER_KIND_FILE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -494,6 +497,48 @@ impl TamperKind {
             "TAMPER_KIND_MAP" => Some(Self::Map),
             "TAMPER_KIND_PROGRAM" => Some(Self::Program),
             "TAMPER_KIND_LINK" => Some(Self::Link),
+            "TAMPER_KIND_FILE" => Some(Self::File),
+            _ => None,
+        }
+    }
+}
+/// A file of the sensor's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TamperFile {
+    /// Not given, or one this version does not know.
+    Unspecified = 0,
+    /// Its program.
+    Program = 1,
+    /// Its configuration.
+    Configuration = 2,
+    /// The key of its tokens.
+    Key = 3,
+    /// Its systemd unit.
+    Unit = 4,
+}
+impl TamperFile {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TAMPER_FILE_UNSPECIFIED",
+            Self::Program => "TAMPER_FILE_PROGRAM",
+            Self::Configuration => "TAMPER_FILE_CONFIGURATION",
+            Self::Key => "TAMPER_FILE_KEY",
+            Self::Unit => "TAMPER_FILE_UNIT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TAMPER_FILE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TAMPER_FILE_PROGRAM" => Some(Self::Program),
+            "TAMPER_FILE_CONFIGURATION" => Some(Self::Configuration),
+            "TAMPER_FILE_KEY" => Some(Self::Key),
+            "TAMPER_FILE_UNIT" => Some(Self::Unit),
             _ => None,
         }
     }

@@ -11,6 +11,10 @@ pub const NO_STORE: u32 = u32::MAX;
 /// Set in the store number of a root that is none by configuration: a directory that was moved out of the store.
 pub const MOVED: u32 = 1 << 31;
 
+/// Store number of the first of the sensor's own files, beyond all stores: `n` more is file `n` of
+/// [`tamper`](super::tamper).
+pub const OWN_FILES: u32 = MOVED - 256;
+
 /// A file by identity.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,8 @@ pub const ROOTS_MAX: u32 = 8192;
 pub const DISKS_MAX: u32 = 1024;
 /// Records that names outside of their store lead to: those with several names, and those that were moved out.
 pub const LINKED_MAX: u32 = 65_536;
+/// Words that tell whether any linked record may have such an inode number, as a power of two.
+pub const HINTS_BITS: u32 = 8;
 /// Slots of the memory of answers, as a power of two: 2.5 MiB.
 pub const ANSWERS_BITS: u32 = 16;
 /// Slots of the memory of answers.

@@ -12,6 +12,17 @@ pub const MAP: u32 = 3;
 pub const PROGRAM: u32 = 4;
 /// A descriptor of what attaches one of its programs; the number is the link's id.
 pub const LINK: u32 = 5;
+/// To write to one of its files, to change, replace or remove it; the number is one of those below.
+pub const FILE: u32 = 6;
+
+/// Its program.
+pub const FILE_PROGRAM: u32 = 1;
+/// Its configuration.
+pub const FILE_CONFIGURATION: u32 = 2;
+/// The key of its tokens.
+pub const FILE_KEY: u32 = 3;
+/// Its systemd unit.
+pub const FILE_UNIT: u32 = 4;
 
 /// Names an attempt: who, and at what.
 #[repr(C)]

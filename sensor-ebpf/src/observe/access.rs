@@ -1,7 +1,7 @@
 //! What processes do with records, and who holds them.
 
 use sensor_ebpf::layout::{
-    access::{AccessKey, CANARY_STORE, Inode},
+    access::{AccessKey, CANARY_STORE, Inode, OWN_FILES},
     config::Holder,
     count::Error,
     proc::Process,
@@ -16,19 +16,22 @@ use crate::{
 pub(crate) use super::sum::Act;
 use super::{
     record::{Judged, Record, control, judge, judge_entry, link},
-    sum,
+    sum, tamper,
 };
 
 /// Something is done with a file; `result` is what the call gave: bytes, or a negative error number.
 ///
-/// Told so by the sensor, a file that is opened is a store's root. Of a mapping the whole file counts, since what is
-/// touched of it cannot be seen.
+/// Told so by the sensor, a file that is opened is a store's root, and one outside that is mapped is a file of the sensor's
+/// own. Of a mapping the whole file counts, since what is touched of it cannot be seen.
 #[inline(always)]
 pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<Outcome, Trouble> {
     if matches!(act, Act::Read | Act::Write) && result <= 0 {
         return Ok(Outcome::Ignored);
     }
     let record = match judge(file, matches!(act, Act::List))? {
+        Judged::Outside if matches!(act, Act::Map) && is_armed()? => {
+            return armed(file.inode()?.key()?);
+        }
         Judged::Outside => return Ok(Outcome::Ignored),
         Judged::Directory if !matches!(act, Act::Open) || !is_armed()? => {
             return Ok(Outcome::Ignored);
@@ -93,6 +96,9 @@ fn armed(file: Inode) -> Result<Outcome, Trouble> {
 
 #[inline(never)]
 fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Trouble> {
+    if record.store >= OWN_FILES {
+        return own_file_touched(record.store - OWN_FILES, act);
+    }
     let process = Task::current().process()?;
     let control = control()?;
     if process.pid == control.own_pid && record.store != CANARY_STORE {
@@ -111,6 +117,15 @@ fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Tro
             hold(process, 1 << (record.store & 63));
         }
     })
+}
+
+/// A file of the sensor's own may be read by anybody who can; what changes it is an attempt on the sensor.
+#[inline(always)]
+fn own_file_touched(file: u32, act: Act) -> Result<Outcome, Trouble> {
+    match act {
+        Act::Write | Act::Change | Act::Delete => tamper::edited(file),
+        Act::Open | Act::Read | Act::Map | Act::List => Ok(Outcome::Ignored),
+    }
 }
 
 /// Notes that a process holds data of stores, from which on its flows are reported.

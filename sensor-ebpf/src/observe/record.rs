@@ -9,7 +9,7 @@ use sensor_ebpf::layout::{
     config::Control,
     count::Error,
     header::kind,
-    limits::{DEPTH_MAX, NAME_MAX, PATH_LARGE, PATH_SMALL},
+    limits::{DEPTH_MAX, HINTS_BITS, NAME_MAX, PATH_LARGE, PATH_SMALL},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         file::{Entry, File, Inode as FileInode, Kind},
         read::Reach,
     },
-    maps::{ANY_LINKED, BULK, CONTROL, DISKS, GENERATION, LINKED, MARKS, ROOTS},
+    maps::{BULK, CONTROL, DISKS, GENERATION, LINKED, LINKED_HINTS, MARKS, ROOTS},
 };
 
 use super::answer::Slot;
@@ -202,7 +202,7 @@ fn linked_store(file: &Inode, before: u32) -> u32 {
 /// Store of a file with one name, outside of all stores: that which it was moved out of, or had another name in.
 #[inline(always)]
 fn lone_store(file: &Inode) -> u32 {
-    let Some(any) = ANY_LINKED.get_ptr(0) else {
+    let Some(any) = LINKED_HINTS.get_ptr(hint(file)) else {
         return NO_STORE;
     };
     // SAFETY: the value of an array map is always there; volatile, because another CPU may set it.
@@ -212,13 +212,22 @@ fn lone_store(file: &Inode) -> u32 {
     linked_store(file, NO_STORE)
 }
 
+/// Where the hint for a file is.
+#[inline(always)]
+fn hint(file: &Inode) -> u32 {
+    // As in observe/answer.rs.
+    (file.ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HINTS_BITS)) as u32
+}
+
 /// Notes that names outside of its store lead to a record.
 #[inline(always)]
 pub(crate) fn link(record: &Record) -> Result<(), Trouble> {
     LINKED
         .insert(&record.file, &record.store, 0)
         .map_err(|_| Trouble::Dropped(Error::LinkedFull))?;
-    let any = ANY_LINKED.get_ptr_mut(0).ok_or(Error::NoControl)?;
+    let any = LINKED_HINTS
+        .get_ptr_mut(hint(&record.file))
+        .ok_or(Error::NoControl)?;
     // SAFETY: the value of an array map is always there, and is only ever set to one.
     unsafe { any.write_volatile(1) };
     Ok(())

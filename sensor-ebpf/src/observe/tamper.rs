@@ -4,7 +4,7 @@
 
 use sensor_ebpf::layout::{
     count::Error,
-    tamper::{Own, SIGNAL, TRACE, TamperKey, TamperSum},
+    tamper::{FILE, Own, SIGNAL, TRACE, TamperKey, TamperSum},
 };
 
 use crate::{
@@ -69,6 +69,12 @@ pub(crate) fn taken(what: u32, id: u32, fate: Fate) -> Result<(Outcome, bool), T
         return Ok((Outcome::Ignored, false));
     }
     tried(what, id, fate)
+}
+
+/// The current process changes a file of the sensor's own.
+#[inline(always)]
+pub(crate) fn edited(file: u32) -> Result<Outcome, Trouble> {
+    tried(FILE, file, Fate::Open).map(|(outcome, _)| outcome)
 }
 
 #[inline(always)]

@@ -231,6 +231,7 @@ impl KernelTable {
             bulk_ring_bytes: ring("kernel.bulk_ring_bytes", self.bulk_ring_bytes)?,
             critical_ring_bytes: ring("kernel.critical_ring_bytes", self.critical_ring_bytes)?,
             guard: guard(self.guard, backend)?,
+            own_files: Vec::new(),
         })
     }
 }

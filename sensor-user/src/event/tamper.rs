@@ -15,6 +15,21 @@ pub enum Target {
     Program(u32),
     /// To get at what attaches one of its programs, by id.
     Link(u32),
+    /// To write to one of its files, to change, replace or remove it.
+    File(Part),
+}
+
+/// A file of the sensor's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Its program.
+    Program,
+    /// Its configuration.
+    Configuration,
+    /// The key of its tokens.
+    Key,
+    /// Its systemd unit.
+    Unit,
 }
 
 /// Something was tried on the sensor: amounts are to be added up.

@@ -11,8 +11,8 @@ use proto::sensor::v1;
 
 use crate::clock::{self, Offset};
 use crate::event::{
-    Direction, EdgeKind, Flow, FlowName, Gap, GapReason, NameSource, ProcessKey, RecordId, Tamper,
-    Target,
+    Direction, EdgeKind, Flow, FlowName, Gap, GapReason, NameSource, Part, ProcessKey, RecordId,
+    Tamper, Target,
 };
 use crate::health::{Health, HookCount};
 use crate::privacy::NameForm;
@@ -182,6 +182,7 @@ fn tamper(tamper: &Tamper, offset: Offset) -> v1::Tamper {
         Target::Map(id) => (v1::TamperKind::Map, id),
         Target::Program(id) => (v1::TamperKind::Program, id),
         Target::Link(id) => (v1::TamperKind::Link, id),
+        Target::File(part) => (v1::TamperKind::File, self::part(part) as u32),
     };
     v1::Tamper {
         process: Some(process_id(tamper.process)),
@@ -191,6 +192,15 @@ fn tamper(tamper: &Tamper, offset: Offset) -> v1::Tamper {
         denied: tamper.denied,
         first_unix_ns: offset.unix_ns(tamper.first_boot_ns),
         last_unix_ns: offset.unix_ns(tamper.last_boot_ns),
+    }
+}
+
+const fn part(part: Part) -> v1::TamperFile {
+    match part {
+        Part::Program => v1::TamperFile::Program,
+        Part::Configuration => v1::TamperFile::Configuration,
+        Part::Key => v1::TamperFile::Key,
+        Part::Unit => v1::TamperFile::Unit,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use std::path::PathBuf;
+
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
@@ -15,8 +17,9 @@ use sensor_ebpf::layout::proc::Process;
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
 
 use super::sums::Slots;
-use super::{AttemptError, Canary, Roots, batch, hooks, name, own, pod};
+use super::{AttemptError, Canary, Roots, batch, files, hooks, name, own, pod};
 use crate::config::Backend;
+use crate::event::Part;
 use crate::health::HookCount;
 
 /// Access sums taken from the kernel.
@@ -42,6 +45,7 @@ pub struct Kernel {
     datagrams: HashMap<MapData, pod::DatagramKey, pod::Datagrams>,
     edges: HashMap<MapData, pod::EdgeKey, pod::EdgeSum>,
     own: HashMap<MapData, pod::Own, u32>,
+    own_files: Vec<(Part, PathBuf)>,
     tampers: HashMap<MapData, pod::TamperKey, pod::TamperSum>,
     counts: PerCpuArray<MapData, pod::Counts>,
     errors: PerCpuArray<MapData, u64>,
@@ -93,6 +97,7 @@ impl Kernel {
             datagrams: take!(object, "DATAGRAMS"),
             edges: take!(object, "EDGES"),
             own: take!(object, "OWN"),
+            own_files: Vec::new(),
             tampers: take!(object, "TAMPERS"),
             counts: take!(object, "COUNTS"),
             errors: take!(object, "ERRORS"),
@@ -169,6 +174,17 @@ impl Kernel {
         }
         self.control.guard = u32::from(guard);
         self.write_control()
+    }
+
+    /// Tells the programs which files are the sensor's own.
+    pub(super) fn tell_own_files(&mut self, own: &[(Part, PathBuf)]) -> Result<(), AttemptError> {
+        own.clone_into(&mut self.own_files);
+        files::tell(self, own)
+    }
+
+    /// The same again: one may have been replaced.
+    pub fn tell_own_files_again(&mut self) -> Result<(), AttemptError> {
+        files::tell(self, &self.own_files.clone())
     }
 
     /// Makes the next opens of this thread tell roots of a store or, `linked`, records of it that have several names.

@@ -6,7 +6,7 @@ use std::path::Path;
 use sensor_ebpf::layout::tamper::{TamperKey, TamperSum};
 
 use crate::decode;
-use crate::event::{Event, What};
+use crate::event::{Event, Target, What};
 use crate::load::{AttemptError, Kernel};
 
 /// An attempt that was not repeated for so long is forgotten when its process is gone, nanoseconds.
@@ -24,6 +24,7 @@ impl Tampers {
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
+        let mut any_file = false;
         for (key, sum) in kernel.tampers()? {
             let told = self.0.get(&key);
             if told.is_some_and(|told| told.times == sum.times) {
@@ -36,6 +37,7 @@ impl Tampers {
             }
             // An entry of another layout cannot be here: programs and sensor are built together.
             if let Ok(tamper) = decode::tamper(&key, &sum, told) {
+                any_file |= matches!(tamper.target, Target::File(_));
                 tracing::warn!(pid = key.process.pid, target = ?tamper.target, denied = tamper.denied, "an attempt on the sensor");
                 events.push(Event {
                     boot_ns: sum.last_ns,
@@ -43,6 +45,9 @@ impl Tampers {
                 });
             }
             self.0.insert(key, sum);
+        }
+        if any_file {
+            kernel.tell_own_files_again()?;
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! Attempts on the sensor, which is this very process: told, and with `guard = "deny"` refused.
 
+use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::Failed;
 use sensor_user::config::Guard;
-use sensor_user::event::{Tamper, Target};
+use sensor_user::event::{Part, Tamper, Target};
 
 use crate::actor;
-use crate::watch::{Watch, same};
+use crate::watch::{CONFIGURATION, Watch, same};
 
 /// `SIGHUP`, which this process ignores in these tests.
 const HANGUP: u32 = 1;
@@ -43,6 +44,44 @@ pub(crate) fn taken(watch: &mut Watch) -> Result<(), Failed> {
         any(|t| matches!(t, Target::Link(_))),
     ];
     same("maps, programs and links", &kinds, &[true; 3])
+}
+
+/// Its configuration is written to and replaced; to read it is nobody's business.
+pub(crate) fn edited(watch: &mut Watch) -> Result<(), Failed> {
+    let file = watch.elsewhere().join(CONFIGURATION);
+    let mut read = Command::new("cat");
+    let read = after(watch, read.arg(&file).stdout(std::process::Stdio::null()))?;
+    same("attempts by reading", &read, &Vec::new())?;
+    for round in ["written", "written after it was told again"] {
+        let found = after(watch, &mut append(&file))?;
+        let targets: Vec<Target> = found.iter().map(|tamper| tamper.target).collect();
+        let expected = vec![Target::File(Part::Configuration)];
+        same(&format!("attempts: {round}"), &targets, &expected)?;
+    }
+    if watch.backend == "tracepoint" {
+        eprintln!(
+            "a rename is not seen by name, so what is replaced is told once it is written to"
+        );
+        return Ok(());
+    }
+    let other = watch.elsewhere().join("other.toml");
+    std::fs::write(&other, "# another\n")?;
+    let found = after(watch, Command::new("mv").arg(&other).arg(&file))?;
+    same("attempts by replacing", &found.is_empty(), &false)?;
+    watch.rest()?;
+    let found = after(watch, &mut append(&file))?;
+    same(
+        "attempts on what has taken its place",
+        &found.is_empty(),
+        &false,
+    )
+}
+
+/// A program that writes a line to a file.
+fn append(file: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo \"# edited\" >>\"$0\""]).arg(file);
+    command
 }
 
 /// What only asks, or harms nobody, is no attempt.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use sensor_user::config::{Backend, Guard, Kernel, Store};
-use sensor_user::event::{Access, Edge, Event, Flow, GapReason, RecordId, Tamper, What};
+use sensor_user::event::{Access, Edge, Event, Flow, GapReason, Part, RecordId, Tamper, What};
 use sensor_user::health::Health;
 use sensor_user::{Source, source};
 use tempfile::TempDir;
@@ -15,6 +15,9 @@ use tokio::sync::mpsc;
 
 /// How long anything may take to come up. Generous: the machine may be emulated.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What plays the sensor's configuration, beside the stores.
+pub(crate) const CONFIGURATION: &str = "sensor.toml";
 
 /// Why the tests cannot run here.
 pub(crate) fn missing(backend: Option<&str>) -> Option<String> {
@@ -82,6 +85,7 @@ impl Watch {
                 path,
             });
         }
+        std::fs::write(home.path().join(CONFIGURATION), "# as it was\n")?;
         let mut settings = Kernel {
             backend: wanted,
             tick: Duration::from_millis(100),
@@ -89,6 +93,7 @@ impl Watch {
             bulk_ring_bytes: 4 << 20,
             critical_ring_bytes: 1 << 20,
             guard: Guard::Off,
+            own_files: vec![(Part::Configuration, home.path().join(CONFIGURATION))],
         };
         change(&mut settings);
         let (sender, ticks) = mpsc::channel(64);

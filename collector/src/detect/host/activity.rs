@@ -224,7 +224,8 @@ impl Tampering {
             | TamperKind::Trace
             | TamperKind::Map
             | TamperKind::Program
-            | TamperKind::Link => 0,
+            | TamperKind::Link
+            | TamperKind::File(_) => 0,
         };
         let attempts = self.attempts.entry((tamper.kind, signal)).or_default();
         attempts.times = attempts.times.saturating_add(tamper.times);

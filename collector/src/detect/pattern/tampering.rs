@@ -11,7 +11,7 @@ use crate::detect::alert::{
 };
 use crate::detect::host::{Actor, Host, Tampering, Told};
 use crate::detect::{evidence, limits, story};
-use crate::event::{Gap, ProcessKey, TamperKind};
+use crate::event::{Gap, ProcessKey, TamperFile, TamperKind};
 use crate::text;
 
 /// Short name of the pattern.
@@ -119,13 +119,19 @@ fn alert(host: &Host, key: ProcessKey, actor: &Actor, tampering: &Tampering, tol
     }
 }
 
-/// To end it or to take its programs off is high; to look into it is worth a look today.
+/// To end it or to take its programs off is high; to look into it, or to change a file it is started from, which an update
+/// does too, is worth a look today.
 fn severity(attempts: &[Attempt], chain: &[Link]) -> Severity {
     let disabling = attempts
         .iter()
         .any(|attempt| matches!(attempt.kind, TamperKind::Signal | TamperKind::Link));
+    let file = attempts
+        .iter()
+        .any(|attempt| matches!(attempt.kind, TamperKind::File(_)));
     let mut reasons = vec![if disabling {
         "It was tried to stop the sensor or to take its programs out of the kernel.".to_owned()
+    } else if file {
+        "A file that the sensor is started from was changed: after its next start it may see less, or nothing.".to_owned()
     } else {
         "It was tried to look into the sensor, which is a step towards blinding it.".to_owned()
     }];
@@ -185,6 +191,7 @@ fn spelled(attempt: &Attempt) -> String {
         TamperKind::Map => "tables of its kernel programs were asked for".to_owned(),
         TamperKind::Program => "its kernel programs were asked for".to_owned(),
         TamperKind::Link => "what holds its kernel programs in place was asked for".to_owned(),
+        TamperKind::File(file) => format!("{} was changed", part(file)),
         TamperKind::Unknown => "something this version has no word for was tried".to_owned(),
     };
     let refused = match attempt.denied {
@@ -192,6 +199,16 @@ fn spelled(attempt: &Attempt) -> String {
         denied => format!(", {denied} refused"),
     };
     format!("{what} ({}{refused})", text::count(attempt.times, "time"))
+}
+
+const fn part(file: TamperFile) -> &'static str {
+    match file {
+        TamperFile::Program => "its program",
+        TamperFile::Configuration => "its configuration",
+        TamperFile::Key => "the key of its tokens",
+        TamperFile::Unit => "its systemd unit",
+        TamperFile::Unknown => "one of its files",
+    }
 }
 
 fn next_steps(host: &Host, key: ProcessKey, exited: bool) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::detect::Level;
-use crate::event::{Tamper, TamperKind};
+use crate::event::{Tamper, TamperFile, TamperKind};
 
 fn tried(second: u64, kind: TamperKind, number: u32, times: u64, denied: u64) -> Event {
     let tamper = Tamper {
@@ -37,6 +37,20 @@ fn a_signal_to_the_sensor_is_an_alert_with_who_sent_it() {
         alert.story.contains("signal 9 was sent to it (1 time)"),
         "{}",
         alert.story
+    );
+}
+
+#[test]
+fn a_changed_file_of_the_sensor_is_worth_a_look() {
+    let kind = TamperKind::File(TamperFile::Configuration);
+    let found = detect(config(), &[family(), vec![tried(2, kind, 0, 1, 0)]]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].severity.level, Level::Medium);
+    assert!(found[0].severity.reasons[0].contains("after its next start"));
+    assert!(
+        found[0]
+            .story
+            .contains("its configuration was changed (1 time)")
     );
 }
 
