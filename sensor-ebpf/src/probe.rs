@@ -9,6 +9,7 @@ mod exec;
 mod exit;
 mod flow;
 mod fork;
+mod guard;
 mod inner;
 mod list;
 mod memory;

@@ -175,7 +175,7 @@ fn attempt(
     place: &attach::Place<'_>,
 ) -> Result<Kernel, AttemptError> {
     let mut object = loader.load(OBJECT)?;
-    let blind = attach::attach(&mut object, backend, place)?;
+    let blind = attach::attach(&mut object, (backend, settings.guard), place)?;
     let mut kernel = Kernel::new(object, backend)?;
     let canary = Canary::new(&mut kernel)?;
     canary.prove(&mut kernel)?;

@@ -13,6 +13,8 @@ const REGULAR: u16 = 0o100_000;
 const DIRECTORY: u16 = 0o040_000;
 const SOCKET: u16 = 0o140_000;
 const BLOCK: u16 = 0o060_000;
+/// `FMODE_WRITE` of include/linux/fs.h.
+const WRITABLE: u32 = 2;
 /// `PROC_SUPER_MAGIC` of include/uapi/linux/magic.h.
 const PROC: u64 = 0x9fa0;
 /// `RENAME_EXCHANGE` of include/uapi/linux/fs.h.
@@ -69,6 +71,14 @@ impl<R: Reach> File<R> {
             let start = alias.wrapping_sub(fields::DENTRY_ALIAS.load() as usize);
             Some(Entry(start, PhantomData))
         })
+    }
+
+    /// True for one that may be written to.
+    #[inline(always)]
+    pub(crate) fn is_writable(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a struct file for `R`.
+        let mode: u32 = unsafe { R::get(self.0, fields::FILE_MODE.load())? };
+        Ok(mode & WRITABLE != 0)
     }
 
     /// What its file system keeps with it.
@@ -277,6 +287,15 @@ impl<R: Reach> Entry<R> {
         // SAFETY: `self.0` is a struct dentry for `R`.
         unsafe { R::get(self.0, fields::DENTRY_NAME_LEN.load()) }
     }
+}
+
+/// The name that a typed `struct path` leads to.
+#[inline(always)]
+pub(crate) fn path_entry(path: *const u8) -> Result<Entry<Typed>, Error> {
+    // SAFETY: the caller's typed struct path.
+    Ok(Entry::new(unsafe {
+        Typed::get(path, fields::PATH_DENTRY.load())?
+    }))
 }
 
 /// Old and new name of a `vfs_rename`, from its `struct renamedata`. When it is done, what was renamed goes by the old

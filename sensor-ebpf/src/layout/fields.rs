@@ -65,7 +65,9 @@ macro_rules! fields {
             FDT_FD "fdtable" "fd" Opaque 8 required;
             FILE_INODE "file" "f_inode" Pointer("inode") 8 required;
             FILE_DENTRY "file" "f_path.dentry" Pointer("dentry") 8 required;
+            FILE_MODE "file" "f_mode" Int 4 required;
             FILE_PRIVATE "file" "private_data" Opaque 8 required;
+            PATH_DENTRY "path" "dentry" Pointer("dentry") 8 required;
             INODE_MODE "inode" "i_mode" Int 2 required;
             INODE_INO "inode" "i_ino" Int 8 required;
             INODE_GENERATION "inode" "i_generation" Int 4 required;

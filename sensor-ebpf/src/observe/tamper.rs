@@ -3,6 +3,7 @@
 //! The sensor's own doing is none, nor is what the host's first process does: the service manager stops services.
 
 use sensor_ebpf::layout::{
+    access::OWN_FILES,
     count::Error,
     tamper::{FILE, Own, SIGNAL, TRACE, TamperKey, TamperSum},
 };
@@ -14,7 +15,7 @@ use crate::{
     maps::{OWN, TAMPERS},
 };
 
-use super::record::control;
+use super::record::{Judged, control};
 
 /// The first process of the host.
 const INIT: u32 = 1;
@@ -75,6 +76,17 @@ pub(crate) fn taken(what: u32, id: u32, fate: Fate) -> Result<(Outcome, bool), T
 #[inline(always)]
 pub(crate) fn edited(file: u32) -> Result<Outcome, Trouble> {
     tried(FILE, file, Fate::Open).map(|(outcome, _)| outcome)
+}
+
+/// The current process is about to change what this is. True when that is to be refused.
+#[inline(always)]
+pub(crate) fn editing(what: Judged) -> Result<(Outcome, bool), Trouble> {
+    match what.record() {
+        Some(record) if record.store >= OWN_FILES => {
+            tried(FILE, record.store - OWN_FILES, Fate::Guarded)
+        }
+        _ => Ok((Outcome::Ignored, false)),
+    }
 }
 
 #[inline(always)]

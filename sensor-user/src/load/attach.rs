@@ -12,7 +12,7 @@ use aya::{Btf as KernelBtf, Ebpf};
 use super::AttemptError;
 use super::btf::Btf;
 use super::hooks::{Attach, PROGRAMS, Program};
-use crate::config::Backend;
+use crate::config::{Backend, Guard};
 
 /// What programs are attached to.
 pub(super) struct Place<'a> {
@@ -28,10 +28,12 @@ pub(super) struct Place<'a> {
 /// kernel refused a program that the backend can do without, or has nothing to attach it to.
 pub(super) fn attach(
     object: &mut Ebpf,
-    backend: Backend,
+    (backend, guard): (Backend, Guard),
     place: &Place<'_>,
 ) -> Result<Vec<&'static str>, AttemptError> {
-    let programs = PROGRAMS.iter().filter(|p| p.backends.contains(&backend));
+    let programs = PROGRAMS
+        .iter()
+        .filter(|p| p.backends.contains(&backend) && (!p.guard || guard == Guard::Deny));
     each(programs, |program| {
         match target(program.attach, place.types) {
             Some(target) => {
@@ -144,6 +146,7 @@ mod tests {
             attach: Attach::Nowhere,
             backends: &[Backend::Tracepoint],
             blind,
+            guard: false,
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Program {
     pub backends: &'static [Backend],
     /// What the sensor is blind to where the kernel has nothing to attach it to; absent when it cannot do without.
     pub blind: Option<&'static str>,
+    /// It refuses, and is there only where attempts on the sensor are refused.
+    pub guard: bool,
 }
 
 const ALL: &[Backend] = &[Backend::Lsm, Backend::Fentry, Backend::Tracepoint];
@@ -56,6 +58,7 @@ const fn program(name: &'static str, attach: Attach, backends: &'static [Backend
         attach,
         backends,
         blind: None,
+        guard: false,
     }
 }
 
@@ -71,6 +74,15 @@ const fn optional(
         attach,
         backends,
         blind: Some(blind),
+        guard: false,
+    }
+}
+
+/// A program that only refuses.
+const fn guard(name: &'static str, hook: &'static str) -> Program {
+    Program {
+        guard: true,
+        ..program(name, Attach::Lsm(hook), LSM)
     }
 }
 
@@ -270,6 +282,10 @@ pub const PROGRAMS: &[Program] = &[
     program("lsm_map", Attach::Lsm("bpf_map"), LSM),
     program("lsm_program", Attach::Lsm("bpf_prog"), LSM),
     program("lsm_link", Attach::Lsm("bpf"), LSM),
+    guard("lsm_guard_open", "file_open"),
+    guard("lsm_guard_truncate", "path_truncate"),
+    guard("lsm_guard_unlink", "inode_unlink"),
+    guard("lsm_guard_rename", "inode_rename"),
     program("fentry_kill", Attach::Fentry("security_task_kill"), FENTRY),
     program("fentry_map", Attach::Fentry("security_bpf_map"), FENTRY),
     program(

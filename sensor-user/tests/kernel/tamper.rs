@@ -110,6 +110,26 @@ pub(crate) fn guarded(watch: &mut Watch) -> Result<(), Failed> {
             return Err(format!("{name} was not refused").into());
         }
     }
+    let file = guarded.elsewhere().join(CONFIGURATION);
+    let commands = [
+        "echo edited >>\"$0\"",
+        "truncate -s 0 \"$0\"",
+        "mv \"$0\" \"$0.away\"",
+        "echo other >\"$0.new\" && mv -f \"$0.new\" \"$0\"",
+        "rm -f \"$0\"",
+    ];
+    for line in commands {
+        if Command::new("sh")
+            .args(["-c", line])
+            .arg(&file)
+            .status()?
+            .success()
+        {
+            return Err(format!("`{line}` was not refused").into());
+        }
+    }
+    let content = std::fs::read_to_string(&file)?;
+    same("what the file holds", &content.as_str(), &"# as it was\n")?;
     guarded.until("the attempt to kill", |w| {
         w.tampers().any(|t| t.target == Target::Signal(9))
     })?;
