@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use sensor_user::config::{Backend, Collector, Config, Kernel, Privacy, Queue, Store};
 use sensor_user::enrich::Places;
+use sensor_user::event::Part;
 use sensor_user::link::Settings;
 use sensor_user::{run_with, source};
 use tokio::sync::oneshot;
@@ -104,6 +105,7 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
             bulk_ring_bytes: 4 << 20,
             critical_ring_bytes: 1 << 20,
             guard: sensor_user::config::Guard::Off,
+            own_files: vec![(Part::Program, std::env::current_exe()?)],
         },
         stores: vec![Store {
             name: "store".into(),
