@@ -43,6 +43,8 @@ pub(crate) struct Watch {
     ticks: mpsc::Receiver<Vec<Event>>,
     pub(crate) backend: String,
     pub(crate) events: Vec<Event>,
+    /// Runs of its programs that the kernel has left out, since the sensor began.
+    pub(crate) left_out: u64,
     home: TempDir,
 }
 
@@ -103,13 +105,16 @@ impl Watch {
             ticks,
             backend: backend.to_owned(),
             events: Vec::new(),
+            left_out: 0,
             home,
         })
     }
 
     /// Forgets what came up before.
     pub(crate) fn forget(&mut self) {
-        while self.ticks.try_recv().is_ok() {}
+        while let Ok(tick) = self.ticks.try_recv() {
+            self.left_out += left_out(&tick);
+        }
         self.events.clear();
     }
 
@@ -175,6 +180,7 @@ impl Watch {
                 if !tick.is_sorted_by_key(|event| event.boot_ns) {
                     return Err("a tick is not in the order of time".into());
                 }
+                self.left_out += left_out(&tick);
                 self.events.extend(tick);
                 Ok(())
             }
@@ -240,11 +246,7 @@ impl Watch {
 
     /// Runs of its programs that the kernel left out.
     pub(crate) fn skipped(&self) -> u64 {
-        let gaps = self.events.iter().filter_map(|event| match &event.what {
-            What::Gap(gap) if gap.reason == GapReason::Skipped => Some(gap.count),
-            _ => None,
-        });
-        gaps.sum()
+        left_out(&self.events)
     }
 
     /// What was tried on the sensor.
@@ -321,6 +323,15 @@ impl Drop for Watch {
             while self.ticks.blocking_recv().is_some() {}
         }
     }
+}
+
+/// Runs of programs that gaps say the kernel has left out.
+fn left_out(events: &[Event]) -> u64 {
+    let gaps = events.iter().filter_map(|event| match &event.what {
+        What::Gap(gap) if gap.reason == GapReason::Skipped => Some(gap.count),
+        _ => None,
+    });
+    gaps.sum()
 }
 
 /// Fails with both values when they differ.
