@@ -2,9 +2,15 @@
 
 use core::arch::asm;
 
-use sensor_ebpf::layout::count::{Counts, Error, Hook};
+use sensor_ebpf::layout::{
+    count::{Counts, Error, Hook},
+    news::News,
+};
 
-use crate::maps::{COUNTS, ERRORS};
+use crate::{
+    maps::{COUNTS, ERRORS},
+    news,
+};
 
 /// How a run ended well.
 #[derive(Clone, Copy)]
@@ -58,6 +64,7 @@ pub(crate) fn lost(error: Error) {
     if let Some(n) = ERRORS.get_ptr_mut(error as u32) {
         // SAFETY: as in `run`.
         add(unsafe { &mut *n }, 1);
+        news::tell(News::Loss);
     }
 }
 

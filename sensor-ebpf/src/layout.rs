@@ -16,6 +16,8 @@ pub mod flow;
 pub mod header;
 /// Bounds, and how they depend on each other.
 pub mod limits;
+/// What the programs have put into their maps for the sensor to look at.
+pub mod news;
 /// Processes.
 pub mod proc;
 /// What is tried on the sensor itself.

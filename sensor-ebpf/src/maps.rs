@@ -13,6 +13,7 @@ use sensor_ebpf::layout::{
     edge::{EdgeKey, EdgeSum},
     flow::{DatagramKey, Datagrams, Socket, Talk},
     limits,
+    news::NEWS_WORDS,
     proc::Process,
     tamper::{Own, TamperKey, TamperSum},
 };
@@ -111,6 +112,10 @@ pub(crate) static TARGETS: LruHashMap<u32, Process> =
 #[map]
 pub(crate) static TAMPERS: HashMap<TamperKey, TamperSum> =
     HashMap::with_max_entries(limits::TAMPERS_MAX, BPF_F_NO_PREALLOC);
+
+/// That there is something new in `EDGES`, `DATAGRAMS`, `TAMPERS` or `ERRORS`.
+#[map]
+pub(crate) static NEWS: Array<u64> = Array::with_max_entries(NEWS_WORDS, BPF_F_MMAPABLE);
 
 /// The sensor's own maps, programs and links.
 #[map]

@@ -182,6 +182,7 @@ fn attempt(
     kernel.set_canary(canary);
     let own = own::all().map_err(AttemptError::Own)?;
     kernel.protect(&own, settings.guard == Guard::Deny)?;
+    kernel.open_accounts()?;
     kernel.set_blind(unseen(blind));
     kernel.tell_own_files(&settings.own_files)?;
     Ok(kernel)

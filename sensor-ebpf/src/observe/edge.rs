@@ -3,6 +3,7 @@
 use sensor_ebpf::layout::{
     count::Error,
     edge::{EdgeKey, EdgeSum},
+    news::News,
     proc::Process,
 };
 
@@ -11,6 +12,7 @@ use crate::{
     emit,
     kernel::task::{Task, current_tid},
     maps::{EDGES, HOLDERS, TARGETS},
+    news,
 };
 
 use super::access::{held, hold};
@@ -115,5 +117,6 @@ fn gave(key: &EdgeKey, bytes: u64, stores: u64) -> Result<Outcome, Trouble> {
     sum.stores |= stores;
     add(&mut sum.times, 1);
     add(&mut sum.bytes, bytes);
+    news::tell(News::Edge);
     Ok(Outcome::Summed)
 }

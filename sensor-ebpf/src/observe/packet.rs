@@ -12,6 +12,7 @@ use aya_ebpf::{
 use sensor_ebpf::layout::{
     count::Error,
     flow::{CONNECTED, DCCP, DatagramKey, Datagrams, Ends, ICMP, ICMP6, SCTP, TCP, UDP},
+    news::News,
     proc::Process,
 };
 
@@ -20,6 +21,7 @@ use crate::{
     emit,
     kernel::task::Task,
     maps::DATAGRAMS,
+    news,
 };
 
 use super::{access::is_holder, talk};
@@ -195,7 +197,10 @@ fn sent(key: &DatagramKey, process: Process, packet: &Packet) -> Result<Outcome,
         pad: 0,
     };
     match DATAGRAMS.insert(key, &first, 0) {
-        Ok(()) => Ok(Outcome::Summed),
+        Ok(()) => {
+            news::tell(News::Datagrams);
+            Ok(Outcome::Summed)
+        }
         Err(_) => Err(Trouble::Dropped(Error::DatagramsFull)),
     }
 }

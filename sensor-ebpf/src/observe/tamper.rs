@@ -5,6 +5,7 @@
 use sensor_ebpf::layout::{
     access::OWN_FILES,
     count::Error,
+    news::News,
     tamper::{FILE, Own, SIGNAL, TRACE, TamperKey, TamperSum},
 };
 
@@ -13,6 +14,7 @@ use crate::{
     emit,
     kernel::task::Task,
     maps::{OWN, TAMPERS},
+    news,
 };
 
 use super::record::{Judged, control};
@@ -138,5 +140,6 @@ fn note(key: &TamperKey, denied: u64) -> Result<Outcome, Trouble> {
     sum.last_ns = now;
     add(&mut sum.times, 1);
     add(&mut sum.denied, denied);
+    news::tell(News::Tamper);
     Ok(Outcome::Summed)
 }

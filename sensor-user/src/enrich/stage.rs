@@ -4,9 +4,11 @@
 //!
 //! **Invariant:** it ends when the source has ended and everything it gave was passed on.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -17,7 +19,7 @@ use crate::health::Pulse;
 use crate::report::{Report, Resend, Tick};
 
 /// Longest wait for events before the stage shows that it is alive.
-const TURN: Duration = Duration::from_millis(500);
+const TURN: Duration = Duration::from_secs(1);
 /// Boot-clock nanoseconds between two comparisons of the table with /proc.
 const RECONCILE_NS: u64 = 60_000_000_000;
 /// Ticks that may wait for the link to pack them. Packing never blocks, so this is hardly used.
@@ -57,16 +59,15 @@ impl Stage {
 
     /// Starts it on a thread of its own.
     pub fn start(self, tasks: &mut JoinSet<()>) {
-        let runtime = Handle::current();
-        tasks.spawn_blocking(move || self.run(&runtime));
+        tasks.spawn_blocking(move || self.run());
     }
 
-    fn run(mut self, runtime: &Handle) {
+    fn run(mut self) {
         self.enricher.scan();
         let mut reconciled = clock::boot_ns();
         loop {
             self.pulse.beat();
-            let received = self.receive(runtime);
+            let received = self.receive();
             let round = self.resend.round();
             self.enricher.begin_round(round);
             let mut reports = match received {
@@ -85,12 +86,22 @@ impl Stage {
         }
     }
 
-    fn receive(&mut self, runtime: &Handle) -> Received {
-        let events = &mut self.events;
-        match runtime.block_on(async { tokio::time::timeout(TURN, events.recv()).await }) {
-            Ok(Some(events)) => Received::Events(events),
-            Ok(None) => Received::End,
-            Err(_elapsed) => Received::Nothing,
+    /// Waits without the runtime: its timers would wake another thread first, and for a wait this long more than once.
+    fn receive(&mut self) -> Received {
+        let waker = Waker::from(Arc::new(Sleeper(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let until = Instant::now() + TURN;
+        loop {
+            match self.events.poll_recv(&mut context) {
+                Poll::Ready(Some(events)) => return Received::Events(events),
+                Poll::Ready(None) => return Received::End,
+                Poll::Pending => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Received::Nothing;
+            }
+            thread::park_timeout(left);
         }
     }
 
@@ -106,6 +117,15 @@ impl Stage {
                 reports,
             })
             .is_ok()
+    }
+}
+
+/// The stage's thread, asleep until there are events.
+struct Sleeper(Thread);
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

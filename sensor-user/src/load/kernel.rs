@@ -1,7 +1,8 @@
 //! The programs in the kernel and their maps.
 
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-
 use std::path::PathBuf;
 
 use aya::Ebpf;
@@ -13,10 +14,11 @@ use sensor_ebpf::layout::config;
 use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS, Hook, LostBytes};
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
+use sensor_ebpf::layout::news::{NEWS_WORDS, News};
 use sensor_ebpf::layout::proc::Process;
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
 
-use super::sums::Slots;
+use super::sums::{Shared, Slots};
 use super::{AttemptError, Canary, Roots, batch, files, hooks, name, own, pod};
 use crate::config::Backend;
 use crate::event::Part;
@@ -38,6 +40,7 @@ pub struct Kernel {
     generation: Array<MapData, u32>,
     roots: HashMap<MapData, pod::Inode, u32>,
     slots: Slots,
+    news: Shared<u64>,
     disks: HashMap<MapData, u32, u32>,
     sums: [HashMap<MapData, pod::AccessKey, pod::AccessSum>; 2],
     holders: HashMap<MapData, u32, pod::Holder>,
@@ -52,6 +55,7 @@ pub struct Kernel {
     lost_bytes: PerCpuArray<MapData, pod::LostBytes>,
     critical: RingBuf<MapData>,
     bulk: RingBuf<MapData>,
+    accounts: Vec<(&'static str, File)>,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -90,6 +94,7 @@ impl Kernel {
             generation: take!(object, "GENERATION"),
             roots: take!(object, "ROOTS"),
             slots: Slots::new(&mut object)?,
+            news: Shared::new(&mut object, "NEWS", NEWS_WORDS as usize)?,
             disks: take!(object, "DISKS"),
             sums: [take!(object, "ACCESSES_0"), take!(object, "ACCESSES_1")],
             holders: take!(object, "HOLDERS"),
@@ -104,6 +109,7 @@ impl Kernel {
             lost_bytes: take!(object, "LOST_BYTES"),
             critical: take!(object, "CRITICAL"),
             bulk: take!(object, "BULK"),
+            accounts: Vec::new(),
             object,
             backend,
             reason: String::new(),
@@ -262,6 +268,13 @@ impl Kernel {
         Ok(sums)
     }
 
+    /// How often the programs have told that there is something new. They tell it after they have written, so who looks after
+    /// this call misses nothing: what is not there yet moves the number later.
+    #[must_use]
+    pub fn news(&self, of: News) -> u64 {
+        self.news.get(of as usize)
+    }
+
     /// UDP conversations of processes that hold records, as they stand.
     pub fn datagrams(&self) -> Result<Vec<(DatagramKey, Datagrams)>, AttemptError> {
         let entries: Result<Vec<_>, _> = self.datagrams.iter().collect();
@@ -364,17 +377,25 @@ impl Kernel {
 
     /// How often the kernel left out each program because it was running on that CPU already, since it was loaded.
     pub fn skips(&self) -> Result<Vec<(&'static str, u64)>, AttemptError> {
-        let mut skips = Vec::new();
+        self.accounts
+            .iter()
+            .map(|(program, account)| Ok((*program, own::skips(account)?)))
+            .collect::<io::Result<_>>()
+            .map_err(AttemptError::Own)
+    }
+
+    /// Opens the accounts of the programs, in which the kernel says how often it left out each.
+    pub(super) fn open_accounts(&mut self) -> Result<(), AttemptError> {
         for program in hooks::PROGRAMS.iter().map(|program| program.name) {
             let loaded = self.object.program(program);
             // Programs of other backends are not loaded.
             let Some(Ok(fd)) = loaded.map(Program::fd) else {
                 continue;
             };
-            let skipped = own::skips(fd.as_fd()).map_err(AttemptError::Own)?;
-            skips.push((program, skipped));
+            let account = own::account(fd.as_fd()).map_err(AttemptError::Own)?;
+            self.accounts.push((program, account));
         }
-        Ok(skips)
+        Ok(())
     }
 
     /// How often each kind of trouble has come up, all CPUs added up.

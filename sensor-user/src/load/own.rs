@@ -3,10 +3,15 @@
 //!
 //! Asking the kernel for all there are would need a capability more than the sensor has.
 
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
-use std::{fs, io};
+use std::os::unix::fs::FileExt as _;
 
 use sensor_ebpf::layout::tamper::{LINK, MAP, Own, PROGRAM};
+
+/// An account of a program is a dozen short lines.
+const ACCOUNT_MAX: usize = 1024;
 
 /// Everything of it that this process has open.
 pub(super) fn all() -> io::Result<Vec<Own>> {
@@ -22,11 +27,17 @@ pub(super) fn all() -> io::Result<Vec<Own>> {
     Ok(own)
 }
 
-/// How often the kernel has left out a program because it was running on that CPU already (`recursion_misses`); 0 where it
-/// does not say (before 5.12).
-pub(super) fn skips(program: BorrowedFd<'_>) -> io::Result<u64> {
-    let account = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
-    fs::read_to_string(account).map(|text| skips_in(&text))
+/// How often the kernel has left out a program because it was running on that CPU already (`recursion_misses`), by the
+/// program's account; 0 where it does not say (before 5.12).
+pub(super) fn skips(account: &File) -> io::Result<u64> {
+    let mut bytes = [0; ACCOUNT_MAX];
+    let read = account.read_at(&mut bytes, 0)?;
+    Ok(skips_in(&String::from_utf8_lossy(&bytes[..read])))
+}
+
+/// A descriptor's account; to read it again is far less work than to open it again.
+pub(super) fn account(of: BorrowedFd<'_>) -> io::Result<File> {
+    File::open(format!("/proc/self/fdinfo/{}", of.as_raw_fd()))
 }
 
 fn skips_in(text: &str) -> u64 {

@@ -62,7 +62,7 @@ impl Slots {
 }
 
 /// The values of an array map, mapped.
-struct Shared<T> {
+pub(super) struct Shared<T> {
     /// The map stays as long as its memory is mapped.
     _map: MapData,
     values: NonNull<T>,
@@ -75,7 +75,11 @@ unsafe impl<T: Send> Send for Shared<T> {}
 impl<T: Copy> Shared<T> {
     /// `T` must be the layout's type of the map's values: integers without padding, and a multiple of 8 bytes, so that the
     /// kernel puts no room between two of them (kernel/bpf/arraymap.c).
-    fn new(object: &mut Ebpf, name: &'static str, len: usize) -> Result<Self, AttemptError> {
+    pub(super) fn new(
+        object: &mut Ebpf,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self, AttemptError> {
         let Some(Map::Array(map)) = object.take_map(name) else {
             return Err(broken(name, "is no array in the object"));
         };
@@ -103,7 +107,7 @@ impl<T: Copy> Shared<T> {
         })
     }
 
-    fn get(&self, index: usize) -> T {
+    pub(super) fn get(&self, index: usize) -> T {
         assert!(index < self.len, "slots are counted");
         // SAFETY: within the mapping; volatile, because the programs write there.
         unsafe { self.values.add(index).read_volatile() }

@@ -3,15 +3,24 @@
 use std::collections::HashMap;
 
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
+use sensor_ebpf::layout::news::News;
 
 use super::holders::Holders;
 use crate::decode;
 use crate::event::{Event, What};
 use crate::load::{AttemptError, Kernel};
 
+/// Edges are looked through this often even if nothing went over one, since their ends may be gone, nanoseconds.
+const WALK_NS: u64 = 1_000_000_000;
+
 /// Edges as they were last told.
 #[derive(Debug, Default)]
-pub(super) struct Edges(HashMap<EdgeKey, EdgeSum>);
+pub(super) struct Edges {
+    told: HashMap<EdgeKey, EdgeSum>,
+    /// What the programs had told when edges were last looked through, and when that was.
+    news: u64,
+    walked_ns: u64,
+}
 
 impl Edges {
     /// Says what has been added since the last tick, and forgets edges to processes that are gone. Whoever got something
@@ -20,14 +29,22 @@ impl Edges {
         &mut self,
         kernel: &mut Kernel,
         holders: &mut Holders,
+        now: u64,
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
+        // To walk an empty map takes a look at each of its buckets.
+        let news = kernel.news(News::Edge);
+        let is_due = !self.told.is_empty() && now.saturating_sub(self.walked_ns) >= WALK_NS;
+        if news == self.news && !is_due {
+            return Ok(());
+        }
+        (self.news, self.walked_ns) = (news, now);
         for (key, sum) in kernel.edges()? {
-            let told = self.0.get(&key);
+            let told = self.told.get(&key);
             if told.is_some_and(|told| told.times == sum.times) {
                 if !holders.knows(&key.to) {
                     kernel.forget_edge(key)?;
-                    self.0.remove(&key);
+                    self.told.remove(&key);
                 }
                 continue;
             }
@@ -39,7 +56,7 @@ impl Edges {
                     what: What::Edge(edge),
                 });
             }
-            self.0.insert(key, sum);
+            self.told.insert(key, sum);
         }
         Ok(())
     }

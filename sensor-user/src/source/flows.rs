@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sensor_ebpf::layout::flow::DatagramKey;
+use sensor_ebpf::layout::news::News;
 
 use super::names::Names;
 use crate::decode;
@@ -28,6 +29,8 @@ pub(super) struct Flows {
     turn: u64,
     /// Datagrams that the programs had added up when UDP flows were last looked through, and when that was.
     datagrams: u64,
+    /// UDP flows that the programs had told to have begun then.
+    news: u64,
     walked_ns: u64,
     /// Flows whose socket is gone without the programs having said so yet.
     missing: HashSet<u64>,
@@ -135,10 +138,16 @@ impl Flows {
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
-        // To walk an empty map takes a look at each of its buckets.
+        // What packets add to a flow that is known shows in the counters of the hooks; one that is not known is told.
+        let news = kernel.news(News::Datagrams);
+        let began = std::mem::replace(&mut self.news, news) != news;
+        if !began && self.udp.is_empty() {
+            return Ok(());
+        }
+        // To walk the map takes a look at each of its buckets.
         let added_up = kernel.datagrams_added_up()?;
-        let is_due = !self.udp.is_empty() && now.saturating_sub(self.walked_ns) >= WALK_NS;
-        if added_up == self.datagrams && !is_due {
+        let is_due = now.saturating_sub(self.walked_ns) >= WALK_NS;
+        if !began && added_up == self.datagrams && !is_due {
             return Ok(());
         }
         (self.datagrams, self.walked_ns) = (added_up, now);

@@ -138,11 +138,12 @@ struct Reader {
     song: Option<Song>,
     tampers: Tampers,
     places: Option<Places>,
-    looked: Option<Instant>,
-    books: Option<Instant>,
+    /// When these were last done, boot clock.
+    looked: Option<u64>,
+    books: Option<u64>,
     /// An access came by the ring: the map of sums is full, and a tick empties it.
     crowded: bool,
-    skips: Option<Instant>,
+    skips: Option<u64>,
 }
 
 impl Reader {
@@ -182,22 +183,22 @@ impl Reader {
             song.tick(now, &mut self.pending);
         }
         self.edges
-            .tick(&mut self.kernel, &mut self.holders, &mut self.pending)?;
+            .tick(&mut self.kernel, &mut self.holders, now, &mut self.pending)?;
         self.flows.tick(&mut self.kernel, now, &mut self.pending)?;
         self.tampers
             .tick(&mut self.kernel, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;
-        if last || is_due(&mut self.looked, LOOK) {
+        if last || is_due(&mut self.looked, now, LOOK) {
             if let Some(places) = &mut self.places {
                 places.look(&mut self.kernel, now, &mut self.pending);
             }
             self.losses.look(&self.kernel, now, &mut self.pending)?;
         }
-        if last || is_due(&mut self.skips, SKIPS) {
+        if last || is_due(&mut self.skips, now, SKIPS) {
             self.losses.skips(&self.kernel, now, &mut self.pending)?;
         }
         let has_lost = self.losses.total() != self.health.borrow().lost_events;
-        if last || has_lost || is_due(&mut self.books, BOOKS) {
+        if last || has_lost || is_due(&mut self.books, now, BOOKS) {
             self.tell_health()?;
         }
         Ok(())
@@ -324,10 +325,10 @@ impl Reader {
 }
 
 /// True once in such a time.
-fn is_due(then: &mut Option<Instant>, every: Duration) -> bool {
-    let due = then.is_none_or(|then| then.elapsed() >= every);
+fn is_due(then: &mut Option<u64>, now: u64, every: Duration) -> bool {
+    let due = then.is_none_or(|then| u128::from(now.saturating_sub(then)) >= every.as_nanos());
     if due {
-        *then = Some(Instant::now());
+        *then = Some(now);
     }
     due
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use sensor_ebpf::layout::count::{Error, LostBytes};
+use sensor_ebpf::layout::news::News;
 
 use crate::decode::DecodeError;
 use crate::event::{Event, Gap, GapReason, What};
@@ -16,6 +17,8 @@ pub(super) struct Losses {
     undecodable_told: u64,
     total: u64,
     looked_ns: u64,
+    /// What the programs had told when their counters were last read.
+    news: u64,
     bytes_told: LostBytes,
     skips_told: HashMap<&'static str, u64>,
     skips_ns: u64,
@@ -43,15 +46,9 @@ impl Losses {
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
         let from = std::mem::replace(&mut self.looked_ns, now);
-        for (error, name, count) in kernel.errors()? {
-            let told = self.told.insert(error as u32, count).unwrap_or(0);
-            let lost = count - told;
-            if error == Error::BulkRingFull && lost > 0 {
-                let detail = format!("{name}: {}", self.bytes(kernel.lost_bytes()?));
-                self.gap(reason(error), lost, &detail, (from, now), events);
-            } else {
-                self.gap(reason(error), lost, name, (from, now), events);
-            }
+        let news = kernel.news(News::Loss);
+        if std::mem::replace(&mut self.news, news) != news {
+            self.errors(kernel, (from, now), events)?;
         }
         let undecodable =
             self.undecodable - std::mem::replace(&mut self.undecodable_told, self.undecodable);
@@ -62,6 +59,25 @@ impl Losses {
             (from, now),
             events,
         );
+        Ok(())
+    }
+
+    fn errors(
+        &mut self,
+        kernel: &Kernel,
+        span: (u64, u64),
+        events: &mut Vec<Event>,
+    ) -> Result<(), AttemptError> {
+        for (error, name, count) in kernel.errors()? {
+            let told = self.told.insert(error as u32, count).unwrap_or(0);
+            let lost = count - told;
+            if error == Error::BulkRingFull && lost > 0 {
+                let detail = format!("{name}: {}", self.bytes(kernel.lost_bytes()?));
+                self.gap(reason(error), lost, &detail, span, events);
+            } else {
+                self.gap(reason(error), lost, name, span, events);
+            }
+        }
         Ok(())
     }
 

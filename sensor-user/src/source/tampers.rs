@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use sensor_ebpf::layout::news::News;
 use sensor_ebpf::layout::tamper::{TamperKey, TamperSum};
 
 use crate::decode;
@@ -12,9 +13,17 @@ use crate::load::{AttemptError, Kernel};
 /// An attempt that was not repeated for so long is forgotten when its process is gone, nanoseconds.
 const STILL_NS: u64 = 60_000_000_000;
 
+/// Attempts are looked through this often even if there is no new one, since their processes may be gone, nanoseconds.
+const WALK_NS: u64 = 10_000_000_000;
+
 /// Attempts as they were last told.
 #[derive(Debug, Default)]
-pub(super) struct Tampers(HashMap<TamperKey, TamperSum>);
+pub(super) struct Tampers {
+    told: HashMap<TamperKey, TamperSum>,
+    /// What the programs had told when attempts were last looked through, and when that was.
+    news: u64,
+    walked_ns: u64,
+}
 
 impl Tampers {
     /// Says what has been added since the last tick.
@@ -25,13 +34,19 @@ impl Tampers {
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
         let mut any_file = false;
+        let news = kernel.news(News::Tamper);
+        let is_due = !self.told.is_empty() && now.saturating_sub(self.walked_ns) >= WALK_NS;
+        if news == self.news && !is_due {
+            return Ok(());
+        }
+        (self.news, self.walked_ns) = (news, now);
         for (key, sum) in kernel.tampers()? {
-            let told = self.0.get(&key);
+            let told = self.told.get(&key);
             if told.is_some_and(|told| told.times == sum.times) {
                 let still = now.saturating_sub(sum.last_ns) > STILL_NS;
                 if still && !Path::new(&format!("/proc/{}", key.process.pid)).exists() {
                     kernel.forget_tamper(key)?;
-                    self.0.remove(&key);
+                    self.told.remove(&key);
                 }
                 continue;
             }
@@ -44,7 +59,7 @@ impl Tampers {
                     what: What::Tamper(tamper),
                 });
             }
-            self.0.insert(key, sum);
+            self.told.insert(key, sum);
         }
         if any_file {
             kernel.tell_own_files_again()?;
