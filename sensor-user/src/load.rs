@@ -22,9 +22,9 @@ mod own;
 mod roots;
 mod sums;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use aya::{Btf as KernelBtf, EbpfLoader, Endianness};
+use aya::EbpfLoader;
 use sensor_ebpf::layout::limits::WAKE_BYTES;
 use thiserror::Error;
 
@@ -40,6 +40,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/se
 
 /// The kernel's own types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// What each global of the programs is set to.
+type Offsets = Vec<(&'static str, u64)>;
 
 /// Why the kernel programs are not in the kernel.
 #[derive(Debug, Error)]
@@ -122,22 +125,10 @@ pub enum AttemptError {
 ///
 /// Store `n` of `stores` has number `n + 1`: 0 is the canary's.
 pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> {
-    let bytes = std::fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
-    let types = btf::Btf::parse(&bytes)?;
-    let offsets = offsets::resolve(&types)?;
     let mounts = Mounts::read();
     let cgroup = mounts.cgroup2().ok_or(LoadError::NoCgroup)?;
-    // A loader reads the kernel's types by itself, and the programs need none of them moved: they go before they are
-    // read for the hooks.
-    let mut loader = EbpfLoader::new();
-    loader.btf(None);
-    let kernel_btf = KernelBtf::parse(&bytes, Endianness::default())
-        .map_err(|e| LoadError::NoBackend(chain(&e)))?;
-    let place = attach::Place {
-        types: &types,
-        btf: &kernel_btf,
-        cgroup,
-    };
+    let mut loader = loader();
+    let (offsets, place) = survey(cgroup)?;
     loader.map_max_entries("BULK", settings.bulk_ring_bytes);
     loader.map_max_entries("CRITICAL", settings.critical_ring_bytes);
     let wake = wake_bytes(settings);
@@ -154,6 +145,7 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
         match attempt(&mut loader, settings, *backend, &place) {
             Ok(mut kernel) => {
                 kernel.set_reason(reason(settings.backend, &refusals));
+                drop(place);
                 let roots = Roots::tell(&mut kernel, stores, &mounts)?;
                 kernel.set_roots(roots);
                 return Ok(kernel);
@@ -166,6 +158,23 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
         Guard::Deny => LoadError::NoGuard(refusals),
         Guard::Off => LoadError::NoBackend(refusals),
     })
+}
+
+/// A loader without the kernel's types, of which the programs need none moved: it reads them as soon as there is a loader,
+/// and holds an object for each.
+fn loader<'a>() -> EbpfLoader<'a> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    loader
+}
+
+/// Finds in the kernel's types what the programs read and where they are attached. The types are gone when it is done.
+fn survey(cgroup: &Path) -> Result<(Offsets, attach::Place<'_>), LoadError> {
+    let bytes = std::fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
+    let types = btf::Btf::parse(&bytes)?;
+    let offsets = offsets::resolve(&types)?;
+    let place = attach::Place::new(&types, cgroup);
+    Ok((offsets, place.map_err(|e| LoadError::NoBackend(chain(&e)))?))
 }
 
 fn attempt(

@@ -1,5 +1,6 @@
 //! Loads and attaches the programs of one backend.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use aya::programs::{
     BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Lsm,
     ProgramError, RawTracePoint,
 };
-use aya::{Btf as KernelBtf, Ebpf};
+use aya::{Btf as KernelBtf, BtfError, Ebpf, Endianness};
 
 use super::AttemptError;
 use super::btf::Btf;
@@ -16,12 +17,45 @@ use crate::config::{Backend, Guard};
 
 /// What programs are attached to.
 pub(super) struct Place<'a> {
-    /// The kernel's types, as this module reads them.
-    pub(super) types: &'a Btf<'a>,
-    /// The same, as aya does.
-    pub(super) btf: &'a KernelBtf,
+    /// The programs, and the name each is attached by; absent where the kernel has nothing of the kind.
+    targets: Vec<(&'static Program, Option<&'static str>)>,
+    /// Of the kernel's types, what programs are attached by.
+    btf: KernelBtf,
     /// Where the cgroup2 hierarchy is mounted.
-    pub(super) cgroup: &'a Path,
+    cgroup: &'a Path,
+}
+
+impl<'a> Place<'a> {
+    /// Looks up what there is, so that the kernel's types need not be held while programs are loaded.
+    pub(super) fn new(types: &Btf<'_>, cgroup: &'a Path) -> Result<Self, BtfError> {
+        let targets: Vec<_> = PROGRAMS
+            .iter()
+            .map(|program| (program, target(program.attach, types)))
+            .collect();
+        let names: Vec<String> = targets
+            .iter()
+            .filter_map(|(program, target)| Some(type_name(program.attach, (*target)?)))
+            .collect();
+        let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+        Ok(Self {
+            targets,
+            btf: KernelBtf::parse(&types.excerpt(&names), Endianness::default())?,
+            cgroup,
+        })
+    }
+}
+
+/// What the type is called that aya finds a target by.
+fn type_name(attach: Attach, target: &str) -> String {
+    match attach {
+        Attach::Lsm(_) => format!("bpf_lsm_{target}"),
+        Attach::Tracepoint(_) | Attach::TracepointOf(..) => format!("btf_trace_{target}"),
+        Attach::Fentry(_)
+        | Attach::Fexit(_)
+        | Attach::Call(_)
+        | Attach::Packets
+        | Attach::Nowhere => target.to_owned(),
+    }
 }
 
 /// Loads and attaches every program of the backend, or says which one was refused. Gives what is not seen because this
@@ -31,11 +65,14 @@ pub(super) fn attach(
     (backend, guard): (Backend, Guard),
     place: &Place<'_>,
 ) -> Result<Vec<&'static str>, AttemptError> {
-    let programs = PROGRAMS
+    let programs = place
+        .targets
         .iter()
-        .filter(|p| p.backends.contains(&backend) && (!p.guard || guard == Guard::Deny));
-    each(programs, |program| {
-        match target(program.attach, place.types) {
+        .filter(|(program, _)| program.backends.contains(&backend))
+        .filter(|(program, _)| !program.guard || guard == Guard::Deny);
+    each(
+        programs.map(|(program, target)| (*program, *target)),
+        |program, target| match target {
             Some(target) => {
                 attach_one(object, program, target, place).map_err(|reason| AttemptError::Program {
                     program: program.name,
@@ -46,18 +83,18 @@ pub(super) fn attach(
                 program: program.name,
                 targets: format!("{:?}", program.attach),
             }),
-        }
-    })
+        },
+    )
 }
 
 /// Attaches each program, and goes on without those that are optional.
 fn each<'a>(
-    programs: impl Iterator<Item = &'a Program>,
-    mut attach: impl FnMut(&Program) -> Result<(), AttemptError>,
+    programs: impl Iterator<Item = (&'a Program, Option<&'static str>)>,
+    mut attach: impl FnMut(&Program, Option<&'static str>) -> Result<(), AttemptError>,
 ) -> Result<Vec<&'static str>, AttemptError> {
     let mut blind = Vec::new();
-    for program in programs {
-        match (attach(program), program.blind) {
+    for (program, target) in programs {
+        match (attach(program, target), program.blind) {
             (Ok(()), _) => {}
             (Err(AttemptError::NoTarget { .. }), Some(unseen)) => blind.push(unseen),
             (Err(error), Some(unseen)) => {
@@ -96,22 +133,22 @@ fn attach_one(
     match program.attach {
         Attach::Lsm(_) => {
             let lsm: &mut Lsm = loaded.try_into()?;
-            lsm.load(target, place.btf)?;
+            lsm.load(target, &place.btf)?;
             lsm.attach().map(drop)
         }
         Attach::Fentry(_) => {
             let fentry: &mut FEntry = loaded.try_into()?;
-            fentry.load(target, place.btf)?;
+            fentry.load(target, &place.btf)?;
             fentry.attach().map(drop)
         }
         Attach::Fexit(_) | Attach::Call(_) => {
             let fexit: &mut FExit = loaded.try_into()?;
-            fexit.load(target, place.btf)?;
+            fexit.load(target, &place.btf)?;
             fexit.attach().map(drop)
         }
         Attach::Tracepoint(_) | Attach::TracepointOf(..) => {
             let tracepoint: &mut BtfTracePoint = loaded.try_into()?;
-            tracepoint.load(target, place.btf)?;
+            tracepoint.load(target, &place.btf)?;
             tracepoint.attach().map(drop)
         }
         Attach::Packets => attach_packets(loaded.try_into()?, program.name, place.cgroup),
@@ -158,7 +195,7 @@ mod tests {
             program("last", Some("the last")),
         ];
         let mut attached = Vec::new();
-        let result = each(programs.iter(), |program| {
+        let result = each(programs.iter().map(|p| (p, Some(""))), |program, _| {
             if refused.contains(&program.name) {
                 return Err(AttemptError::Program {
                     program: program.name,

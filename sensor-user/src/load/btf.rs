@@ -5,12 +5,14 @@
 //!
 //! **Invariant:** no I/O, no panic on any input.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use thiserror::Error;
 
 /// `BTF_MAGIC`.
 const MAGIC: u16 = 0xeb9f;
+/// Bytes of the header (`struct btf_header`).
+const HEADER: u32 = 24;
 /// Structs inside structs, and names for types, at most.
 const NESTING_MAX: usize = 32;
 
@@ -46,8 +48,9 @@ pub struct Btf<'a> {
 
 /// The part that all types have (`struct btf_type`), and where what follows it begins.
 #[derive(Debug, Clone, Copy)]
-struct Type<'a> {
-    name: &'a str,
+struct Type {
+    /// Where its name begins among the texts.
+    name: u32,
     info: u32,
     /// Size in bytes, or the type referred to.
     size_or_target: u32,
@@ -70,7 +73,7 @@ mod kind {
     pub(super) const ENUM64: u32 = 19;
 }
 
-impl Type<'_> {
+impl Type {
     const fn kind(&self) -> u32 {
         self.info >> 24 & 0x1f
     }
@@ -193,8 +196,11 @@ impl<'a> Btf<'a> {
             if end > self.types.len() {
                 return Err(BtfError::Short(at));
             }
-            if found.kind() == kind::STRUCT && !found.name.is_empty() {
-                self.structs.entry(found.name).or_default().push(id as u32);
+            if found.kind() == kind::STRUCT {
+                let name = text(self.texts, found.name);
+                if !name.is_empty() {
+                    self.structs.entry(name).or_default().push(id as u32);
+                }
             }
             self.starts.push(at as u32);
             at = end;
@@ -202,9 +208,9 @@ impl<'a> Btf<'a> {
         Ok(())
     }
 
-    fn read(&self, at: usize) -> Result<Type<'a>, BtfError> {
+    fn read(&self, at: usize) -> Result<Type, BtfError> {
         Ok(Type {
-            name: text(self.texts, word(self.types, at)?),
+            name: word(self.types, at)?,
             info: word(self.types, at + 4)?,
             size_or_target: word(self.types, at + 8)?,
             rest: at + 12,
@@ -212,15 +218,54 @@ impl<'a> Btf<'a> {
     }
 
     /// A type by its number; absent for void and for numbers no type has.
-    fn get(&self, id: u32) -> Option<Type<'a>> {
+    fn get(&self, id: u32) -> Option<Type> {
         if id == 0 {
             return None;
         }
         self.read(*self.starts.get(id as usize)? as usize).ok()
     }
 
+    /// Types of a kind and name. Names are compared as bytes, and those of other kinds not at all: a kernel has 100,000 types.
+    fn called(&self, kind: u32, name: &str) -> impl Iterator<Item = Type> {
+        let types = (1..self.starts.len()).filter_map(|id| self.get(id as u32));
+        types.filter(move |t| t.kind() == kind && is_text(self.texts, t.name, name))
+    }
+
+    /// A description with nothing in it but the functions and typedefs of these names, under their numbers: for a reader that
+    /// wants their numbers only, and would else make an object of each type of the kernel.
+    #[must_use]
+    pub fn excerpt(&self, names: &HashSet<&str>) -> Vec<u8> {
+        let (mut types, mut texts) = (Vec::with_capacity(self.starts.len() * 12), vec![0]);
+        for found in (1..self.starts.len()).map(|id| self.get(id as u32)) {
+            let kept = found
+                .filter(|t| matches!(t.kind(), kind::FUNC | kind::TYPEDEF))
+                .filter(|t| names.contains(text(self.texts, t.name)));
+            // Any type as short as these would do as a stand-in; a pointer has no name.
+            let words = match kept {
+                Some(kept) => {
+                    let name = texts.len() as u32;
+                    texts.extend_from_slice(text(self.texts, kept.name).as_bytes());
+                    texts.push(0);
+                    [name, kept.info, 0]
+                }
+                None => [0, kind::PTR << 24, 0],
+            };
+            types.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        }
+        let mut blob = Vec::with_capacity(HEADER as usize + types.len() + texts.len());
+        blob.extend(MAGIC.to_ne_bytes());
+        blob.extend([1, 0]);
+        let (types_len, texts_len) = (types.len() as u32, texts.len() as u32);
+        for word in [HEADER, 0, types_len, types_len, texts_len] {
+            blob.extend(word.to_ne_bytes());
+        }
+        blob.extend(types);
+        blob.extend(texts);
+        blob
+    }
+
     /// Members of a struct or union.
-    fn members(&self, of: Type<'a>) -> impl Iterator<Item = Member<'a>> + '_ {
+    fn members(&self, of: Type) -> impl Iterator<Item = Member<'a>> + '_ {
         let with_widths = of.info >> 31 == 1;
         (0..of.count()).filter_map(move |n| {
             let at = of.rest + n * 12;
@@ -243,27 +288,21 @@ impl<'a> Btf<'a> {
     /// True when the kernel has exactly one function of this name, which programs can then attach to by name.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        let functions = (1..self.starts.len())
-            .filter_map(|id| self.get(id as u32))
-            .filter(|t| t.kind() == kind::FUNC);
-        functions.filter(|t| t.name == name).count() == 1
+        self.called(kind::FUNC, name).count() == 1
     }
 
     /// True when there is a system call's own function of that name. There may be two of them: the other is the stand-in
     /// of kernels without the call, with the same prototype (`COND_SYSCALL`), and only one of them is linked.
     #[must_use]
     pub fn has_call(&self, name: &str) -> bool {
-        (1..self.starts.len())
-            .filter_map(|id| self.get(id as u32))
-            .any(|t| t.kind() == kind::FUNC && t.name == name)
+        self.called(kind::FUNC, name).next().is_some()
     }
 
     /// Arguments of a tracepoint, by its `btf_trace_NAME` type; the first of that, which is the tracer's own, not counted.
     #[must_use]
     pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
         let wanted = format!("btf_trace_{name}");
-        let mut types = (1..self.starts.len()).filter_map(|id| self.get(id as u32));
-        let alias = types.find(|t| t.kind() == kind::TYPEDEF && t.name == wanted)?;
+        let alias = self.called(kind::TYPEDEF, &wanted).next()?;
         let pointer = self
             .get(alias.size_or_target)
             .filter(|t| t.kind() == kind::PTR)?;
@@ -368,7 +407,9 @@ impl<'a> Btf<'a> {
 
     fn pointee(&self, id: u32) -> Option<String> {
         let found = self.get(self.plain(id)?)?;
-        found.is_composite().then(|| found.name.to_owned())
+        found
+            .is_composite()
+            .then(|| text(self.texts, found.name).to_owned())
     }
 }
 
@@ -379,6 +420,13 @@ fn text(texts: &[u8], at: u32) -> &str {
     };
     let end = rest.iter().position(|b| *b == 0).unwrap_or(0);
     std::str::from_utf8(&rest[..end]).unwrap_or("")
+}
+
+/// True when the name at a place is this one, which is not empty.
+fn is_text(texts: &[u8], at: u32, name: &str) -> bool {
+    let rest = texts.get(at as usize..).unwrap_or_default();
+    rest.strip_prefix(name.as_bytes())
+        .is_some_and(|rest| rest.first() == Some(&0))
 }
 
 #[cfg(test)]

@@ -156,3 +156,19 @@ fn the_running_kernel_has_what_every_kernel_has() {
     assert_eq!(btf.tracepoint_arguments("sched_process_fork"), Some(2));
     assert_eq!(btf.tracepoint_arguments("no_such_tracepoint"), None);
 }
+
+#[test]
+fn an_excerpt_keeps_numbers_and_leaves_out_the_rest() {
+    let blob = sample();
+    let whole = Btf::parse(&blob).unwrap();
+    let excerpt = whole.excerpt(&HashSet::from(["vfs_read", "inode"]));
+    let short = Btf::parse(&excerpt).unwrap();
+    assert_eq!(short.starts.len(), whole.starts.len());
+    assert!(short.has_function("vfs_read") && !short.has_function("vfs"));
+    let number = |btf: &Btf<'_>| {
+        (1..btf.starts.len()).find(|id| btf.get(*id as u32).unwrap().kind() == kind::FUNC)
+    };
+    assert_eq!(number(&short), number(&whole));
+    // A struct is neither a function nor a typedef.
+    assert!(short.structs.is_empty());
+}
