@@ -13,8 +13,8 @@ pub(crate) trait Reach: Copy {
     /// Reads a `T` at `offset` of the struct that `base` points to.
     ///
     /// # Safety
-    /// `base` must be a pointer the verifier lets this way read through; a bad address gives zeroes or an error,
-    /// never a fault.
+    /// `base` must be a pointer the verifier lets this way read through; a bad address gives zeroes, never a
+    /// fault.
     unsafe fn get<T: Copy>(base: *const u8, offset: u64) -> Result<T, Error>;
 
     /// The `struct tcp_sock` that begins with this `struct sock`; null when it is none.
@@ -55,20 +55,18 @@ impl Reach for Probed {
     #[inline(always)]
     unsafe fn get<T: Copy>(base: *const u8, offset: u64) -> Result<T, Error> {
         let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: the destination is a T on the stack, the size its own; the source may be any address.
-        let result = unsafe {
+        // VERIFIER: that it failed is not looked at, since 6.1 and 6.12 follow each way out of a body that there is (they
+        // gave up on sys_exit at 1,000,001 instructions). As with `Typed`, who reads tests for zero.
+        // SAFETY: the destination is a T on the stack, the size its own; the source may be any address. The helper writes
+        // all of it, zeroes where it fails (bpf_probe_read_kernel_common, kernel/trace/bpf_trace.c), and zeroes are a T.
+        Ok(unsafe {
             bpf_probe_read_kernel(
                 value.as_mut_ptr().cast(),
                 size_of::<T>() as u32,
                 base.wrapping_add(offset as usize).cast(),
-            )
-        };
-        if result == 0 {
-            // SAFETY: the helper has written all of it.
-            Ok(unsafe { value.assume_init() })
-        } else {
-            Err(Error::Fault)
-        }
+            );
+            value.assume_init()
+        })
     }
 
     #[inline(always)]

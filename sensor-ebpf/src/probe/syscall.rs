@@ -37,41 +37,102 @@ use crate::{
 
 /// Numbers of the system calls, x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
 mod nr {
-    pub(crate) const READ: u64 = 0;
-    pub(crate) const WRITE: u64 = 1;
-    pub(crate) const OPEN: u64 = 2;
+    /// read, pread64, readv, preadv, preadv2
+    pub(crate) const READS: &[u64] = &[0, 17, 19, 295, 327];
+    /// write, pwrite64, writev, pwritev, pwritev2
+    pub(crate) const WRITES: &[u64] = &[1, 18, 20, 296, 328];
+    /// open, creat, openat, open_by_handle_at, openat2
+    pub(crate) const OPENS: &[u64] = &[2, 85, 257, 304, OPENAT2];
     pub(crate) const MMAP: u64 = 9;
-    pub(crate) const PREAD64: u64 = 17;
-    pub(crate) const PWRITE64: u64 = 18;
-    pub(crate) const READV: u64 = 19;
-    pub(crate) const WRITEV: u64 = 20;
     pub(crate) const SENDFILE: u64 = 40;
-    pub(crate) const ACCEPT: u64 = 43;
-    pub(crate) const FTRUNCATE: u64 = 77;
-    pub(crate) const GETDENTS: u64 = 78;
-    pub(crate) const RENAME: u64 = 82;
-    pub(crate) const CREAT: u64 = 85;
-    pub(crate) const FCHMOD: u64 = 91;
-    pub(crate) const FCHOWN: u64 = 93;
+    /// accept, accept4
+    pub(crate) const ACCEPTS: &[u64] = &[43, 288];
+    /// getdents, getdents64
+    pub(crate) const LISTS: &[u64] = &[78, 217];
+    /// ftruncate, fchmod, fchown, fsetxattr, fremovexattr, fallocate
+    pub(crate) const CHANGES: &[u64] = &[77, 91, 93, 190, 199, 285];
+    /// rename, renameat, renameat2
+    pub(crate) const RENAMES: &[u64] = &[82, 264, 316];
     pub(crate) const PTRACE: u64 = 101;
-    pub(crate) const FSETXATTR: u64 = 190;
-    pub(crate) const FREMOVEXATTR: u64 = 199;
-    pub(crate) const GETDENTS64: u64 = 217;
-    pub(crate) const OPENAT: u64 = 257;
-    pub(crate) const RENAMEAT: u64 = 264;
-    pub(crate) const SPLICE: u64 = 275;
-    pub(crate) const FALLOCATE: u64 = 285;
-    pub(crate) const ACCEPT4: u64 = 288;
-    pub(crate) const PREADV: u64 = 295;
-    pub(crate) const PWRITEV: u64 = 296;
-    pub(crate) const OPEN_BY_HANDLE_AT: u64 = 304;
+    /// splice, copy_file_range
+    pub(crate) const COPIES: &[u64] = &[275, 326];
     pub(crate) const PROCESS_VM_READV: u64 = 310;
     pub(crate) const BPF: u64 = 321;
-    pub(crate) const RENAMEAT2: u64 = 316;
-    pub(crate) const COPY_FILE_RANGE: u64 = 326;
-    pub(crate) const PREADV2: u64 = 327;
-    pub(crate) const PWRITEV2: u64 = 328;
+    /// The last one that is looked at.
     pub(crate) const OPENAT2: u64 = 437;
+}
+
+/// Where a call has a descriptor.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Place {
+    First,
+    Second,
+    Third,
+    Fifth,
+    Result,
+}
+
+/// What a call is about.
+#[derive(Clone, Copy)]
+enum Call {
+    /// Nothing that is looked at.
+    Other,
+    /// A file, and perhaps another that the bytes go to.
+    File(Hook, Act, Place, Option<Place>),
+    /// Names.
+    Rename,
+    /// Another process's memory, by process_vm_readv.
+    Memory,
+    /// Another process, by ptrace.
+    Trace,
+    /// A map, program or link.
+    Object,
+    /// A connection.
+    Accept,
+}
+
+/// What each call is about, by its number.
+// VERIFIER: what comes out of this table is a number of any size to it, so that what follows is walked through once and
+// not once for each call: 6.1 and 6.12 gave up on a `match` (1,000,001 instructions).
+static CALLS: [Call; nr::OPENAT2 as usize + 1] = calls();
+
+const fn calls() -> [Call; nr::OPENAT2 as usize + 1] {
+    use Call::File;
+    use Place::{Fifth, First, Result, Second, Third};
+    let of = [
+        (File(Hook::Read, Act::Read, First, None), nr::READS),
+        (File(Hook::Write, Act::Write, First, None), nr::WRITES),
+        (File(Hook::Open, Act::Open, Result, None), nr::OPENS),
+        (File(Hook::List, Act::List, First, None), nr::LISTS),
+        (File(Hook::Change, Act::Change, First, None), nr::CHANGES),
+        // mmap(addr, length, prot, flags, fd, offset)
+        (File(Hook::Mmap, Act::Map, Fifth, None), &[nr::MMAP]),
+        // splice(in, .., out, ..), copy_file_range(in, .., out, ..)
+        (File(Hook::Copy, Act::Read, First, Some(Third)), nr::COPIES),
+        // sendfile(out, in, ..)
+        (
+            File(Hook::Copy, Act::Read, Second, Some(First)),
+            &[nr::SENDFILE],
+        ),
+        (Call::Rename, nr::RENAMES),
+        (Call::Memory, &[nr::PROCESS_VM_READV]),
+        (Call::Trace, &[nr::PTRACE]),
+        (Call::Object, &[nr::BPF]),
+        (Call::Accept, nr::ACCEPTS),
+    ];
+    let mut calls = [Call::Other; nr::OPENAT2 as usize + 1];
+    let mut row = 0;
+    while row < of.len() {
+        let (call, numbers): (Call, &[u64]) = of[row];
+        let mut i = 0;
+        while i < numbers.len() {
+            calls[numbers[i] as usize] = call;
+            i += 1;
+        }
+        row += 1;
+    }
+    calls
 }
 
 #[btf_tracepoint(function = "sys_exit")]
@@ -83,78 +144,71 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let Ok(number) = regs.number() else { return 0 };
-    match number {
-        nr::RENAME | nr::RENAMEAT | nr::RENAMEAT2 => count::run(Hook::Rename, || {
-            record::forget_all()?;
-            Ok(Outcome::Summed)
-        }),
-        nr::PROCESS_VM_READV => count::run(Hook::Memory, || {
-            edge::read_number(regs.first()? as u32, MEMORY_CALL, result)
-        }),
-        nr::PTRACE => {
-            count::run(Hook::Memory, || peeked(regs));
-            count::run(Hook::Tamper, || traced(regs));
+    let Some(call) = CALLS.get(number as usize) else {
+        return 0;
+    };
+    match *call {
+        Call::Other => {}
+        Call::File(hook, act, from, to) => {
+            on_file(hook, act, descriptor(regs, from, result), result);
+            if let Some(to) = to {
+                on_file(
+                    Hook::Write,
+                    Act::Write,
+                    descriptor(regs, to, result),
+                    result,
+                );
+            }
         }
-        nr::BPF => count::run(Hook::Tamper, || taken(regs, result as u64)),
-        nr::ACCEPT | nr::ACCEPT4 => count::run(Hook::Accept, || accept(result as u64)),
-        _ => on_file(number, regs, result),
+        call => on_other(call, regs, result),
     }
     0
 }
 
-/// Calls with one descriptor, or with two, between which bytes move.
 #[inline(always)]
-fn on_file(number: u64, regs: Regs, result: i64) {
-    let Ok((hook, act, fd)) = first_file(number, regs, result) else {
-        return;
+fn descriptor(regs: Regs, place: Place, result: i64) -> u64 {
+    let read = match place {
+        Place::First => regs.first(),
+        Place::Second => regs.second(),
+        Place::Third => regs.third(),
+        Place::Fifth => regs.fifth(),
+        Place::Result => Ok(result as u64),
     };
-    count::run(hook, || touched(act, fd, result));
-    if let Some(output) = second_file(number, regs) {
-        count::run(Hook::Write, || touched(Act::Write, output, result));
-    }
+    // No process has a descriptor of that number.
+    read.unwrap_or(u64::MAX)
 }
 
-/// The file a call reads, writes, opens or maps; an error for calls that do nothing of it.
-#[inline(always)]
-fn first_file(number: u64, regs: Regs, result: i64) -> Result<(Hook, Act, u64), Error> {
-    Ok(match number {
-        nr::READ | nr::PREAD64 | nr::READV | nr::PREADV | nr::PREADV2 => {
-            (Hook::Read, Act::Read, regs.first()?)
-        }
-        nr::WRITE | nr::PWRITE64 | nr::WRITEV | nr::PWRITEV | nr::PWRITEV2 => {
-            (Hook::Write, Act::Write, regs.first()?)
-        }
-        nr::OPEN | nr::OPENAT | nr::OPENAT2 | nr::CREAT | nr::OPEN_BY_HANDLE_AT => {
-            (Hook::Open, Act::Open, result as u64)
-        }
-        nr::GETDENTS | nr::GETDENTS64 => (Hook::List, Act::List, regs.first()?),
-        nr::FTRUNCATE
-        | nr::FCHMOD
-        | nr::FCHOWN
-        | nr::FSETXATTR
-        | nr::FREMOVEXATTR
-        | nr::FALLOCATE => (Hook::Change, Act::Change, regs.first()?),
-        // mmap(addr, length, prot, flags, fd, offset)
-        nr::MMAP => (Hook::Mmap, Act::Map, regs.fifth()?),
-        // splice(in, .., out, ..), copy_file_range(in, .., out, ..)
-        nr::SPLICE | nr::COPY_FILE_RANGE => (Hook::Copy, Act::Read, regs.first()?),
-        // sendfile(out, in, ..)
-        nr::SENDFILE => (Hook::Copy, Act::Read, regs.second()?),
-        _ => return Err(Error::NoFile),
-    })
-}
-
-/// The file a call that moves bytes between two of them writes to.
-#[inline(always)]
-fn second_file(number: u64, regs: Regs) -> Option<u64> {
-    match number {
-        nr::SPLICE | nr::COPY_FILE_RANGE => regs.third().ok(),
-        nr::SENDFILE => regs.first().ok(),
-        _ => None,
-    }
-}
-
+/// Something is done with the file behind a descriptor.
+// VERIFIER: exported, so that it is a global function of the program: it is verified once and on its own, whoever calls.
+#[unsafe(no_mangle)]
 #[inline(never)]
+extern "C" fn on_file(hook: Hook, act: Act, fd: u64, result: i64) -> u32 {
+    count::run(hook, || touched(act, fd, result));
+    0
+}
+
+/// Calls that are about something other than one file.
+#[inline(never)]
+fn on_other(call: Call, regs: Regs, result: i64) {
+    match call {
+        Call::Rename => count::run(Hook::Rename, || {
+            record::forget_all()?;
+            Ok(Outcome::Summed)
+        }),
+        Call::Memory => count::run(Hook::Memory, || {
+            edge::read_number(regs.first()? as u32, MEMORY_CALL, result)
+        }),
+        Call::Trace => {
+            count::run(Hook::Memory, || peeked(regs));
+            count::run(Hook::Tamper, || traced(regs));
+        }
+        Call::Object => count::run(Hook::Tamper, || taken(regs, result as u64)),
+        Call::Accept => count::run(Hook::Accept, || accept(result as u64)),
+        Call::Other | Call::File(..) => {}
+    }
+}
+
+#[inline(always)]
 fn touched(act: Act, fd: u64, result: i64) -> Result<Outcome, Trouble> {
     // Anonymous memory is mapped with descriptor -1.
     if matches!(act, Act::Map) && fd as i32 == -1 {
@@ -162,13 +216,19 @@ fn touched(act: Act, fd: u64, result: i64) -> Result<Outcome, Trouble> {
     }
     let file = file(fd)?;
     if matches!(act, Act::Open) && file.is_memory()? {
-        count::run(Hook::Memory, || opened_memory(file));
-        count::run(Hook::Tamper, || match task::owner(file.private()?)? {
-            Some(target) => tamper::traced_number(target.pid),
-            None => Ok(Outcome::Ignored),
-        });
+        on_memory(file);
     }
     access::touched(file, act, result)
+}
+
+/// Another process's memory is opened as a file.
+#[inline(never)]
+fn on_memory(file: File<Probed>) {
+    count::run(Hook::Memory, || opened_memory(file));
+    count::run(Hook::Tamper, || match task::owner(file.private()?)? {
+        Some(target) => tamper::traced_number(target.pid),
+        None => Ok(Outcome::Ignored),
+    });
 }
 
 /// ptrace(request, pid, ..): a peek gives eight bytes.
