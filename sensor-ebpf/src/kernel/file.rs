@@ -45,7 +45,8 @@ impl<R: Reach> File<R> {
     }
 
     /// A name of what it is open on: that it was opened by or, where that is another's (before Linux 6.7 overlayfs opens
-    /// the file below by its own name), any one the kernel has. Absent where it cannot be reached.
+    /// the file below by its own name), any one the kernel has. Absent where it cannot be reached; where the kernel keeps
+    /// names elsewhere (7.3), the name is always the file's own.
     #[inline(always)]
     pub(crate) fn entry(self) -> Result<Option<Entry<R>>, Error> {
         // SAFETY: `self.0` is a struct file for `R`, f_path.dentry its dentry, and that is never null.
@@ -60,7 +61,7 @@ impl<R: Reach> File<R> {
         if named == inode {
             return Ok(Some(Entry(entry, PhantomData)));
         }
-        if !R::COMPUTED {
+        if !R::COMPUTED || fields::DENTRY_ALIAS.load() == fields::ABSENT {
             return Ok(None);
         }
         // SAFETY: `inode` is a struct inode for `R`.

@@ -82,7 +82,7 @@ macro_rules! fields {
             DENTRY_INODE "dentry" "d_inode" Pointer("inode") 8 required;
             DENTRY_NAME "dentry" "d_name.name" Opaque 8 required;
             DENTRY_NAME_LEN "dentry" "d_name.len" Int 4 required;
-            DENTRY_ALIAS "dentry" "d_u.d_alias" Struct 16 required;
+            DENTRY_ALIAS "dentry" "d_u.d_alias" Struct 16 optional;
             RENAME_OLD "renamedata" "old_dentry" Pointer("dentry") 8 required;
             RENAME_NEW "renamedata" "new_dentry" Pointer("dentry") 8 required;
             RENAME_FLAGS "renamedata" "flags" Int 4 required;
