@@ -49,6 +49,9 @@ pub const NOTHING: &str = "";
 
 /// One of the two programs for completions of `io_uring` fits where the kernel has it.
 pub const RING: &str = "reads and writes by io_uring";
+/// What nobody sees who does not see who sends.
+pub const SENT: &str =
+    "connections that a process of another made, or the same before it held records";
 /// What all programs for requests of `io_uring` that tell no completion are for.
 const SILENT: &str = "requests of io_uring that tell no completion";
 
@@ -276,7 +279,7 @@ pub const PROGRAMS: &[Program] = &[
         "sent",
         Attach::TracepointOf("sock_send_length", 3),
         TRACEPOINT,
-        "connections that a process of another made, or the same before it held records",
+        SENT,
     ),
     program("lsm_kill", Attach::Lsm("task_kill"), LSM),
     program("lsm_map", Attach::Lsm("bpf_map"), LSM),

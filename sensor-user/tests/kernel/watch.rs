@@ -1,6 +1,7 @@
 //! The sensor under test: the real kernel source, and what it has said so far.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ pub(crate) struct Watch {
     ticks: mpsc::Receiver<Vec<Event>>,
     pub(crate) backend: String,
     pub(crate) events: Vec<Event>,
-    /// Runs of its programs that the kernel has left out, since the sensor began.
+    /// Runs of its programs that the kernel left out since it started.
     pub(crate) left_out: u64,
     home: TempDir,
 }
@@ -249,6 +250,11 @@ impl Watch {
         left_out(&self.events)
     }
 
+    /// True where the sensor says that this kernel gives it no way to see something.
+    pub(crate) fn is_blind_to(&self, unseen: &str) -> bool {
+        self.health().backend_reason.contains(unseen)
+    }
+
     /// What was tried on the sensor.
     pub(crate) fn tampers(&self) -> impl Iterator<Item = &Tamper> {
         self.events.iter().filter_map(|event| match &event.what {
@@ -325,13 +331,20 @@ impl Drop for Watch {
     }
 }
 
-/// Runs of programs that gaps say the kernel has left out.
+/// Runs of the sensor's programs that the kernel left out, as gaps tell them.
 fn left_out(events: &[Event]) -> u64 {
     let gaps = events.iter().filter_map(|event| match &event.what {
         What::Gap(gap) if gap.reason == GapReason::Skipped => Some(gap.count),
         _ => None,
     });
     gaps.sum()
+}
+
+/// Says on the test's line that nothing was tested; `cargo xtask test` counts it so.
+pub(crate) fn skipped(why: &str) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "SKIPPED: {why}")?;
+    Ok(out.flush()?)
 }
 
 /// Fails with both values when they differ.
