@@ -102,8 +102,8 @@ fn gave(key: &EdgeKey, bytes: u64, stores: u64) -> Result<Outcome, Trouble> {
     let first = EdgeSum {
         first_ns: now,
         last_ns: now,
-        times: 0,
-        bytes: 0,
+        times: emit::nought(),
+        bytes: emit::nought(),
         stores,
     };
     // BPF_NOEXIST: that it is there already is the usual case.

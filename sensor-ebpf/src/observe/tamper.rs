@@ -127,8 +127,8 @@ fn note(key: &TamperKey, denied: u64) -> Result<Outcome, Trouble> {
     let first = TamperSum {
         first_ns: now,
         last_ns: now,
-        times: 0,
-        denied: 0,
+        times: emit::nought(),
+        denied: emit::nought(),
     };
     // BPF_NOEXIST: that it is there already is fine.
     let _there = TAMPERS.insert(key, &first, 1);
