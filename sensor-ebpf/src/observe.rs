@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod answer;
+pub(crate) mod baseline;
 pub(crate) mod edge;
 pub(crate) mod flow;
 pub(crate) mod packet;

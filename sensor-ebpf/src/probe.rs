@@ -3,6 +3,7 @@
 
 mod accept;
 mod aio;
+mod baseline;
 mod change;
 mod copy;
 mod exec;

@@ -13,6 +13,7 @@ pub mod offsets;
 pub mod pod;
 
 mod attach;
+mod baseline;
 mod batch;
 mod canary;
 mod disks;
@@ -148,6 +149,7 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
                 drop(place);
                 let roots = Roots::tell(&mut kernel, stores, &mounts)?;
                 kernel.set_roots(roots);
+                baseline::look(&mut kernel);
                 return Ok(kernel);
             }
             Err(error) => refusals.push(format!("{}: {error}", name(*backend))),

@@ -15,6 +15,8 @@ const SOCKET: u16 = 0o140_000;
 const BLOCK: u16 = 0o060_000;
 /// `FMODE_WRITE` of include/linux/fs.h.
 const WRITABLE: u32 = 2;
+/// `FMODE_PATH` of include/linux/fs.h, the same from 5.10 on.
+const PATH: u32 = 0x4000;
 /// `PROC_SUPER_MAGIC` of include/uapi/linux/magic.h.
 const PROC: u64 = 0x9fa0;
 /// `RENAME_EXCHANGE` of include/uapi/linux/fs.h.
@@ -82,12 +84,27 @@ impl<R: Reach> File<R> {
         Ok(mode & WRITABLE != 0)
     }
 
+    /// True for a path that was looked up but not opened (`O_PATH`).
+    #[inline(always)]
+    pub(crate) fn is_path(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a struct file for `R`.
+        let mode: u32 = unsafe { R::get(self.0, fields::FILE_MODE.load())? };
+        Ok(mode & PATH != 0)
+    }
+
     /// What its file system keeps with it.
     #[inline(always)]
     pub(crate) fn private(self) -> Result<*const u8, Error> {
         // SAFETY: `self.0` is a struct file for `R`.
         unsafe { R::get(self.0, fields::FILE_PRIVATE.load()) }
     }
+}
+
+/// The file that a typed `struct vm_area_struct` maps; null for memory of no file.
+#[inline(always)]
+pub(crate) fn mapped_file(vma: *const u8) -> Result<*const u8, Error> {
+    // SAFETY: `vma` is a typed vm_area_struct.
+    unsafe { Typed::get(vma, fields::VMA_FILE.load()) }
 }
 
 impl File<Probed> {

@@ -61,6 +61,19 @@ impl Task {
         Ok(pid != tgid)
     }
 
+    /// True for a thread whose memory is also that of the first thread of its process, which has none once it is gone.
+    #[inline(always)]
+    pub(crate) fn has_memory_of_first(self) -> Result<bool, Error> {
+        // SAFETY: `self.0` is a typed task_struct, and so is its leader; of their mm only the address is used.
+        let (own, first): (u64, u64) = unsafe {
+            let leader: *const u8 = Typed::get(self.0, fields::TASK_LEADER.load())?;
+            let own: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
+            let first: *const u8 = Typed::get(leader, fields::TASK_MM.load())?;
+            (own as u64, first as u64)
+        };
+        Ok(own == first && self.is_thread()?)
+    }
+
     /// True outside of pid namespaces but the first: there, numbers of processes are the kernel's own.
     #[inline(always)]
     pub(crate) fn in_first_namespace(self) -> Result<bool, Error> {

@@ -77,7 +77,7 @@ pub struct AccessSum {
     pub first_tick: u32,
     /// The same at the last touch: an exact clock costs more than all else.
     pub last_tick: u32,
-    /// Times opened.
+    /// Times opened; open at the start of the sensor counts as opened then.
     pub opens: u64,
     /// Bytes that read calls gave.
     pub read: u64,

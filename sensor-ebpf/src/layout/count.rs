@@ -42,10 +42,12 @@ pub enum Hook {
     Tamper = 17,
     /// The names in a directory were asked for.
     List = 18,
+    /// The sensor looked at what is open and mapped when it starts.
+    Baseline = 19,
 }
 
 /// All hooks, in the order of their numbers.
-pub const HOOKS: [(Hook, &str); 19] = [
+pub const HOOKS: [(Hook, &str); 20] = [
     (Hook::Exec, "exec"),
     (Hook::Fork, "fork"),
     (Hook::Exit, "exit"),
@@ -65,6 +67,7 @@ pub const HOOKS: [(Hook, &str); 19] = [
     (Hook::Send, "send"),
     (Hook::Tamper, "tamper"),
     (Hook::List, "list"),
+    (Hook::Baseline, "baseline"),
 ];
 
 /// Why a hook failed or dropped. Numbers index the map `ERRORS` and are never used again.

@@ -66,6 +66,7 @@ macro_rules! fields {
             FILE_INODE "file" "f_inode" Pointer("inode") 8 required;
             FILE_DENTRY "file" "f_path.dentry" Pointer("dentry") 8 required;
             FILE_MODE "file" "f_mode" Int 4 required;
+            VMA_FILE "vm_area_struct" "vm_file" Pointer("file") 8 required;
             FILE_PRIVATE "file" "private_data" Opaque 8 required;
             PATH_DENTRY "path" "dentry" Pointer("dentry") 8 required;
             INODE_MODE "inode" "i_mode" Int 2 required;

@@ -107,7 +107,30 @@ fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Tro
 
 #[inline(never)]
 fn summed(record: &Record, act: Act, amount: u64) -> Result<Outcome, Trouble> {
-    let process = Task::current().process()?;
+    touched_by(Task::current().process()?, record, act, amount)
+}
+
+/// A process was found to have a record open or mapped; that it has a file of the sensor's own is nothing.
+#[inline(never)]
+pub(crate) fn record_had(
+    process: &Process,
+    record: &Record,
+    act: Act,
+    amount: u64,
+) -> Result<Outcome, Trouble> {
+    if record.store >= OWN_FILES {
+        return Ok(Outcome::Ignored);
+    }
+    touched_by(*process, record, act, amount)
+}
+
+#[inline(always)]
+fn touched_by(
+    process: Process,
+    record: &Record,
+    act: Act,
+    amount: u64,
+) -> Result<Outcome, Trouble> {
     let control = control()?;
     if process.pid == control.own_pid && record.store != CANARY_STORE {
         return Ok(Outcome::Ignored);

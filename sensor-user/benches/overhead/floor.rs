@@ -110,7 +110,11 @@ fn attach_one(
             on_tracepoint(named(object, names.tracepoint)?.try_into()?, name, btf)?;
         }
         Attach::Packets => on_packets(named(object, names.packet)?.try_into()?, program.name)?,
-        Attach::Fentry(_) | Attach::Call(_) | Attach::TracepointOf(..) | Attach::Nowhere => {}
+        Attach::Fentry(_)
+        | Attach::Call(_)
+        | Attach::TracepointOf(..)
+        | Attach::Nowhere
+        | Attach::Each(_) => {}
     }
     Ok(())
 }

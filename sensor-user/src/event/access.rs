@@ -38,7 +38,7 @@ pub struct Access {
     pub store: StoreId,
     /// The record.
     pub record: RecordId,
-    /// Times it was opened.
+    /// Times it was opened; open at the start of the sensor counts as opened then.
     pub opens: u64,
     /// Bytes that read calls gave.
     pub bytes_read: u64,

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Lsm,
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Iter, Lsm,
     ProgramError, RawTracePoint,
 };
 use aya::{Btf as KernelBtf, BtfError, Ebpf, Endianness};
@@ -53,6 +53,7 @@ fn type_name(attach: Attach, target: &str) -> String {
         Attach::Fentry(_)
         | Attach::Fexit(_)
         | Attach::Call(_)
+        | Attach::Each(_)
         | Attach::Packets
         | Attach::Nowhere => target.to_owned(),
     }
@@ -112,7 +113,7 @@ fn target(attach: Attach, types: &Btf<'_>) -> Option<&'static str> {
     match attach {
         Attach::Fexit(names) => names.iter().find(|n| types.has_function(n)).copied(),
         Attach::Call(name) => types.has_call(name).then_some(name),
-        Attach::Fentry(name) => types.has_function(name).then_some(name),
+        Attach::Fentry(name) | Attach::Each(name) => types.has_function(name).then_some(name),
         Attach::TracepointOf(name, arguments) => {
             (types.tracepoint_arguments(name) == Some(arguments)).then_some(name)
         }
@@ -155,6 +156,14 @@ fn attach_one(
         Attach::Nowhere => {
             let raw: &mut RawTracePoint = loaded.try_into()?;
             raw.load()
+        }
+        Attach::Each(_) => {
+            let iterator: &mut Iter = loaded.try_into()?;
+            // aya puts the beginning of the function's name before what it is given.
+            iterator.load(
+                target.strip_prefix("bpf_iter_").unwrap_or(target),
+                &place.btf,
+            )
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Attach {
     Packets,
     /// Nowhere: the sensor runs it.
     Nowhere,
+    /// Nowhere: the sensor has the kernel run it once for each thing of a kind there is.
+    Each(&'static str),
 }
 
 /// A program of the object.
@@ -98,6 +100,18 @@ pub const PROGRAMS: &[Program] = &[
     program("packet_out", Attach::Packets, ALL),
     program("packet_in", Attach::Packets, ALL),
     program("refresh", Attach::Nowhere, ALL),
+    optional(
+        "open_at_start",
+        Attach::Each("bpf_iter_task_file"),
+        ALL,
+        "what was open before the start, until it is used",
+    ),
+    optional(
+        "mapped_at_start",
+        Attach::Each("bpf_iter_task_vma"),
+        ALL,
+        "what was mapped before the start",
+    ),
     program("fentry_rename", Attach::Fentry("vfs_rename"), TRAMPOLINES),
     program("fentry_replace", Attach::Fentry("vfs_rename"), TRAMPOLINES),
     program("fexit_rename", Attach::Fexit(&["vfs_rename"]), TRAMPOLINES),

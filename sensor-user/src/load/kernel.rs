@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::{Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
+use aya::programs::{Iter, Program, RawTracePoint, RawTracePointRunOptions, TestRun as _};
 use rustix::thread::{MembarrierCommand, gettid, membarrier};
 use sensor_ebpf::layout::access::{AccessKey, AccessSum, Inode};
 use sensor_ebpf::layout::config;
@@ -142,6 +142,16 @@ impl Kernel {
 
     pub(super) fn set_blind(&mut self, blind: Vec<&'static str>) {
         self.blind = blind;
+    }
+
+    pub(super) fn add_blind(&mut self, unseen: &'static str) {
+        self.blind.push(unseen);
+    }
+
+    /// A program of the object that the kernel is to run for each thing of a kind; absent when it was left out.
+    pub(super) fn iterator(&mut self, name: &str) -> Option<&mut Iter> {
+        let program: &mut Iter = self.object.program_mut(name)?.try_into().ok()?;
+        program.fd().is_ok().then_some(program)
     }
 
     pub(super) fn set_reason(&mut self, reason: String) {

@@ -50,8 +50,8 @@ fn opened_early(place: &Place) -> io::Result<()> {
     whole(&found)
 }
 
-/// Records that were read before the sensor's start cannot be known; that this process holds one can, if the
-/// descriptor is still open.
+/// What was read before the sensor's start cannot be known; that this process holds a record can, as the descriptor is
+/// still open.
 fn read_early(place: &Place) -> io::Result<()> {
     let file = place.open()?;
     let mut found = vec![0; LEN];

@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use sensor_user::event::Event;
 use serde_json::Value;
 
 use grade::Seen;
@@ -161,6 +162,8 @@ fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
 struct State {
     watch: Watch,
     early: BTreeMap<&'static str, Running>,
+    /// What came up of them at the sensor's start.
+    at_start: Vec<Event>,
     kernel: String,
 }
 
@@ -178,16 +181,23 @@ impl State {
             running.until_ready()?;
             early.insert(way.name, running);
         }
-        Ok(Self {
+        let mut state = Self {
             watch: Watch::start(backend, home, &["store", "second"])?,
             early,
+            at_start: Vec::new(),
             kernel: series(),
-        })
+        };
+        state.sentinel()?;
+        state.at_start.clone_from(&state.watch.events);
+        Ok(state)
     }
 
     /// Performs a way, and takes in what comes up until it is right, or until what was done later has come up.
     fn go(&mut self, way: &Way) -> Result<(Ended, Seen, String), Failed> {
         self.watch.forget();
+        if way.early {
+            self.watch.events.clone_from(&self.at_start);
+        }
         let running = match self.early.remove(way.name) {
             Some(running) => running,
             None => Running::start(way, &self.watch.elsewhere())?,

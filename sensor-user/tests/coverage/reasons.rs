@@ -6,11 +6,18 @@ const BY_PATH: &str =
     "the call names the record by a path in the process's memory, of which nothing is believed";
 
 /// Kernel, way, reason: what an older kernel does not give. Asked first.
-const OF_KERNELS: &[(&str, &str, &str)] = &[(
-    "5.10",
-    "io-uring-*",
-    "before Linux 5.19 the tracepoint where a request completes does not name the request",
-)];
+const OF_KERNELS: &[(&str, &str, &str)] = &[
+    (
+        "5.10",
+        "io-uring-*",
+        "before Linux 5.19 the tracepoint where a request completes does not name the request",
+    ),
+    (
+        "5.10",
+        "mmap-mapped-before-start",
+        "before Linux 5.12 no program is shown what is mapped already",
+    ),
+];
 
 /// Way (with `*` at its beginning or end for any text), backend (or `*`), reason. The first line that fits counts.
 const REASONS: &[(&str, &str, &str)] = &[
@@ -44,16 +51,6 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("chmod", "tracepoint", BY_PATH),
     ("chown", "tracepoint", BY_PATH),
     ("setxattr", "tracepoint", BY_PATH),
-    (
-        "mmap-mapped-before-start",
-        "*",
-        "not watched yet: what was mapped before the start; a touch of memory calls no kernel function",
-    ),
-    (
-        "read-before-start",
-        "*",
-        "not watched yet: what was open before the start counts when it is next used",
-    ),
     ("*-out-of-the-store", "tracepoint", BY_PATH),
     (
         "loop-device",
