@@ -5,6 +5,9 @@
 const BY_PATH: &str =
     "the call names the record by a path in the process's memory, of which nothing is believed";
 
+const NO_SENDER: &str =
+    "before Linux 6.3 no tracepoint tells who sends on a socket that was there before";
+
 /// Kernel, way, reason: what an older kernel does not give. Asked first.
 const OF_KERNELS: &[(&str, &str, &str)] = &[
     (
@@ -17,6 +20,12 @@ const OF_KERNELS: &[(&str, &str, &str)] = &[
         "mmap-mapped-before-start",
         "before Linux 5.12 no program is shown what is mapped already",
     ),
+    ("6.1", "tcp-accepted", NO_SENDER),
+    ("6.1", "tcp-connected-*", NO_SENDER),
+    ("6.1", "tcp-socket-*", NO_SENDER),
+    ("6.1", "sctp", NO_SENDER),
+    ("6.1", "packet-socket", NO_SENDER),
+    ("6.1", "vsock", NO_SENDER),
 ];
 
 /// Way (with `*` at its beginning or end for any text), backend (or `*`), reason. The first line that fits counts.
@@ -25,6 +34,11 @@ const REASONS: &[(&str, &str, &str)] = &[
         "linux-aio",
         "tracepoint",
         "io_submit names its files in the process's memory, of which nothing is believed",
+    ),
+    (
+        "reflink",
+        "tracepoint",
+        "not watched yet: the ioctl by which two files come to share their blocks",
     ),
     (
         "*-without-completion",
