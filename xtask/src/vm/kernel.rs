@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{apt, package};
 
@@ -143,7 +143,7 @@ pub(crate) fn busybox(cache: &Path, note: &mut dyn FnMut(&str)) -> Result<PathBu
 
 impl Kernel {
     /// The named modules and what they depend on, as (name, content), in the order to load them; of `further` those
-    /// that there are.
+    /// that there are, and these first: what others ask for by name is among them.
     ///
     /// # Errors
     /// A module among `names` is neither in the package nor built in.
@@ -154,18 +154,17 @@ impl Kernel {
     ) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files = Vec::new();
         walk(&self.modules.join("kernel"), &mut files)?;
-        // Not every package lists what is built in; then what is named must be a file.
+        // Not every package lists what is built in; then what is no file is taken for that.
         let list = self.modules.join("modules.builtin");
-        let builtin = if list.is_file() {
-            fs::read_to_string(&list)
-                .with_context(|| format!("failed to read {}", list.display()))?
-        } else {
-            String::new()
-        };
+        let builtin = list
+            .is_file()
+            .then(|| fs::read_to_string(&list))
+            .transpose()
+            .with_context(|| format!("failed to read {}", list.display()))?;
         let mut loaded = Vec::new();
         let is_there = |name: &&&str| files.iter().any(|path| module_name(path) == **name);
-        for name in names.iter().chain(further.iter().filter(is_there)) {
-            self.module(name, &files, &builtin, &mut loaded)?;
+        for name in further.iter().filter(is_there).chain(names) {
+            self.module(name, &files, builtin.as_deref(), &mut loaded)?;
         }
         Ok(loaded)
     }
@@ -174,20 +173,19 @@ impl Kernel {
         &self,
         name: &str,
         files: &[PathBuf],
-        builtin: &str,
+        builtin: Option<&str>,
         loaded: &mut Vec<(String, Vec<u8>)>,
     ) -> Result<()> {
-        if loaded.iter().any(|(known, _)| known == name)
-            || builtin
-                .lines()
-                .any(|line| module_name(Path::new(line)) == name)
-        {
+        let is_listed =
+            |list: &str| (list.lines()).any(|line| module_name(Path::new(line)) == name);
+        if loaded.iter().any(|(known, _)| known == name) || builtin.is_some_and(is_listed) {
             return Ok(());
         }
-        let path = files
-            .iter()
-            .find(|path| module_name(path) == name)
-            .with_context(|| format!("{} has no module {name}", self.package))?;
+        let found = files.iter().find(|path| module_name(path) == name);
+        let Some(path) = found else {
+            ensure!(builtin.is_none(), "{} has no module {name}", self.package);
+            return Ok(());
+        };
         let content = module_content(path)?;
         for needed in depends(&content) {
             self.module(&needed, files, builtin, loaded)?;
