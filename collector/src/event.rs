@@ -13,7 +13,7 @@ mod tamper;
 use std::sync::Arc;
 
 pub use access::{Access, NameForm, RecordId, RecordName};
-pub use edge::{Edge, EdgeKind};
+pub use edge::{Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End};
 pub use flow::{Direction, Flow, FlowName, NameSource, PAST_IP};
 pub use gap::{Gap, GapReason};
 pub use process::{Process, ProcessKey};
@@ -71,7 +71,7 @@ pub enum What {
     Access(Access),
     /// A process talked to somebody.
     Flow(Flow),
-    /// A process gave something to another.
+    /// A process gave something to another, or to what lies between them.
     Edge(Edge),
     /// Somebody tried something on the sensor.
     Tamper(Tamper),

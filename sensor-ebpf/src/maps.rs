@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use sensor_ebpf::layout::{
-    access::{AccessKey, AccessSum, Answer, Inode, Mark, SumSlot},
+    access::{AccessKey, AccessSum, Answer, Carrier, Inode, Mark, SumSlot},
     config::{Control, Holder},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS, LostBytes},
     edge::{EdgeKey, EdgeSum},
@@ -83,6 +83,20 @@ pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> =
 #[map]
 pub(crate) static HOLDERS: HashMap<u32, Holder> =
     HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
+
+/// Not zero once a process with such a number, or with one that shares its word, has held records.
+#[map]
+pub(crate) static HOLDER_HINTS: Array<u32> = Array::with_max_entries(limits::HOLDER_HINTS_MAX, 0);
+
+/// Files and pipes that holders have written to.
+#[map]
+pub(crate) static CARRIERS: HashMap<Inode, Carrier> =
+    HashMap::with_max_entries(limits::CARRIERS_MAX, BPF_F_NO_PREALLOC);
+
+/// Not zero once a carrier has had such an inode number, or one that shares its word.
+#[map]
+pub(crate) static CARRIER_HINTS: Array<u32> =
+    Array::with_max_entries(1 << limits::CARRIER_HINTS_BITS, 0);
 
 /// Open TCP sockets of processes that hold records, by cookie.
 #[map]

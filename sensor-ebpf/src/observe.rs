@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod answer;
 pub(crate) mod baseline;
+pub(crate) mod carrier;
 pub(crate) mod edge;
 pub(crate) mod flow;
 pub(crate) mod packet;

@@ -11,7 +11,9 @@ mod names;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sensor_ebpf::layout::access as layout;
-use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum, MEMORY_CALL, PROC_MEM, PTRACE};
+use sensor_ebpf::layout::edge::{
+    EdgeKey, EdgeSum, LOOPBACK, MEMORY_CALL, PROC_MEM, PTRACE, UNIX_SOCKET,
+};
 use sensor_ebpf::layout::flow::{
     ACCEPTED, CONNECTED, DNS_PORT, DatagramKey, Datagrams, Ends, Payload, Socket, TCP,
 };
@@ -27,8 +29,8 @@ use sensor_ebpf::layout::tamper::{
 use thiserror::Error;
 
 use crate::event::{
-    Access, Direction, Edge, EdgeKind, Event, Exec, Exit, Flow, Fork, Heard, Name, Naming, Part,
-    ProcessKey, RecordId, StoreId, Tamper, Target, What,
+    Access, CarrierKind, Direction, Edge, EdgeKind, End, Event, Exec, Exit, Flow, Fork, Heard,
+    Name, Naming, Part, ProcessKey, RecordId, StoreId, Tamper, Target, What,
 };
 
 /// Nanoseconds in a hundredth of a second.
@@ -84,6 +86,7 @@ pub fn record(bytes: &[u8]) -> Result<Event, DecodeError> {
         kind::FORK => What::Fork(Fork {
             child: reader.process(),
             parent: reader.process(),
+            holds: reader.u64() != 0,
         }),
         kind::EXEC_SMALL => What::Exec(reader.exec(ARGUMENTS_SMALL)?),
         kind::EXEC_LARGE => What::Exec(reader.exec(ARGUMENTS_LARGE)?),
@@ -146,6 +149,46 @@ pub fn access(key: &layout::AccessKey, sum: &layout::AccessSum, tick_ns: u64) ->
     }
 }
 
+/// True for the store number of what is no record but may carry what is.
+#[must_use]
+pub fn is_carrier(store: u32) -> bool {
+    matches!(store, layout::CARRIER_FILE | layout::CARRIER_PIPE)
+}
+
+/// Makes edges of a sum that is no record's but a carrier's.
+#[must_use]
+pub fn carried(access: &Access) -> Vec<Edge> {
+    let kind = if access.store.0 == layout::CARRIER_PIPE {
+        CarrierKind::Pipe
+    } else {
+        CarrierKind::File
+    };
+    let (process, carrier) = (
+        End::Process(access.process),
+        End::Carrier(kind, access.record),
+    );
+    let edges = [
+        (carrier, process, EdgeKind::Read, access.bytes_read),
+        (carrier, process, EdgeKind::Map, access.bytes_mapped),
+        (process, carrier, EdgeKind::Write, access.bytes_written),
+        // Of a carrier, how much of it was mapped so that what is written there is written to it.
+        (process, carrier, EdgeKind::Map, access.listings),
+    ];
+    let edges = edges.into_iter().filter(|(.., bytes)| *bytes > 0);
+    edges
+        .map(|(from, to, kind, bytes)| Edge {
+            from,
+            to,
+            kind,
+            stores: Vec::new(),
+            times: 0,
+            bytes,
+            first_boot_ns: access.first_boot_ns,
+            last_boot_ns: access.last_boot_ns,
+        })
+        .collect()
+}
+
 /// Makes a flow of a TCP socket's entry.
 pub fn flow(cookie: u64, socket: &Socket, closed: bool) -> Result<Flow, DecodeError> {
     let (local, remote) = ends(&socket.ends)?;
@@ -196,6 +239,8 @@ pub fn edge(key: &EdgeKey, sum: &EdgeSum, told: Option<&EdgeSum>) -> Result<Edge
         MEMORY_CALL => EdgeKind::MemoryCall,
         PTRACE => EdgeKind::Ptrace,
         PROC_MEM => EdgeKind::ProcMem,
+        UNIX_SOCKET => EdgeKind::UnixSocket,
+        LOOPBACK => EdgeKind::Loopback,
         other => {
             return Err(DecodeError::Value {
                 what: "kind of an edge",
@@ -205,8 +250,8 @@ pub fn edge(key: &EdgeKey, sum: &EdgeSum, told: Option<&EdgeSum>) -> Result<Edge
     };
     let stores = (0..u64::BITS).filter(|n| sum.stores >> n & 1 == 1);
     Ok(Edge {
-        from: process(&key.from),
-        to: process(&key.to),
+        from: End::Process(process(&key.from)),
+        to: End::Process(process(&key.to)),
         kind,
         stores: stores.map(StoreId).collect(),
         times: sum.times.saturating_sub(told.map_or(0, |told| told.times)),
@@ -486,7 +531,7 @@ impl<'a> Reader<'a> {
     fn exec(&mut self, room: usize) -> Result<Exec, DecodeError> {
         let (process, parent, uid) = (self.process(), self.process(), self.u32());
         let (filename_len, all) = (self.u32() as usize, self.u32() as usize);
-        self.skip(4);
+        let environment = u64::from(self.u32());
         if filename_len >= FILENAME_MAX {
             return Err(DecodeError::Value {
                 what: "length of a file name",
@@ -502,6 +547,7 @@ impl<'a> Reader<'a> {
             untrusted_filename: filename[..filename_len].to_vec(),
             untrusted_arguments: arguments[..all.min(room)].to_vec(),
             arguments_truncated: all > room,
+            given_bytes: all as u64 + environment,
         })
     }
 
@@ -536,6 +582,7 @@ impl<'a> Reader<'a> {
         Ok(Name {
             record,
             store: StoreId(store),
+            is_carrier: is_carrier(store),
             untrusted_path: names.join(&b'/'),
         })
     }

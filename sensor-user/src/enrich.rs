@@ -15,12 +15,14 @@ mod stage;
 mod table;
 mod users;
 
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Store;
-use crate::event::{Access, Event, Exec, Exit, Fork, ProcessKey, StoreId, What};
+use crate::event::{Access, End, Event, Exec, Exit, Fork, ProcessKey, RecordId, StoreId, What};
 use crate::metrics::Metrics;
+use crate::mounts::Mounts;
 use crate::privacy::Privacy;
 use crate::report::{Body, Image, NamedAccess, NamedEdge, Owner, Process, Report};
 use names::Names;
@@ -61,6 +63,9 @@ pub struct Enricher {
     stores: Vec<Arc<str>>,
     table: Table,
     names: Names,
+    /// Where carriers lie, by the same bounds.
+    carriers: Names,
+    mounts: Mounts,
     metrics: Arc<Metrics>,
     /// Round of sending: an entry whose `sent` is an older one has to be sent again.
     round: u64,
@@ -80,6 +85,8 @@ impl Enricher {
                 .collect(),
             table: Table::new(table::PROCESSES_MAX),
             names: Names::new(names::NAMES_MAX),
+            carriers: Names::new(names::CARRIERS_MAX),
+            mounts: Mounts::read(),
             metrics,
             round: 1,
         }
@@ -114,6 +121,8 @@ impl Enricher {
 
     /// Compares the table with /proc, so that a lost exit leaves no dead entry for ever and a lost fork no hole.
     pub fn reconcile(&mut self, now_boot_ns: u64) -> Vec<Report> {
+        // What was mounted since may have the device number of another that is gone.
+        self.mounts = Mounts::read();
         let alive = self.proc.keys();
         let mut out = Vec::new();
         // Nothing listed means that /proc could not be read, not that everybody has gone.
@@ -139,9 +148,13 @@ impl Enricher {
             What::Exec(exec) => self.exec(boot_ns, &exec, out),
             What::Exit(exit) => self.exit(boot_ns, exit, out),
             What::Name(name) => {
-                self.metrics
-                    .names_evicted
-                    .add(self.names.insert(name.record, &name.untrusted_path));
+                let evicted = if name.is_carrier {
+                    let path = self.absolute(name.record.device, name.untrusted_path);
+                    self.carriers.insert(name.record, &path)
+                } else {
+                    self.names.insert(name.record, &name.untrusted_path)
+                };
+                self.metrics.names_evicted.add(evicted);
             }
             What::Access(access) => {
                 self.refer(boot_ns, access.process, out);
@@ -159,12 +172,21 @@ impl Enricher {
                 });
             }
             What::Edge(edge) => {
-                self.refer(boot_ns, edge.from, out);
-                self.refer(boot_ns, edge.to, out);
+                let mut carrier = String::new();
+                for end in [edge.from, edge.to] {
+                    match end {
+                        End::Process(process) => self.refer(boot_ns, process, out),
+                        End::Carrier(_, file) => carrier = self.place(file),
+                    }
+                }
                 let stores = edge.stores.iter().map(|store| self.store(*store)).collect();
                 out.push(Report {
                     boot_ns,
-                    body: Body::Edge(NamedEdge { edge, stores }),
+                    body: Body::Edge(NamedEdge {
+                        edge,
+                        stores,
+                        carrier,
+                    }),
                 });
             }
             What::Tamper(tamper) => {
@@ -183,7 +205,7 @@ impl Enricher {
         }
     }
 
-    fn fork(&mut self, Fork { child, parent }: Fork) {
+    fn fork(&mut self, Fork { child, parent, .. }: Fork) {
         self.know(parent);
         if self.table.get(child).is_some() {
             // Found by the scan before its own fork was read.
@@ -207,6 +229,7 @@ impl Enricher {
             self.fork(Fork {
                 child: key,
                 parent: exec.parent,
+                holds: false,
             });
         }
         let alive = self.proc.open(key);
@@ -222,6 +245,7 @@ impl Enricher {
             return;
         };
         entry.image = Arc::new(image);
+        entry.given_bytes = exec.given_bytes;
         entry.owner = owner;
         entry.set_scope(scope);
         if entry.sent == self.round {
@@ -328,6 +352,7 @@ impl Enricher {
                 .map(|uid| self.users.name(uid))
                 .unwrap_or_default(),
             scope: entry.scope.clone(),
+            given_bytes: entry.given_bytes,
             exited_boot_ns: entry.exited_boot_ns,
         };
         out.push(Report {
@@ -349,6 +374,30 @@ impl Enricher {
             name,
             access,
         }
+    }
+
+    /// A path within the file system of a device, as it is where that is mounted. What is mounted nowhere (memory that is
+    /// shared) keeps its name.
+    fn absolute(&mut self, device: u32, untrusted_below: Vec<u8>) -> Vec<u8> {
+        if self.mounts.point(device).is_none() {
+            self.mounts = Mounts::read();
+        }
+        let Some(point) = self.mounts.point(device) else {
+            return untrusted_below;
+        };
+        point
+            .join(std::ffi::OsStr::from_bytes(&untrusted_below))
+            .into_os_string()
+            .into_vec()
+    }
+
+    /// Where a carrier lies; empty when that is not known.
+    fn place(&self, carrier: RecordId) -> String {
+        let Some(path) = self.carriers.get(carrier) else {
+            return String::new();
+        };
+        let shown = self.privacy.text(path);
+        self.names.hide(&shown, &self.privacy).unwrap_or(shown)
     }
 
     /// A store the configuration does not have is called by its number: the access still counts.
@@ -430,6 +479,7 @@ fn bare(key: ProcessKey) -> Process {
         user: Arc::default(),
         login_user: Arc::default(),
         scope: Arc::default(),
+        given_bytes: 0,
         exited_boot_ns: None,
     }
 }

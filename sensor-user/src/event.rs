@@ -11,7 +11,7 @@ mod proc;
 mod tamper;
 
 pub use access::{Access, Name, RecordId, StoreId};
-pub use edge::{Edge, EdgeKind};
+pub use edge::{CarrierKind, Edge, EdgeKind, End};
 pub use flow::{Direction, Flow, FlowName, Heard, NameSource, Naming};
 pub use gap::{Gap, GapReason};
 pub use proc::{Exec, Exit, Fork, ProcessKey};
@@ -41,7 +41,7 @@ pub enum What {
     Access(Access),
     /// A process talked to somebody.
     Flow(Flow),
-    /// A process gave something to another.
+    /// A process gave something to another, or to what lies between them.
     Edge(Edge),
     /// Somebody tried something on the sensor.
     Tamper(Tamper),

@@ -56,6 +56,17 @@ impl Mounts {
             .map(|mount| mount.point.as_path())
     }
 
+    /// Where the file system of a device (`major << 20 | minor`) is mounted as a whole, or else a part of it.
+    #[must_use]
+    pub fn point(&self, device: u32) -> Option<&Path> {
+        let device = format!("{}:{}", device >> 20, device & 0xf_ffff).into_bytes();
+        let of_device = || self.0.iter().filter(|mount| mount.device == device);
+        of_device()
+            .find(|mount| mount.root == b"/")
+            .or_else(|| of_device().next())
+            .map(|mount| mount.point.as_path())
+    }
+
     /// A directory, and the mount points below it: other file systems, which walking up a file's directories does not
     /// leave.
     #[must_use]

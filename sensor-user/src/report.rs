@@ -87,6 +87,8 @@ pub struct Process {
     pub login_user: Arc<str>,
     /// Where it belongs.
     pub scope: Arc<Scope>,
+    /// Bytes of arguments and environment it was given when it became this program; 0 when it goes on as a copy of its parent.
+    pub given_bytes: u64,
     /// When it exited, boot clock; none while it runs.
     pub exited_boot_ns: Option<u64>,
 }
@@ -134,11 +136,13 @@ pub struct NamedAccess {
     pub name: Option<(String, NameForm)>,
 }
 
-/// An edge, with the names of its stores.
+/// An edge, with the names of what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedEdge {
     /// The edge.
     pub edge: Edge,
     /// Names of the stores that its beginning holds records of.
     pub stores: Vec<Arc<str>>,
+    /// Where the carrier lies that is one of its ends; empty when there is none, and when that is not known.
+    pub carrier: String,
 }

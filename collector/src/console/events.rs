@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{ConsoleError, json};
 use crate::event::{
-    Access, Direction, Edge, Event, Flow, Gap, NameForm, Process, ProcessKey, Tamper, What,
+    Access, Direction, Edge, End, Event, Flow, Gap, NameForm, Process, ProcessKey, Tamper, What,
 };
 use crate::log::{LogError, LogReader, StoredBatch};
 use crate::replay::{Decode, ReplayError, Span};
@@ -172,10 +172,24 @@ struct FlowForm {
     name: Option<String>,
 }
 
+/// One end of an edge: a process, or a carrier by what it is and where it lies.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum EndForm<'a> {
+    Process(KeyForm),
+    Carrier {
+        carrier: &'static str,
+        device: u32,
+        inode: u64,
+        generation: u32,
+        path: &'a str,
+    },
+}
+
 #[derive(Debug, Serialize)]
 struct EdgeForm<'a> {
-    from: KeyForm,
-    to: KeyForm,
+    from: EndForm<'a>,
+    to: EndForm<'a>,
     kind: &'static str,
     stores: &'a [String],
     times: u64,
@@ -298,11 +312,26 @@ impl FlowForm {
     }
 }
 
+impl<'a> EndForm<'a> {
+    fn of(end: &'a End) -> Self {
+        match end {
+            End::Process(key) => Self::Process((*key).into()),
+            End::Carrier(carrier) => Self::Carrier {
+                carrier: carrier.key.kind.name(),
+                device: carrier.key.device,
+                inode: carrier.key.inode,
+                generation: carrier.key.generation,
+                path: &carrier.path,
+            },
+        }
+    }
+}
+
 impl<'a> EdgeForm<'a> {
     fn of(edge: &'a Edge) -> Self {
         Self {
-            from: edge.from.into(),
-            to: edge.to.into(),
+            from: EndForm::of(&edge.from),
+            to: EndForm::of(&edge.to),
             kind: edge.kind.name(),
             stores: &edge.stores,
             times: edge.times,

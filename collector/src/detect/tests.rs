@@ -53,6 +53,7 @@ fn process(key: ProcessKey, parent: Option<ProcessKey>, executable: &str) -> Eve
         session: Some(3),
         unit: "session-3.scope".into(),
         container: String::new(),
+        given_bytes: 0,
         started_ns: at(0),
         exited_ns: None,
     };

@@ -1,4 +1,4 @@
-//! What goes from one process to another.
+//! What goes from one process to another, be it by way of a carrier.
 
 use super::ProcessKey;
 
@@ -13,6 +13,16 @@ pub enum EdgeKind {
     Ptrace,
     /// Memory was opened, or read, as the file `/proc/PID/mem`.
     ProcMem,
+    /// A process wrote to a carrier.
+    Write,
+    /// A process read from a carrier.
+    Read,
+    /// A carrier is mapped into a process's memory; the bytes are those of the whole carrier.
+    Map,
+    /// What another process had sent was received over a unix socket.
+    UnixSocket,
+    /// The same over a connection within the host.
+    Loopback,
 }
 
 impl EdgeKind {
@@ -23,23 +33,81 @@ impl EdgeKind {
             Self::MemoryCall => "memory-call",
             Self::Ptrace => "ptrace",
             Self::ProcMem => "proc-mem",
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Map => "map",
+            Self::UnixSocket => "unix-socket",
+            Self::Loopback => "loopback",
         }
     }
 }
 
-/// What a holder of records gave to another process since the sensor last said so: amounts are to be added up. The other
-/// holds records of the same stores from then on.
+/// What kind of carrier it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CarrierKind {
+    /// Not given, or a kind this version does not know.
+    Unknown,
+    /// A file outside of every store, or one that has no name.
+    File,
+    /// A pipe, with or without a name.
+    Pipe,
+}
+
+impl CarrierKind {
+    /// Short name, stable, for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::File => "file",
+            Self::Pipe => "pipe",
+        }
+    }
+}
+
+/// Names a carrier within one boot of one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CarrierKey {
+    /// What it is.
+    pub kind: CarrierKind,
+    /// Device number as the kernel keeps it: `major << 20 | minor`.
+    pub device: u32,
+    /// Inode number.
+    pub inode: u64,
+    /// Inode generation.
+    pub generation: u32,
+}
+
+/// A file outside of the stores, or a pipe, into which a holder of records wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carrier {
+    /// Which one.
+    pub key: CarrierKey,
+    /// Where it lies, as far as is known; what in it is called like a record is a token. Empty when it was not seen.
+    pub path: String,
+}
+
+/// One end of an edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// A process.
+    Process(ProcessKey),
+    /// Something that lies between processes.
+    Carrier(Carrier),
+}
+
+/// What went from a holder of records to somebody else since the sensor last said so: amounts are to be added up. Who got
+/// it holds records of the same stores from then on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
     /// Where it comes from.
-    pub from: ProcessKey,
+    pub from: End,
     /// Where it goes.
-    pub to: ProcessKey,
+    pub to: End,
     /// How.
     pub kind: EdgeKind,
-    /// Stores whose records `from` held.
+    /// Stores whose records `from` held; empty where an end is a carrier.
     pub stores: Vec<String>,
-    /// How often.
+    /// How often; 0 when it was not counted.
     pub times: u64,
     /// Bytes; 0 when it is not known how many.
     pub bytes: u64,

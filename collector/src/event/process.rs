@@ -36,6 +36,9 @@ pub struct Process {
     pub unit: String,
     /// Container id, empty outside containers.
     pub container: String,
+    /// Bytes of arguments and environment that it was given when it became this program; 0 when it goes on as a copy of the
+    /// process that started it, and when it is not known.
+    pub given_bytes: u64,
     /// When it started, nanoseconds since the Unix epoch.
     pub started_ns: u64,
     /// When it exited, nanoseconds since the Unix epoch; `None` while it runs.

@@ -14,9 +14,9 @@ use proto::prost::Message as _;
 use proto::sensor::v1 as wire;
 
 use crate::event::{
-    Access, Block, Direction, Edge, EdgeKind, Event, Flow, FlowName, Gap, GapReason, NameForm,
-    NameSource, Origin, PAST_IP, Process, ProcessKey, RecordId, RecordName, Tamper, TamperFile,
-    TamperKind, What,
+    Access, Block, Carrier, CarrierKey, CarrierKind, Direction, Edge, EdgeKind, End, Event, Flow,
+    FlowName, Gap, GapReason, NameForm, NameSource, Origin, PAST_IP, Process, ProcessKey, RecordId,
+    RecordName, Tamper, TamperFile, TamperKind, What,
 };
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
@@ -240,6 +240,7 @@ fn process(raw: wire::Process) -> Result<Process, WireError> {
         session: raw.session,
         unit: short("process.unit", raw.unit)?,
         container: short("process.container", raw.container)?,
+        given_bytes: bounded("process.given_bytes", raw.given_bytes)?,
         started_ns: bounded("process.started_unix_ns", raw.started_unix_ns)?,
         exited_ns: (exited != 0).then_some(exited),
     })
@@ -347,6 +348,11 @@ fn edge(raw: wire::Edge) -> Result<Option<Edge>, WireError> {
             Ok(wire::EdgeKind::MemoryCall) => EdgeKind::MemoryCall,
             Ok(wire::EdgeKind::Ptrace) => EdgeKind::Ptrace,
             Ok(wire::EdgeKind::ProcMem) => EdgeKind::ProcMem,
+            Ok(wire::EdgeKind::Write) => EdgeKind::Write,
+            Ok(wire::EdgeKind::Read) => EdgeKind::Read,
+            Ok(wire::EdgeKind::Map) => EdgeKind::Map,
+            Ok(wire::EdgeKind::UnixSocket) => EdgeKind::UnixSocket,
+            Ok(wire::EdgeKind::Loopback) => EdgeKind::Loopback,
             Ok(wire::EdgeKind::Unspecified) | Err(_) => EdgeKind::Unknown,
         },
         stores: stores?,
@@ -358,11 +364,30 @@ fn edge(raw: wire::Edge) -> Result<Option<Edge>, WireError> {
 }
 
 /// None for an end of a kind this version does not know.
-fn end(field: &'static str, raw: Option<wire::EdgeEnd>) -> Result<Option<ProcessKey>, WireError> {
+fn end(field: &'static str, raw: Option<wire::EdgeEnd>) -> Result<Option<End>, WireError> {
     match raw.ok_or(WireError::Missing(field))?.end {
-        Some(wire::edge_end::End::Process(id)) => key(field, Some(id)).map(Some),
+        Some(wire::edge_end::End::Process(id)) => {
+            key(field, Some(id)).map(|key| Some(End::Process(key)))
+        }
+        Some(wire::edge_end::End::Carrier(raw)) => carrier(raw).map(|c| Some(End::Carrier(c))),
         None => Ok(None),
     }
+}
+
+fn carrier(raw: wire::Carrier) -> Result<Carrier, WireError> {
+    Ok(Carrier {
+        key: CarrierKey {
+            kind: match wire::CarrierKind::try_from(raw.kind) {
+                Ok(wire::CarrierKind::File) => CarrierKind::File,
+                Ok(wire::CarrierKind::Pipe) => CarrierKind::Pipe,
+                Ok(wire::CarrierKind::Unspecified) | Err(_) => CarrierKind::Unknown,
+            },
+            device: raw.device,
+            inode: raw.inode,
+            generation: raw.generation,
+        },
+        path: long("carrier.path", raw.path)?,
+    })
 }
 
 fn tamper(raw: wire::Tamper) -> Result<Tamper, WireError> {

@@ -100,6 +100,10 @@ pub struct Process {
     /// Audit session id; absent when there is none.
     #[prost(uint32, optional, tag = "14")]
     pub session: ::core::option::Option<u32>,
+    /// Bytes of arguments and environment that it was given when it became this program: of what the process that started it
+    /// held, no more can have come to it that way. 0 when it goes on as a copy of that process, and when it is not known.
+    #[prost(uint64, tag = "15")]
+    pub given_bytes: u64,
 }
 /// A file in a store, by identity: the same however it is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -222,24 +226,47 @@ pub struct Flow {
     #[prost(enumeration = "NameSource", tag = "15")]
     pub name_source: i32,
 }
+/// A file outside of the stores, or a pipe, into which a holder of records wrote: by identity, as with a record.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Carrier {
+    /// What it is.
+    #[prost(enumeration = "CarrierKind", tag = "1")]
+    pub kind: i32,
+    /// Device number as the kernel keeps it: major \<\< 20 | minor.
+    #[prost(uint32, tag = "2")]
+    pub device: u32,
+    /// Inode number.
+    #[prost(uint64, tag = "3")]
+    pub inode: u64,
+    /// Inode generation.
+    #[prost(uint32, tag = "4")]
+    pub generation: u32,
+    /// Path of a file within its file system, below the place where that is mounted if the sensor knows it; what in it is called
+    /// like a record is a token. Empty when it was not seen, and for a pipe without a name.
+    #[prost(string, tag = "5")]
+    pub path: ::prost::alloc::string::String,
+}
 /// One end of an edge.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EdgeEnd {
     /// What it is. A reader skips an edge with an end that it does not know.
-    #[prost(oneof = "edge_end::End", tags = "1")]
+    #[prost(oneof = "edge_end::End", tags = "1, 2")]
     pub end: ::core::option::Option<edge_end::End>,
 }
 /// Nested message and enum types in `EdgeEnd`.
 pub mod edge_end {
     /// What it is. A reader skips an edge with an end that it does not know.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum End {
         #[prost(message, tag = "1")]
         Process(super::ProcessId),
+        #[prost(message, tag = "2")]
+        Carrier(super::Carrier),
     }
 }
 /// What went from a holder of records to somebody else since the sensor last said so: amounts are to be added up. Who got
-/// it holds records of the same stores from then on.
+/// it holds records of the same stores from then on. What a process that is started gets of the one that starts it has no edge: see
+/// given_bytes of Process.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Edge {
     /// Where it comes from.
@@ -251,10 +278,10 @@ pub struct Edge {
     /// How.
     #[prost(enumeration = "EdgeKind", tag = "3")]
     pub kind: i32,
-    /// Stores whose records the beginning held.
+    /// Stores whose records the beginning held; empty where an end is a carrier, since edges and accesses tell that.
     #[prost(string, repeated, tag = "4")]
     pub stores: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// How often.
+    /// How often; 0 when it was not counted.
     #[prost(uint64, tag = "5")]
     pub times: u64,
     /// Bytes; 0 when it is not known how many.
@@ -428,6 +455,18 @@ pub enum EdgeKind {
     Ptrace = 2,
     /// A process opened or read another's memory as the file /proc/PID/mem.
     ProcMem = 3,
+    /// A process wrote to a carrier.
+    Write = 4,
+    /// A process read from a carrier.
+    Read = 5,
+    /// A carrier was mapped into a process's memory, or is the memory that a process shares. The bytes are those of the whole
+    /// carrier, since what is touched of a mapping is not visible; it goes from the carrier to the process, and to the carrier
+    /// from a process that can write to it.
+    Map = 6,
+    /// A process received over a unix socket what another had sent.
+    UnixSocket = 7,
+    /// A process received over a connection within this host what another had sent.
+    Loopback = 8,
 }
 impl EdgeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -440,6 +479,11 @@ impl EdgeKind {
             Self::MemoryCall => "EDGE_KIND_MEMORY_CALL",
             Self::Ptrace => "EDGE_KIND_PTRACE",
             Self::ProcMem => "EDGE_KIND_PROC_MEM",
+            Self::Write => "EDGE_KIND_WRITE",
+            Self::Read => "EDGE_KIND_READ",
+            Self::Map => "EDGE_KIND_MAP",
+            Self::UnixSocket => "EDGE_KIND_UNIX_SOCKET",
+            Self::Loopback => "EDGE_KIND_LOOPBACK",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -449,6 +493,44 @@ impl EdgeKind {
             "EDGE_KIND_MEMORY_CALL" => Some(Self::MemoryCall),
             "EDGE_KIND_PTRACE" => Some(Self::Ptrace),
             "EDGE_KIND_PROC_MEM" => Some(Self::ProcMem),
+            "EDGE_KIND_WRITE" => Some(Self::Write),
+            "EDGE_KIND_READ" => Some(Self::Read),
+            "EDGE_KIND_MAP" => Some(Self::Map),
+            "EDGE_KIND_UNIX_SOCKET" => Some(Self::UnixSocket),
+            "EDGE_KIND_LOOPBACK" => Some(Self::Loopback),
+            _ => None,
+        }
+    }
+}
+/// What kind of carrier it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CarrierKind {
+    /// Not given, or a kind this version does not know.
+    Unspecified = 0,
+    /// A file outside of every store, or one that has no name (memfd, shared memory).
+    File = 1,
+    /// A pipe, with or without a name.
+    Pipe = 2,
+}
+impl CarrierKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CARRIER_KIND_UNSPECIFIED",
+            Self::File => "CARRIER_KIND_FILE",
+            Self::Pipe => "CARRIER_KIND_PIPE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CARRIER_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "CARRIER_KIND_FILE" => Some(Self::File),
+            "CARRIER_KIND_PIPE" => Some(Self::Pipe),
             _ => None,
         }
     }

@@ -7,12 +7,13 @@ use sensor_ebpf::layout::{access::Inode as Key, count::Error};
 use super::fields;
 use super::read::{Probed, Reach, Typed};
 
-/// `S_IFMT`, `S_IFREG`, `S_IFDIR`, `S_IFSOCK` and `S_IFBLK` of include/uapi/linux/stat.h.
+/// `S_IFMT`, `S_IFREG`, `S_IFDIR`, `S_IFSOCK`, `S_IFBLK` and `S_IFIFO` of include/uapi/linux/stat.h.
 const TYPE: u16 = 0o170_000;
 const REGULAR: u16 = 0o100_000;
 const DIRECTORY: u16 = 0o040_000;
 const SOCKET: u16 = 0o140_000;
 const BLOCK: u16 = 0o060_000;
+const FIFO: u16 = 0o010_000;
 /// `FMODE_WRITE` of include/linux/fs.h.
 const WRITABLE: u32 = 2;
 /// `FMODE_PATH` of include/linux/fs.h, the same from 5.10 on.
@@ -142,7 +143,9 @@ pub(crate) enum Kind {
     Directory,
     /// A block device.
     Disk,
-    /// Another device, a pipe, socket or symbolic link.
+    /// A pipe, with or without a name.
+    Pipe,
+    /// Another device, a socket or symbolic link.
     Other,
 }
 
@@ -164,6 +167,13 @@ impl<R: Reach> Inode<R> {
     #[inline(always)]
     pub(crate) fn key(self) -> Result<Key, Error> {
         self.here()?.key()
+    }
+
+    /// Its number.
+    #[inline(always)]
+    pub(crate) fn number(self) -> Result<u64, Error> {
+        // SAFETY: `self.0` is a struct inode for `R`.
+        unsafe { R::get(self.0, fields::INODE_INO.load()) }
     }
 
     /// Its identity while its file system is mounted.
@@ -204,6 +214,7 @@ impl<R: Reach> Inode<R> {
             REGULAR => Kind::Regular,
             DIRECTORY => Kind::Directory,
             BLOCK => Kind::Disk,
+            FIFO => Kind::Pipe,
             _ => Kind::Other,
         })
     }

@@ -109,6 +109,20 @@ impl Task {
         Ok((start, end.saturating_sub(start)))
     }
 
+    /// Bytes of the environment that the process was given.
+    #[inline(always)]
+    pub(crate) fn environment(self) -> Result<u64, Error> {
+        // SAFETY: as above.
+        let (start, end): (u64, u64) = unsafe {
+            let mm: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
+            (
+                Typed::get(mm, fields::MM_ENV_START.load())?,
+                Typed::get(mm, fields::MM_ENV_END.load())?,
+            )
+        };
+        Ok(end.saturating_sub(start))
+    }
+
     /// True while the current system call is a 32-bit one.
     #[inline(always)]
     pub(crate) fn in_compat_call(self) -> Result<bool, Error> {
@@ -183,6 +197,12 @@ pub(crate) fn owner(mm: *const u8) -> Result<Option<Process>, Error> {
         }
         process::<Probed>(task).map(Some)
     }
+}
+
+/// Id of the current process.
+#[inline(always)]
+pub(crate) fn current_pid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
 /// Id of the current thread.

@@ -15,6 +15,11 @@ pub const MOVED: u32 = 1 << 31;
 /// [`tamper`](super::tamper).
 pub const OWN_FILES: u32 = MOVED - 256;
 
+/// Store number of files that are no records but may hold what is: holders have written to them, or can.
+pub const CARRIER_FILE: u32 = MOVED - 512;
+/// The same of pipes.
+pub const CARRIER_PIPE: u32 = CARRIER_FILE + 1;
+
 /// A file by identity.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +62,16 @@ pub struct Answer {
     pub pad: u32,
 }
 
+/// A file outside of the stores, or a pipe, that holders have written to.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Carrier {
+    /// Stores whose records it may carry: bit `n % 64` for store `n`.
+    pub stores: u64,
+    /// When a holder last wrote to it, boot clock, nanoseconds.
+    pub last_ns: u64,
+}
+
 /// Who touches what.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +104,8 @@ pub struct AccessSum {
     pub changed: u64,
     /// Times a name of it was removed, or given to another file.
     pub deleted: u64,
-    /// Times the names in it were asked for: it is a directory.
+    /// Times the names in it were asked for: it is a directory. Of a carrier: bytes of it at the times it was mapped so that
+    /// what is written there is written to it.
     pub listed: u64,
     /// Store of the record.
     pub store: u32,
@@ -149,6 +165,7 @@ pub struct Name<const P: usize> {
 const _: () = assert!(size_of::<Inode>() == 16 && align_of::<Inode>() == 8);
 const _: () = assert!(size_of::<Mark>() == 8);
 const _: () = assert!(size_of::<Answer>() == 40);
+const _: () = assert!(size_of::<Carrier>() == 16);
 const _: () = assert!(size_of::<AccessKey>() == 32);
 const _: () = assert!(size_of::<AccessSum>() == 80);
 const _: () = assert!(size_of::<SumSlot>() == 120);

@@ -112,10 +112,12 @@ pub enum Error {
     NameLost = 17,
     /// No memory for the mark of a socket.
     TalkingFull = 18,
+    /// No room for a carrier.
+    CarriersFull = 19,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 19] = [
+pub const ERRORS: [(Error, &str); 20] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -135,6 +137,7 @@ pub const ERRORS: [(Error, &str); 19] = [
     (Error::TampersFull, "map of attempts full"),
     (Error::NameLost, "no room for names"),
     (Error::TalkingFull, "no memory to mark a socket"),
+    (Error::CarriersFull, "map of carriers full"),
 ];
 
 /// What a hook's runs came to, on one CPU.

@@ -9,6 +9,11 @@ pub const PTRACE: u32 = 2;
 /// One process opened or read another's memory as a file, `/proc/PID/mem`.
 pub const PROC_MEM: u32 = 3;
 
+/// One process received over a unix socket what another had sent.
+pub const UNIX_SOCKET: u32 = 4;
+/// One process received over a connection within the host what another had sent.
+pub const LOOPBACK: u32 = 5;
+
 /// Names an edge: a process that holds records, the one that got something of it, and how.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

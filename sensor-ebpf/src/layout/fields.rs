@@ -58,6 +58,8 @@ macro_rules! fields {
             SIGNAL_LIVE "signal_struct" "live.counter" Int 4 required;
             MM_ARG_START "mm_struct" "arg_start" Int 8 required;
             MM_ARG_END "mm_struct" "arg_end" Int 8 required;
+            MM_ENV_START "mm_struct" "env_start" Int 8 required;
+            MM_ENV_END "mm_struct" "env_end" Int 8 required;
             MM_OWNER "mm_struct" "owner" Pointer("task_struct") 8 optional;
             BPRM_FILENAME "linux_binprm" "filename" Opaque 8 required;
             FILES_FDT "files_struct" "fdt" Pointer("fdtable") 8 required;

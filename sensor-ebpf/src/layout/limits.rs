@@ -56,6 +56,12 @@ pub const PAYLOAD_MAX: usize = 2048;
 pub const PAYLOADS_DNS: u32 = 64;
 /// Copies under way in `vfs_copy_file_range`.
 pub const COPIES_MAX: u32 = 4_096;
+/// Files and pipes that holders have written to.
+pub const CARRIERS_MAX: u32 = 262_144;
+/// Words that tell whether any carrier may have such an inode number, as a power of two.
+pub const CARRIER_HINTS_BITS: u32 = 14;
+/// Words that tell whether a process with such a number may hold records.
+pub const HOLDER_HINTS_MAX: u32 = 1 << 15;
 /// Renames under way of what lies in a store.
 pub const RENAMES_MAX: u32 = 4_096;
 /// Bytes waiting in a ring from which on its reader is woken before its tick.

@@ -25,6 +25,8 @@ pub struct Fork {
     pub child: Process,
     /// The one that called fork or clone.
     pub parent: Process,
+    /// Stores whose records the new process holds, because the other one does.
+    pub stores: u64,
 }
 
 /// A process became another program; `A` is the room for its arguments.
@@ -43,8 +45,8 @@ pub struct Exec<const A: usize> {
     pub filename_len: u32,
     /// Bytes of arguments the process has, which may be more than are kept.
     pub arguments_len: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Bytes of environment the process has.
+    pub environment_len: u32,
     /// The name exec was called with (`linux_binprm.filename`), then zeroes.
     pub filename: [u8; FILENAME_MAX],
     /// Arguments as they lie in the process's memory, each ended by NUL, then zeroes.
@@ -62,7 +64,7 @@ pub struct Exit {
 }
 
 const _: () = assert!(size_of::<Process>() == 16 && align_of::<Process>() == 8);
-const _: () = assert!(size_of::<Fork>() == 48);
+const _: () = assert!(size_of::<Fork>() == 56);
 const _: () = assert!(size_of::<Exec<512>>() == 64 + 256 + 512);
 const _: () = assert!(core::mem::offset_of!(Exec<512>, filename) == 64);
 const _: () = assert!(core::mem::offset_of!(Exec<512>, arguments) == 320);

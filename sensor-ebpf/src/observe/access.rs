@@ -1,7 +1,7 @@
 //! What processes do with records, and who holds them.
 
 use sensor_ebpf::layout::{
-    access::{AccessKey, CANARY_STORE, Inode, OWN_FILES},
+    access::{AccessKey, CANARY_STORE, CARRIER_FILE, Inode, NO_STORE, OWN_FILES},
     config::Holder,
     count::Error,
     proc::Process,
@@ -15,6 +15,7 @@ use crate::{
 
 pub(crate) use super::sum::Act;
 use super::{
+    carrier::{self, may_be_holder},
     record::{Judged, Record, control, judge, judge_entry, link},
     sum, tamper,
 };
@@ -29,6 +30,15 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
         return Ok(Outcome::Ignored);
     }
     let record = match judge(file, matches!(act, Act::List))? {
+        Judged::Outside if matches!(act, Act::Write) && may_be_holder() => {
+            match carrier::spread(file)? {
+                NO_STORE => return Ok(Outcome::Ignored),
+                store => Record {
+                    file: file.inode()?.key()?,
+                    store,
+                },
+            }
+        }
         Judged::Outside if matches!(act, Act::Map) && is_armed()? => {
             return armed(&file.inode()?.key()?);
         }
@@ -100,6 +110,8 @@ fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Tro
     // VERIFIER: two functions side by side, since one within the other takes more stack than 6.1 allows (512 bytes).
     if record.store >= OWN_FILES {
         own_file_touched(record.store - OWN_FILES, act)
+    } else if record.store >= CARRIER_FILE && !carrier::passes(record, act)? {
+        Ok(Outcome::Ignored)
     } else {
         summed(record, act, amount)
     }
@@ -118,7 +130,7 @@ pub(crate) fn record_had(
     act: Act,
     amount: u64,
 ) -> Result<Outcome, Trouble> {
-    if record.store >= OWN_FILES {
+    if record.store >= CARRIER_FILE {
         return Ok(Outcome::Ignored);
     }
     touched_by(*process, record, act, amount)
@@ -144,7 +156,8 @@ fn touched_by(
     }
     sum::begin(control, &key, record.store, act, amount, || {
         // The canary is no patient's: who sings it, the sensor, is no holder, and its own flows stay its own.
-        if record.store != CANARY_STORE {
+        // What a carrier brings depends on what it carries.
+        if record.store != CANARY_STORE && record.store < CARRIER_FILE {
             hold(process, 1 << (record.store & 63));
         }
     })
@@ -173,6 +186,7 @@ pub(crate) fn hold(process: Process, stores: u64) {
             return;
         }
     }
+    carrier::hint_holder(process.pid);
     if HOLDERS
         .insert(process.pid, &Holder { process, stores }, 0)
         .is_err()

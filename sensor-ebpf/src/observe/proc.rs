@@ -8,7 +8,7 @@ use sensor_ebpf::layout::{
     count::Error,
     header::kind,
     limits::{ARGUMENTS_LARGE, ARGUMENTS_SMALL, FILENAME_MAX},
-    proc::{Exec, Exit, Fork},
+    proc::{Exec, Exit, Fork, Process},
 };
 
 use crate::{
@@ -18,6 +18,11 @@ use crate::{
     maps::CRITICAL,
 };
 
+use super::{
+    access::{held, hold},
+    carrier::may_be_holder,
+};
+
 /// A process, or one of its threads, started another.
 #[inline(always)]
 pub(crate) fn forked(parent: Task, child: Task) -> Result<Outcome, Trouble> {
@@ -25,6 +30,11 @@ pub(crate) fn forked(parent: Task, child: Task) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     let (parent, child) = (parent.process()?, child.process()?);
+    let stores = if may_be_holder() {
+        inherited(&parent, &child)
+    } else {
+        0
+    };
     emit::quietly(&CRITICAL, Error::CriticalRingFull, |out: *mut Fork| {
         // SAFETY: `out` is a Fork in the ring.
         unsafe {
@@ -33,9 +43,19 @@ pub(crate) fn forked(parent: Task, child: Task) -> Result<Outcome, Trouble> {
                 header: emit::header_at(kind::FORK, child.start_ns),
                 child,
                 parent,
+                stores,
             })
         }
     })
+}
+
+/// A process is a copy of the one that started it, with all that one holds.
+// VERIFIER: on its own, since one with its caller takes more stack than 6.1 allows (512 bytes).
+#[inline(never)]
+fn inherited(parent: &Process, child: &Process) -> u64 {
+    let Some(stores) = held(parent) else { return 0 };
+    hold(*child, stores);
+    stores
 }
 
 /// A thread ended; with the last one, the process.
@@ -76,6 +96,7 @@ fn exec_of_size<const A: usize>(
     kind: u32,
 ) -> Result<Outcome, Trouble> {
     let (process, parent) = (task.process()?, task.parent()?);
+    let environment = task.environment()?.min(u64::from(u32::MAX)) as u32;
     let all = if len > u64::from(u32::MAX) {
         u32::MAX
     } else {
@@ -89,7 +110,7 @@ fn exec_of_size<const A: usize>(
             (&raw mut (*out).parent).write(parent);
             (&raw mut (*out).uid).write(bpf_get_current_uid_gid() as u32);
             (&raw mut (*out).arguments_len).write(all);
-            (&raw mut (*out).pad).write(0);
+            (&raw mut (*out).environment_len).write(environment);
             let name: *mut u8 = (&raw mut (*out).filename).cast();
             emit::zero::<FILENAME_MAX>(name);
             let read = bpf_probe_read_kernel_str(name.cast(), FILENAME_MAX as u32, filename.cast());

@@ -5,7 +5,7 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use sensor_ebpf::layout::{
-    access::{Inode, MOVED, Mark, NO_STORE, Name},
+    access::{CARRIER_FILE, Inode, MOVED, Mark, NO_STORE, Name},
     config::Control,
     count::Error,
     header::kind,
@@ -22,7 +22,7 @@ use crate::{
     maps::{BULK, CONTROL, DISKS, GENERATION, LINKED, LINKED_HINTS, MARKS, ROOTS},
 };
 
-use super::answer::Slot;
+use super::{answer::Slot, carrier};
 
 /// A record.
 #[derive(Clone, Copy)]
@@ -91,6 +91,7 @@ fn judge_by<R: Reach>(
         }
         Kind::Directory => return Ok(Judged::Directory),
         Kind::Disk => return disk(inode),
+        Kind::Pipe => return carrier::judge_pipe(inode),
         Kind::Regular | Kind::Other => return Ok(Judged::Outside),
     }
     let here = inode.here()?;
@@ -175,10 +176,12 @@ fn look<R: Reach>(
             return Ok(Look::of(lone_store(&key)));
         }
     }
-    let store = if found.store == NO_STORE {
-        linked_store(&key, before)
-    } else {
-        found.store
+    let store = match found.store {
+        NO_STORE => match linked_store(&key, before) {
+            NO_STORE => carrier::file_store(&key),
+            store => store,
+        },
+        store => store,
     };
     // A record whose name found no room is not remembered, so that its next access tries to name it again.
     let named = found.parts == 0 || name(entry, key, &found)?;
@@ -206,10 +209,16 @@ fn lone_store(file: &Inode) -> u32 {
         return NO_STORE;
     };
     // SAFETY: the value of an array map is always there; volatile, because another CPU may set it.
-    if unsafe { any.read_volatile() } == 0 {
-        return NO_STORE;
+    let linked = if unsafe { any.read_volatile() } == 0 {
+        NO_STORE
+    } else {
+        linked_store(file, NO_STORE)
+    };
+    if linked == NO_STORE {
+        carrier::file_store(file)
+    } else {
+        linked
     }
-    linked_store(file, NO_STORE)
 }
 
 /// Where the hint for a file is.
@@ -324,6 +333,21 @@ pub(crate) fn name<R: Reach>(entry: Entry<R>, file: Inode, found: &Found) -> Res
     }
 }
 
+/// Tells where a carrier lies: every name up to its file system's root.
+#[inline(never)]
+pub(crate) fn name_carrier<R: Reach>(file: File<R>, key: Inode) -> Result<(), Error> {
+    if let Some(entry) = file.entry()? {
+        let all = Found {
+            store: CARRIER_FILE,
+            parts: DEPTH_MAX as u32,
+            len: 0,
+        };
+        // Without a name it is a carrier all the same.
+        let _named = name_of_size::<R, PATH_LARGE>(entry, key, &all, kind::NAME_LARGE)?;
+    }
+    Ok(())
+}
+
 /// Writes the name's record; false when there was no room for it. That is counted, but does not stop the access from
 /// being seen.
 #[inline(always)]
@@ -353,6 +377,9 @@ fn name_of_size<R: Reach, const P: usize>(
         let wanted = (&raw const (*out).parts_all).read_volatile();
         let (parts, len) = copy_parts::<R, P>(entry, wanted, path);
         (&raw mut (*out).parts).write(parts);
+        if found.store == CARRIER_FILE {
+            (&raw mut (*out).parts_all).write(parts);
+        }
         (&raw mut (*out).path_len).write(len);
     }
     emit::submit(record, &BULK);
@@ -387,7 +414,8 @@ unsafe fn copy_parts<R: Reach, const P: usize>(
         at += written as usize & (NAME_MAX * 2 - 1);
         parts += 1;
         match entry.parent() {
-            Ok(Some(parent)) => entry = parent,
+            // The root of a file system has no name.
+            Ok(Some(parent)) if matches!(parent.parent(), Ok(Some(_))) => entry = parent,
             _ => break,
         }
     }

@@ -43,6 +43,7 @@ fn fork() -> Vec<u8> {
     Maker::kind(kind::FORK)
         .process(20, 123_456_789)
         .process(10, 5_000_000)
+        .u64(1 << 3)
         .0
 }
 
@@ -129,7 +130,14 @@ fn a_fork_keeps_hundredths_of_seconds() {
         pid: 10,
         start_cs: 0,
     };
-    assert_eq!(event.what, What::Fork(Fork { child, parent }));
+    assert_eq!(
+        event.what,
+        What::Fork(Fork {
+            child,
+            parent,
+            holds: true
+        })
+    );
 }
 
 #[test]
@@ -284,11 +292,12 @@ fn an_edge_says_what_has_been_added() {
         stores: 1 << 3 | 1 << 63,
         ..told
     };
+    let ends = |pid| End::Process(ProcessKey { pid, start_cs: 2 });
     let first = edge(&key, &told, None).unwrap();
     assert_eq!((first.times, first.bytes, first.first_boot_ns), (2, 16, 10));
     assert_eq!(
-        (first.from.pid, first.to.start_cs, first.kind),
-        (1, 2, EdgeKind::Ptrace)
+        (first.from, first.to, first.kind),
+        (ends(1), ends(2), EdgeKind::Ptrace)
     );
     let next = edge(&key, &sum, Some(&told)).unwrap();
     assert_eq!((next.times, next.bytes, next.first_boot_ns), (3, 24, 20));

@@ -17,6 +17,8 @@ use crate::report::Image;
 
 /// Most names kept: about 8 MB at 80 bytes a name.
 pub(super) const NAMES_MAX: usize = 65_536;
+/// The same of carriers.
+pub(super) const CARRIERS_MAX: usize = 16_384;
 /// Shorter file names are too common among arguments to be taken for a record's.
 const TELLING_BYTES_MIN: usize = 4;
 
@@ -114,7 +116,8 @@ impl Names {
         })
     }
 
-    fn hide(&self, argument: &str, privacy: &Privacy) -> Option<String> {
+    /// A text with the file names of known records in it made tokens; none when it has none.
+    pub(super) fn hide(&self, argument: &str, privacy: &Privacy) -> Option<String> {
         privacy.known_names(argument, |name| self.by_file_name(name))
     }
 

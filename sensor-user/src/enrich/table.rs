@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub(super) image: Arc<Image>,
     pub(super) owner: Owner,
     pub(super) scope: Arc<Scope>,
+    /// Bytes it was given at exec; 0 until then.
+    pub(super) given_bytes: u64,
     pub(super) exited_boot_ns: Option<u64>,
     /// Round in which it was last sent; 0: never.
     pub(super) sent: u64,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::event::{Edge, EdgeKind, Gap, GapReason, Name, RecordId};
+use crate::event::{Edge, EdgeKind, End, Gap, GapReason, Name, RecordId};
 use crate::privacy::{Key, NameForm, TOKEN_PREFIX, generate};
 
 /// A host: processes are directories with what /proc has of them.
@@ -128,6 +128,7 @@ fn fork(child: u32, parent: u32) -> What {
     What::Fork(Fork {
         child: key(child),
         parent: key(parent),
+        holds: false,
     })
 }
 
@@ -142,6 +143,7 @@ fn exec(pid: u32, parent: u32, file: &str, arguments: &[&str]) -> What {
             .fold(String::new(), |all, one| all + one + "\0")
             .into(),
         arguments_truncated: false,
+        given_bytes: 100,
     })
 }
 
@@ -153,6 +155,7 @@ fn name(inode: u64, path: &str) -> What {
     What::Name(Name {
         record: record(inode),
         store: StoreId(1),
+        is_carrier: false,
         untrusted_path: path.into(),
     })
 }
@@ -174,6 +177,14 @@ fn access(pid: u32, inode: u64) -> What {
     })
 }
 
+/// A process by its number, a carrier by where it lies.
+fn end(end: &End, edge: &NamedEdge) -> String {
+    match end {
+        End::Process(process) => process.pid.to_string(),
+        End::Carrier(..) => edge.carrier.clone(),
+    }
+}
+
 /// One line per report: `process 7 /bin/x [a b]`, with `+` when it has ended, and `access 7 pacs`.
 fn said(reports: &[Report]) -> Vec<String> {
     let line = |report: &Report| match &report.body {
@@ -190,8 +201,8 @@ fn said(reports: &[Report]) -> Vec<String> {
         Body::Flow(f) => format!("flow {}", f.process.pid),
         Body::Edge(e) => format!(
             "edge {} {} {}",
-            e.edge.from.pid,
-            e.edge.to.pid,
+            end(&e.edge.from, e),
+            end(&e.edge.to, e),
             e.stores.join(" ")
         ),
         Body::Tamper(t) => format!("tamper {}", t.process.pid),
@@ -341,7 +352,7 @@ fn an_unknown_process_and_an_unknown_store_do_not_hold_an_event_back() {
 fn both_ends_of_an_edge_are_said_before_it() {
     let host = Host::new();
     let mut enricher = host.enricher();
-    let end = |pid| ProcessKey { pid, start_cs: 5 };
+    let end = |pid| End::Process(ProcessKey { pid, start_cs: 5 });
     let edge = Edge {
         from: end(98),
         to: end(99),

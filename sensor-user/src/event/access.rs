@@ -23,8 +23,10 @@ pub struct RecordId {
 pub struct Name {
     /// The record.
     pub record: RecordId,
-    /// The store it is in.
+    /// The store it is in; nothing for a carrier.
     pub store: StoreId,
+    /// True for a file that is no record but carries what is: its path begins with a slash.
+    pub is_carrier: bool,
     /// Path below the store's root, without a leading slash. Any bytes but NUL.
     pub untrusted_path: Vec<u8>,
 }

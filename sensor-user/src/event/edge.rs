@@ -1,6 +1,6 @@
-//! What goes from one process to another.
+//! What goes from one process to another, be it by way of a carrier.
 
-use super::{ProcessKey, StoreId};
+use super::{ProcessKey, RecordId, StoreId};
 
 /// How something went over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,6 +11,34 @@ pub enum EdgeKind {
     Ptrace,
     /// Memory was opened, or read, as the file `/proc/PID/mem`.
     ProcMem,
+    /// A process wrote to a carrier.
+    Write,
+    /// A process read from a carrier.
+    Read,
+    /// A carrier is mapped into a process's memory; the bytes are those of the whole carrier.
+    Map,
+    /// What another process had sent was received over a unix socket.
+    UnixSocket,
+    /// The same over a connection within the host.
+    Loopback,
+}
+
+/// What kind of carrier it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CarrierKind {
+    /// A file outside of every store, or one that has no name.
+    File,
+    /// A pipe.
+    Pipe,
+}
+
+/// One end of an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// A process.
+    Process(ProcessKey),
+    /// A file outside of the stores, or a pipe, into which a holder of records wrote: by identity, as with a record.
+    Carrier(CarrierKind, RecordId),
 }
 
 /// What a process that holds records gave to another since this was last reported: amounts are to be added up. The other
@@ -18,14 +46,14 @@ pub enum EdgeKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
     /// Where it comes from.
-    pub from: ProcessKey,
+    pub from: End,
     /// Where it goes.
-    pub to: ProcessKey,
+    pub to: End,
     /// How.
     pub kind: EdgeKind,
-    /// Stores that `from` held records of.
+    /// Stores that `from` held records of; empty where an end is a carrier.
     pub stores: Vec<StoreId>,
-    /// How often.
+    /// How often; 0 when it was not counted.
     pub times: u64,
     /// Bytes; 0 when it is not known how many.
     pub bytes: u64,

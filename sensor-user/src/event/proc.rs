@@ -16,6 +16,8 @@ pub struct Fork {
     pub child: ProcessKey,
     /// The one that started it.
     pub parent: ProcessKey,
+    /// Whether it holds records, because the other one does.
+    pub holds: bool,
 }
 
 /// A process became another program.
@@ -33,6 +35,8 @@ pub struct Exec {
     pub untrusted_arguments: Vec<u8>,
     /// True when the arguments were longer than what was taken.
     pub arguments_truncated: bool,
+    /// Bytes of arguments and environment.
+    pub given_bytes: u64,
 }
 
 /// A process ended (its last thread).

@@ -11,8 +11,8 @@ use proto::sensor::v1;
 
 use crate::clock::{self, Offset};
 use crate::event::{
-    Direction, EdgeKind, Flow, FlowName, Gap, GapReason, NameSource, Part, ProcessKey, RecordId,
-    Tamper, Target,
+    CarrierKind, Direction, EdgeKind, End, Flow, FlowName, Gap, GapReason, NameSource, Part,
+    ProcessKey, RecordId, Tamper, Target,
 };
 use crate::health::{Health, HookCount};
 use crate::privacy::NameForm;
@@ -83,6 +83,7 @@ fn process(process: &Process, offset: Offset) -> v1::Process {
         unit: cut(&process.scope.unit, NAME_BYTES_MAX),
         container: cut(&process.scope.container, NAME_BYTES_MAX),
         started_unix_ns: offset.start_unix_ns(process.key.start_cs),
+        given_bytes: process.given_bytes,
         exited_unix_ns: process.exited_boot_ns.map_or(0, |end| offset.unix_ns(end)),
         session: process.owner.session,
     }
@@ -153,17 +154,19 @@ const fn source(name: &FlowName) -> v1::NameSource {
 
 fn edge(named: &NamedEdge, offset: Offset) -> v1::Edge {
     let edge = &named.edge;
-    let end = |process| v1::EdgeEnd {
-        end: Some(v1::edge_end::End::Process(process_id(process))),
-    };
     let kind = match edge.kind {
         EdgeKind::MemoryCall => v1::EdgeKind::MemoryCall,
         EdgeKind::Ptrace => v1::EdgeKind::Ptrace,
         EdgeKind::ProcMem => v1::EdgeKind::ProcMem,
+        EdgeKind::Write => v1::EdgeKind::Write,
+        EdgeKind::Read => v1::EdgeKind::Read,
+        EdgeKind::Map => v1::EdgeKind::Map,
+        EdgeKind::UnixSocket => v1::EdgeKind::UnixSocket,
+        EdgeKind::Loopback => v1::EdgeKind::Loopback,
     };
     v1::Edge {
-        from: Some(end(edge.from)),
-        to: Some(end(edge.to)),
+        from: Some(end(edge.from, &named.carrier)),
+        to: Some(end(edge.to, &named.carrier)),
         kind: kind.into(),
         stores: (named.stores.iter().take(LIST_MAX))
             .map(ToString::to_string)
@@ -173,6 +176,24 @@ fn edge(named: &NamedEdge, offset: Offset) -> v1::Edge {
         first_unix_ns: offset.unix_ns(edge.first_boot_ns),
         last_unix_ns: offset.unix_ns(edge.last_boot_ns),
     }
+}
+
+fn end(end: End, carrier: &str) -> v1::EdgeEnd {
+    let end = match end {
+        End::Process(process) => v1::edge_end::End::Process(process_id(process)),
+        End::Carrier(kind, file) => v1::edge_end::End::Carrier(v1::Carrier {
+            kind: match kind {
+                CarrierKind::File => v1::CarrierKind::File,
+                CarrierKind::Pipe => v1::CarrierKind::Pipe,
+            }
+            .into(),
+            device: file.device,
+            inode: file.inode,
+            generation: file.generation,
+            path: cut(carrier, TEXT_BYTES_MAX),
+        }),
+    };
+    v1::EdgeEnd { end: Some(end) }
 }
 
 fn tamper(tamper: &Tamper, offset: Offset) -> v1::Tamper {
@@ -281,6 +302,7 @@ mod tests {
         let whole = Process {
             key,
             parent: None,
+            given_bytes: 0,
             image: Arc::new(image),
             owner: Owner::default(),
             user: "ü".repeat(200).into(),

@@ -174,9 +174,7 @@ impl Reader {
         let sums = self.kernel.take_sums()?;
         let now = clock::boot_ns();
         for (key, sum) in &sums {
-            let access = decode::access(key, sum, self.kernel_tick_ns);
-            self.accessed(&access);
-            self.push(access.last_boot_ns, What::Access(access));
+            self.touched(decode::access(key, sum, self.kernel_tick_ns));
         }
         self.drain_rings();
         if let Some(song) = &mut self.song {
@@ -248,11 +246,14 @@ impl Reader {
                     }
                     What::Access(access) => {
                         self.crowded = true;
-                        let access = access.clone();
-                        self.accessed(&access);
+                        return self.touched(access.clone());
                     }
-                    What::Fork(_)
-                    | What::Exec(_)
+                    What::Fork(fork) => {
+                        if fork.holds {
+                            self.holders.touched(fork.child);
+                        }
+                    }
+                    What::Exec(_)
                     | What::Name(_)
                     | What::Edge(_)
                     | What::Tamper(_)
@@ -262,6 +263,19 @@ impl Reader {
                 self.push(event.boot_ns, event.what);
             }
             Err(error) => self.losses.undecodable(&error),
+        }
+    }
+
+    /// Somebody did something with a record, or with what carries data of one.
+    fn touched(&mut self, access: Access) {
+        self.accessed(&access);
+        let at_ns = access.last_boot_ns;
+        if decode::is_carrier(access.store.0) {
+            for edge in decode::carried(&access) {
+                self.push(at_ns, What::Edge(edge));
+            }
+        } else {
+            self.push(at_ns, What::Access(access));
         }
     }
 

@@ -143,6 +143,7 @@ const fn reason(error: Error) -> GapReason {
         | Error::DatagramsFull
         | Error::LinkedFull
         | Error::EdgesFull
+        | Error::CarriersFull
         | Error::TampersFull
         | Error::TalkingFull => GapReason::MapFull,
         Error::NoControl

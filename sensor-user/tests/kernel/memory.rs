@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use libtest_mimic::Failed;
-use sensor_user::event::{EdgeKind, StoreId};
+use sensor_user::event::{EdgeKind, End, StoreId};
 
 use crate::actor;
 use crate::watch::{Watch, same};
@@ -41,7 +41,10 @@ pub(crate) fn through_proc(watch: &mut Watch) -> Result<(), Failed> {
     } else {
         LEN as u64
     };
-    same("from", &edge.from.pid, &from)?;
+    let End::Process(holder) = edge.from else {
+        return Err("it came from no process".into());
+    };
+    same("from", &holder.pid, &from)?;
     same(
         "what",
         &(edge.kind, edge.bytes),

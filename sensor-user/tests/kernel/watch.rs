@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use sensor_user::config::{Backend, Guard, Kernel, Store};
-use sensor_user::event::{Access, Edge, Event, Flow, GapReason, Part, RecordId, Tamper, What};
+use sensor_user::event::{Access, Edge, End, Event, Flow, GapReason, Part, RecordId, Tamper, What};
 use sensor_user::health::Health;
 use sensor_user::{Source, source};
 use tempfile::TempDir;
@@ -47,6 +47,10 @@ pub(crate) struct Watch {
     /// Runs of its programs that the kernel left out since it started.
     pub(crate) left_out: u64,
     home: TempDir,
+}
+
+fn is(end: &End, pid: u32) -> bool {
+    matches!(end, End::Process(process) if process.pid == pid)
 }
 
 /// What one process did with records, added up.
@@ -240,7 +244,7 @@ impl Watch {
         self.events
             .iter()
             .filter_map(move |event| match &event.what {
-                What::Edge(edge) if edge.to.pid == pid => Some(edge),
+                What::Edge(edge) if is(&edge.to, pid) => Some(edge),
                 _ => None,
             })
     }

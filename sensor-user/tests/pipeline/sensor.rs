@@ -199,6 +199,7 @@ pub(crate) fn starts(boot_ns: u64, pid: u32, parent: u32, arguments: &[&str]) ->
         untrusted_filename: format!("/bin/{}", arguments[0]).into(),
         untrusted_arguments,
         arguments_truncated: false,
+        given_bytes: 0,
     };
     [
         at(
@@ -206,6 +207,7 @@ pub(crate) fn starts(boot_ns: u64, pid: u32, parent: u32, arguments: &[&str]) ->
             What::Fork(Fork {
                 child: key(pid),
                 parent: key(parent),
+                holds: false,
             }),
         ),
         at(boot_ns, What::Exec(exec)),
@@ -218,6 +220,7 @@ pub(crate) fn named(boot_ns: u64, inode: u64, path: &str) -> Event {
         What::Name(Name {
             record: record(inode),
             store: StoreId(1),
+            is_carrier: false,
             untrusted_path: path.into(),
         }),
     )

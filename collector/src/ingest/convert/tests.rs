@@ -91,7 +91,10 @@ fn a_block_becomes_what_it_says() {
     let What::Edge(edge) = &block.events[2].what else {
         panic!("an edge")
     };
-    assert_eq!((edge.from.pid, edge.kind), (7, EdgeKind::Unknown));
+    let End::Process(from) = edge.from else {
+        panic!("a process")
+    };
+    assert_eq!((from.pid, edge.kind), (7, EdgeKind::Unknown));
     assert_eq!(edge.stores, ["pacs"]);
 }
 

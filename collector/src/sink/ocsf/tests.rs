@@ -286,6 +286,7 @@ pub(crate) fn alert() -> Alert {
         session: Some(3),
         unit: "session-3.scope".into(),
         container: "0123".into(),
+        given_bytes: 0,
         started_ns: 1_773_630_000_000_000_000,
         exited_ns: Some(1_773_630_009_000_000_000),
     };

@@ -1,0 +1,161 @@
+//! What carries data of records from one process to another: files outside of the stores, pipes, shared memory.
+//!
+//! What a holder of records writes to becomes a carrier, and whoever reads from it becomes a holder. Both are added up like
+//! accesses to a record. For all other processes and files nothing is looked up: a word for each of many processes, and one
+//! for each of many files, tells that there is nothing to find.
+//!
+//! **Invariant:** who finds a carrier's answer finds the carrier.
+
+use sensor_ebpf::layout::{
+    access::{CARRIER_FILE, CARRIER_PIPE, Carrier, Inode, NO_STORE},
+    count::Error,
+    limits::{CARRIER_HINTS_BITS, HOLDER_HINTS_MAX},
+};
+
+use crate::{
+    count::Trouble,
+    emit,
+    kernel::{
+        file::{File, Inode as FileInode, Kind},
+        read::Reach,
+        task::{Task, current_pid},
+    },
+    maps::{CARRIER_HINTS, CARRIERS, HOLDER_HINTS},
+};
+
+use super::{
+    access::{Act, held, hold},
+    record::{self, Judged, Record, control},
+};
+
+/// True when the current process may hold records.
+#[inline(always)]
+pub(crate) fn may_be_holder() -> bool {
+    let Some(word) = HOLDER_HINTS.get_ptr(current_pid() & (HOLDER_HINTS_MAX - 1)) else {
+        return false;
+    };
+    // SAFETY: the value of an array map is always there; volatile, because another CPU may set it.
+    unsafe { word.read_volatile() != 0 }
+}
+
+/// Notes that a process may hold records.
+#[inline(always)]
+pub(crate) fn hint_holder(pid: u32) {
+    if let Some(word) = HOLDER_HINTS.get_ptr_mut(pid & (HOLDER_HINTS_MAX - 1)) {
+        // SAFETY: the value of an array map is always there, and is only ever set to one.
+        unsafe { word.write_volatile(1) };
+    }
+}
+
+/// Store number of a file outside of all stores: that of carriers, if it is one.
+#[inline(always)]
+pub(crate) fn file_store(file: &Inode) -> u32 {
+    if may_be_carrier(file.ino) && CARRIERS.get_ptr(file).is_some() {
+        CARRIER_FILE
+    } else {
+        NO_STORE
+    }
+}
+
+/// What a pipe is.
+#[inline(always)]
+pub(crate) fn judge_pipe<R: Reach>(pipe: FileInode<R>) -> Result<Judged, Error> {
+    if !may_be_carrier(pipe.number()?) {
+        return Ok(Judged::Outside);
+    }
+    let file = pipe.key()?;
+    Ok(if CARRIERS.get_ptr(file).is_some() {
+        let store = CARRIER_PIPE;
+        Judged::Record(Record { file, store })
+    } else {
+        Judged::Outside
+    })
+}
+
+/// A file outside of the stores, or a pipe, is written to, or mapped so that it can be: if by a holder, it is a carrier from
+/// now on. Gives the store number of carriers then, else none.
+// VERIFIER: on its own, for the stack of its callers.
+#[inline(never)]
+pub(crate) fn spread<R: Reach>(file: File<R>) -> Result<u32, Trouble> {
+    let Some(stores) = held(&Task::current().process()?) else {
+        return Ok(NO_STORE);
+    };
+    let inode = file.inode()?;
+    let store = match inode.kind()? {
+        Kind::Regular => CARRIER_FILE,
+        Kind::Pipe => CARRIER_PIPE,
+        Kind::Directory | Kind::Disk | Kind::Other => return Ok(NO_STORE),
+    };
+    let key = inode.key()?;
+    mark(&key, stores)?;
+    if store == CARRIER_FILE {
+        record::forget(inode)?;
+        record::name_carrier(file, key)?;
+    }
+    Ok(store)
+}
+
+/// Whether something done with a carrier passes data on: reading makes a holder, writing as a holder may bring data of more
+/// stores.
+// VERIFIER: on its own, for the stack of its callers.
+#[inline(never)]
+pub(crate) fn passes(record: &Record, act: Act) -> Result<bool, Error> {
+    let Some(carrier) = CARRIERS.get_ptr_mut(record.file) else {
+        return Ok(false);
+    };
+    let process = Task::current().process()?;
+    match act {
+        Act::Read | Act::Map => {
+            if process.pid == control()?.own_pid {
+                return Ok(false);
+            }
+            // SAFETY: a carrier is removed by the sensor only, and then its memory is another carrier's at worst.
+            hold(process, unsafe {
+                (&raw const (*carrier).stores).read_volatile()
+            });
+            Ok(true)
+        }
+        Act::Write | Act::List => {
+            let Some(stores) = held(&process) else {
+                return Ok(false);
+            };
+            // SAFETY: as above; two writers at once with different stores: the later one sets its bits again.
+            let carrier = unsafe { &mut *carrier };
+            carrier.stores |= stores;
+            carrier.last_ns = emit::now();
+            Ok(true)
+        }
+        Act::Open | Act::Change | Act::Delete => Ok(false),
+    }
+}
+
+/// True when a file or pipe with such an inode number may be a carrier.
+#[inline(always)]
+fn may_be_carrier(ino: u64) -> bool {
+    let Some(word) = CARRIER_HINTS.get_ptr(place(ino)) else {
+        return false;
+    };
+    // SAFETY: as in `may_be_holder`.
+    unsafe { word.read_volatile() != 0 }
+}
+
+/// Puts a carrier into the map.
+#[inline(always)]
+fn mark(file: &Inode, stores: u64) -> Result<(), Trouble> {
+    let word = CARRIER_HINTS
+        .get_ptr_mut(place(file.ino))
+        .ok_or(Error::NoControl)?;
+    // SAFETY: as in `hint_holder`.
+    unsafe { word.write_volatile(1) };
+    let last_ns = emit::now();
+    CARRIERS
+        .insert(file, &Carrier { stores, last_ns }, 0)
+        .map_err(|_| Trouble::Dropped(Error::CarriersFull))
+}
+
+/// Where the word for an inode number is.
+#[inline(always)]
+fn place(ino: u64) -> u32 {
+    // As in observe/answer.rs.
+    (ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - CARRIER_HINTS_BITS)) as u32
+}
