@@ -11,7 +11,7 @@ use sensor_ebpf::layout::{
     config::{Control, Holder},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS, LostBytes},
     edge::{EdgeKey, EdgeSum},
-    flow::{DatagramKey, Datagrams, Socket, Talk},
+    flow::{DatagramKey, Datagrams, Given, Local, LocalKey, QuietName, Socket, Talk},
     limits,
     news::NEWS_WORDS,
     proc::Process,
@@ -106,6 +106,24 @@ pub(crate) static SOCKETS: HashMap<u64, Socket> =
 /// Marks sockets over which a process that holds records talks; it goes with the socket.
 #[btf_map]
 pub(crate) static TALKING: SkStorage<Talk> = SkStorage::new();
+
+/// Marks unix sockets to which holders have sent; it goes with the socket.
+#[btf_map]
+pub(crate) static GIVEN: SkStorage<Given> = SkStorage::new();
+
+/// Unix sockets whose talk carries no records by nature, told by the sensor.
+#[map]
+pub(crate) static QUIET: HashMap<QuietName, u32> =
+    HashMap::with_max_entries(limits::QUIET_MAX, BPF_F_NO_PREALLOC);
+
+/// Connections of holders whose other end is on this machine, too.
+#[map]
+pub(crate) static LOCALS: HashMap<LocalKey, Local> =
+    HashMap::with_max_entries(limits::LOCALS_MAX, BPF_F_NO_PREALLOC);
+
+/// Not zero once one of them has had such a port, or one that shares its word.
+#[map]
+pub(crate) static LOCAL_HINTS: Array<u32> = Array::with_max_entries(limits::LOCAL_HINTS_MAX, 0);
 
 /// Conversations without a connection, of processes that hold records.
 #[map]

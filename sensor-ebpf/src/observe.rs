@@ -6,6 +6,7 @@ pub(crate) mod baseline;
 pub(crate) mod carrier;
 pub(crate) mod edge;
 pub(crate) mod flow;
+pub(crate) mod hand;
 pub(crate) mod packet;
 pub(crate) mod proc;
 pub(crate) mod record;

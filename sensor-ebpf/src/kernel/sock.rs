@@ -1,6 +1,6 @@
 //! Sockets.
 
-use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_unix_sock};
 use core::marker::PhantomData;
 use sensor_ebpf::layout::{
     count::Error,
@@ -23,8 +23,11 @@ const CLOSE_WAIT: u8 = 8;
 /// `SOCK_DONE` of `enum sock_flags` (include/net/sock.h): set by tcp_fin() alone, when the other end has finished.
 const DONE: u64 = 1 << 1;
 
-/// Families whose sockets do not leave this machine (`AF_*` of include/linux/socket.h): unix, netlink, key, alg.
-const INNER: [u16; 4] = [1, 16, 15, 38];
+/// Families whose sockets do not leave this machine (`AF_*` of include/linux/socket.h) and carry nothing between
+/// processes: netlink, key, alg.
+const INNER: [u16; 3] = [16, 15, 38];
+/// `AF_UNIX`.
+const UNIX: u16 = 1;
 
 /// What a socket is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,9 @@ pub(crate) enum Road {
     Packets,
     /// What goes past IP, by this family: frames of its own, the host of a virtual machine, and others.
     Past(u8),
-    /// Within this machine.
+    /// To another process of this machine.
+    Unix,
+    /// To the kernel.
     Inner,
 }
 
@@ -161,6 +166,7 @@ impl<R: Reach> Sock<R> {
                 (protocol @ (SCTP | DCCP), _) => Road::Connected(protocol),
                 _ => Road::Packets,
             },
+            UNIX => Road::Unix,
             family if INNER.contains(&family) => Road::Inner,
             family => Road::Past(family as u8),
         })
@@ -282,6 +288,38 @@ impl Sock<Typed> {
     #[inline(always)]
     pub(crate) fn pointer(self) -> *mut core::ffi::c_void {
         self.0.cast_mut().cast()
+    }
+
+    /// The unix socket it is connected to; it must be one itself.
+    #[inline(always)]
+    pub(crate) fn peer(self) -> Result<Option<Self>, Error> {
+        let unix = self.unix();
+        if unix.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: `unix` is a typed struct unix_sock.
+        let peer: *const u8 = unsafe { Typed::get(unix, fields::UNIX_PEER.load())? };
+        Ok((!peer.is_null()).then_some(Self::new(peer)))
+    }
+
+    /// Address of the name it is bound to, the name of its listener if it was accepted; absent when it has none.
+    #[inline(always)]
+    pub(crate) fn unix_name(self) -> Result<Option<*const u8>, Error> {
+        let unix = self.unix();
+        if unix.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: `unix` is a typed struct unix_sock.
+        let address: *const u8 = unsafe { Typed::get(unix, fields::UNIX_ADDR.load())? };
+        // In struct unix_address the names come after `len`, and each begins with its family (net/af_unix.h).
+        let name = fields::UNIX_ADDR_LEN.load() + 4 + 2;
+        Ok((!address.is_null()).then_some(address.wrapping_add(name as usize)))
+    }
+
+    #[inline(always)]
+    fn unix(self) -> *const u8 {
+        // SAFETY: `self.0` is a typed struct sock; null when it is no unix socket (5.16 on).
+        unsafe { bpf_skc_to_unix_sock(self.0.cast_mut().cast()) }.cast()
     }
 
     /// Its cookie, made if it had none.

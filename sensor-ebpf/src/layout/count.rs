@@ -44,10 +44,14 @@ pub enum Hook {
     List = 18,
     /// The sensor looked at what is open and mapped when it starts.
     Baseline = 19,
+    /// Something was sent over a unix socket.
+    Hand = 20,
+    /// Something was received over a unix socket or a TCP connection.
+    Receive = 21,
 }
 
 /// All hooks, in the order of their numbers.
-pub const HOOKS: [(Hook, &str); 20] = [
+pub const HOOKS: [(Hook, &str); 22] = [
     (Hook::Exec, "exec"),
     (Hook::Fork, "fork"),
     (Hook::Exit, "exit"),
@@ -68,6 +72,8 @@ pub const HOOKS: [(Hook, &str); 20] = [
     (Hook::Tamper, "tamper"),
     (Hook::List, "list"),
     (Hook::Baseline, "baseline"),
+    (Hook::Hand, "hand"),
+    (Hook::Receive, "receive"),
 ];
 
 /// Why a hook failed or dropped. Numbers index the map `ERRORS` and are never used again.
@@ -114,10 +120,12 @@ pub enum Error {
     TalkingFull = 18,
     /// No room for a carrier.
     CarriersFull = 19,
+    /// No room for a connection within the machine.
+    LocalsFull = 20,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 20] = [
+pub const ERRORS: [(Error, &str); 21] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -138,6 +146,7 @@ pub const ERRORS: [(Error, &str); 20] = [
     (Error::NameLost, "no room for names"),
     (Error::TalkingFull, "no memory to mark a socket"),
     (Error::CarriersFull, "map of carriers full"),
+    (Error::LocalsFull, "map of local connections full"),
 ];
 
 /// What a hook's runs came to, on one CPU.

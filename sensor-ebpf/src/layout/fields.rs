@@ -114,6 +114,9 @@ macro_rules! fields {
             SOCK_BACKLOG "sock" "sk_max_ack_backlog" Int 4 required;
             SOCK_COOKIE "sock" "__sk_common.skc_cookie.counter" Int 8 required;
             SOCK_FLAGS "sock" "__sk_common.skc_flags" Int 8 required;
+            UNIX_PEER "unix_sock" "peer" Pointer("sock") 8 required;
+            UNIX_ADDR "unix_sock" "addr" Pointer("unix_address") 8 required;
+            UNIX_ADDR_LEN "unix_address" "len" Int 4 required;
             TCP_SENT "tcp_sock" "bytes_sent" Int 8 required;
             TCP_RETRANS "tcp_sock" "bytes_retrans" Int 8 required;
             TCP_RECEIVED "tcp_sock" "bytes_received" Int 8 required;

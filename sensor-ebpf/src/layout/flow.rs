@@ -115,6 +115,52 @@ pub struct Flow {
     pub pad: u32,
 }
 
+/// Names a connection within the machine by its sender's ends.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalKey {
+    /// As [`Ends::local`].
+    pub local: [u32; 4],
+    /// As [`Ends::remote`].
+    pub remote: [u32; 4],
+    /// As [`Ends::local_port`].
+    pub local_port: u16,
+    /// As [`Ends::remote_port`].
+    pub remote_port: u16,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// A holder's connection whose other end is on this machine, too.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Local {
+    /// The holder.
+    pub process: Process,
+    /// Stores whose records it held: bit `n % 64` for store `n`.
+    pub stores: u64,
+    /// When it was closed, boot clock, nanoseconds; 0 while it is open.
+    pub closed_ns: u64,
+}
+
+/// Who sent to a unix socket.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Given {
+    /// The holder that sent last.
+    pub process: Process,
+    /// Stores whose records were held by those who sent.
+    pub stores: u64,
+}
+
+/// Path of a unix socket whose talk carries no records by nature, then zeroes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietName {
+    /// At most 107 bytes of path (`sockaddr_un.sun_path`).
+    pub name: [u8; 112],
+}
+
 /// How many more packets' payload of a socket is kept.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +195,10 @@ pub struct Payload {
 pub const DNS_PORT: u16 = 53;
 
 const _: () = assert!(size_of::<Talk>() == 8);
+const _: () = assert!(size_of::<LocalKey>() == 40);
+const _: () = assert!(size_of::<Local>() == 32);
+const _: () = assert!(size_of::<Given>() == 24);
+const _: () = assert!(size_of::<QuietName>() == 112);
 const _: () = assert!(core::mem::offset_of!(Payload, len) == 52);
 const _: () = assert!(size_of::<Payload>() == 16 + 32 + 8 + PAYLOAD_MAX);
 const _: () = assert!(size_of::<Ends>() == 40);

@@ -62,6 +62,12 @@ pub const CARRIERS_MAX: u32 = 262_144;
 pub const CARRIER_HINTS_BITS: u32 = 14;
 /// Words that tell whether a process with such a number may hold records.
 pub const HOLDER_HINTS_MAX: u32 = 1 << 15;
+/// Connections within the machine by which holders send.
+pub const LOCALS_MAX: u32 = 65_536;
+/// Words that tell whether any of them may have such a port.
+pub const LOCAL_HINTS_MAX: u32 = 1 << 14;
+/// Unix sockets, by name, whose talk carries no records.
+pub const QUIET_MAX: u32 = 4_096;
 /// Renames under way of what lies in a store.
 pub const RENAMES_MAX: u32 = 4_096;
 /// Bytes waiting in a ring from which on its reader is woken before its tick.

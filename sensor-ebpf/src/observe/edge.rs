@@ -15,7 +15,10 @@ use crate::{
     news,
 };
 
-use super::access::{held, hold};
+use super::{
+    access::{held, hold},
+    record::control,
+};
 
 /// `PTRACE_MODE_ATTACH` of include/linux/ptrace.h: what is asked for lets the asker read memory.
 const ATTACH: u32 = 2;
@@ -76,11 +79,22 @@ pub(crate) fn read_from(from: Process, kind: u32, result: i64) -> Result<Outcome
 /// The current process has got something of a process; 0 bytes when it is not known how much.
 #[inline(always)]
 pub(crate) fn got(from: Process, kind: u32, bytes: u64) -> Result<Outcome, Trouble> {
-    let Some(stores) = held(&from) else {
-        return Ok(Outcome::Ignored);
-    };
+    match held(&from) {
+        Some(stores) => got_of(from, stores, kind, bytes),
+        None => Ok(Outcome::Ignored),
+    }
+}
+
+/// The same of a process that held records of these stores when it gave, and may be gone.
+#[inline(always)]
+pub(crate) fn got_of(
+    from: Process,
+    stores: u64,
+    kind: u32,
+    bytes: u64,
+) -> Result<Outcome, Trouble> {
     let to = Task::current().process()?;
-    if to.pid == from.pid {
+    if to.pid == from.pid || to.pid == control()?.own_pid {
         return Ok(Outcome::Ignored);
     }
     hold(to, stores);

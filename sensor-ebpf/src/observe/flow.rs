@@ -22,7 +22,7 @@ use crate::{
     maps::{CRITICAL, SOCKETS},
 };
 
-use super::{access::is_holder, packet, record::control, talk};
+use super::{access::is_holder, hand, packet, record::control, talk};
 
 /// TCP states of include/net/tcp_states.h.
 const ESTABLISHED: i32 = 1;
@@ -69,7 +69,9 @@ fn connected(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
     };
     let port = sock.local_port()?;
     // SAFETY: the entry is removed only when the socket closes; the port is one word.
-    unsafe { (*socket).ends.local_port = port };
+    let socket = unsafe { &mut *socket };
+    socket.ends.local_port = port;
+    hand::note_local(&socket.ends, &socket.process);
     Ok(Outcome::Summed)
 }
 
@@ -85,6 +87,7 @@ fn closed(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
     let _absent = SOCKETS.remove(cookie);
     let (sent, received) = bytes?;
     (socket.out, socket.r#in) = (sent.saturating_sub(socket.before), received);
+    hand::close_local(&socket.ends);
     report(cookie, &socket, true)
 }
 
@@ -106,7 +109,7 @@ pub(crate) fn accepted<R: Reach>(sock: Sock<R>) -> Result<Outcome, Trouble> {
 #[inline(always)]
 pub(crate) fn sends(sock: Sock<Typed>, bytes: u64, taken: bool) -> Result<Outcome, Trouble> {
     let road = sock.road()?;
-    if matches!(road, Road::Packets | Road::Inner) {
+    if matches!(road, Road::Packets | Road::Unix | Road::Inner) {
         return Ok(Outcome::Ignored);
     }
     let process = Task::current().process()?;
@@ -210,6 +213,7 @@ fn keep<R: Reach>(
     SOCKETS
         .insert(cookie, &socket, 0)
         .map_err(|_| Trouble::Dropped(Error::SocketsFull))?;
+    hand::note_local(&socket.ends, &socket.process);
     report(cookie, &socket, false)
 }
 

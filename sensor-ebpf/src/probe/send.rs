@@ -23,8 +23,11 @@ use sensor_ebpf::layout::count::Hook;
 
 use crate::{
     count::{self, Outcome, Trouble},
-    kernel::{read::Typed, sock::Sock},
-    observe::flow,
+    kernel::{
+        read::Typed,
+        sock::{Road, Sock},
+    },
+    observe::{flow, hand},
 };
 
 #[lsm(hook = "socket_sendmsg")]
@@ -48,7 +51,14 @@ fn fentry_send_page(ctx: FEntryContext) -> i32 {
 #[btf_tracepoint(function = "sock_send_length")]
 fn sent(ctx: BtfTracePointContext) -> i32 {
     count::run(Hook::Send, || match ctx.arg::<i32>(1) {
-        bytes if bytes > 0 => flow::sends(Sock::<Typed>::new(ctx.arg(0)), bytes as u64, true),
+        bytes if bytes > 0 => {
+            let sock = Sock::<Typed>::new(ctx.arg(0));
+            if matches!(sock.road()?, Road::Unix) {
+                hand::handed_to_peer(sock)
+            } else {
+                flow::sends(sock, bytes as u64, true)
+            }
+        }
         _ => Ok(Outcome::Ignored),
     });
     0

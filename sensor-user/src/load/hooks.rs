@@ -54,6 +54,12 @@ pub const RING: &str = "reads and writes by io_uring";
 /// What nobody sees who does not see who sends.
 pub const SENT: &str =
     "connections that a process of another made, or the same before it held records";
+/// What unix sockets carry.
+const HANDED: &str = "what is handed on over unix sockets";
+/// What connections within the machine carry.
+const HANDED_TCP: &str = "what is handed on over connections within this machine";
+/// Both.
+const RECEIVED: &str = "what is handed on over sockets within this machine";
 /// What all programs for requests of `io_uring` that tell no completion are for.
 const SILENT: &str = "requests of io_uring that tell no completion";
 
@@ -270,6 +276,49 @@ pub const PROGRAMS: &[Program] = &[
         TRAMPOLINES,
         NOTHING,
     ),
+    optional(
+        "fexit_unix_stream",
+        Attach::Fexit(&["unix_stream_sendmsg"]),
+        TRAMPOLINES,
+        HANDED,
+    ),
+    optional(
+        "fexit_unix_packet",
+        Attach::Fexit(&["unix_seqpacket_sendmsg"]),
+        TRAMPOLINES,
+        HANDED,
+    ),
+    optional(
+        "fexit_unix_page",
+        Attach::Fexit(&["unix_stream_sendpage"]),
+        TRAMPOLINES,
+        NOTHING,
+    ),
+    optional(
+        "fexit_unix_received",
+        Attach::Fexit(&["unix_stream_recvmsg"]),
+        TRAMPOLINES,
+        HANDED,
+    ),
+    optional(
+        "fexit_unix_datagram",
+        Attach::Fexit(&["unix_dgram_recvmsg"]),
+        TRAMPOLINES,
+        HANDED,
+    ),
+    optional(
+        "fexit_unix_spliced",
+        Attach::Fexit(&["unix_stream_splice_read"]),
+        TRAMPOLINES,
+        HANDED,
+    ),
+    optional(
+        "fexit_tcp_received",
+        Attach::Fexit(&["tcp_recvmsg"]),
+        TRAMPOLINES,
+        HANDED_TCP,
+    ),
+    program("lsm_may_send", Attach::Lsm("unix_may_send"), LSM),
     program("lsm_mmap", Attach::Lsm("mmap_file"), LSM),
     program("lsm_open", Attach::Lsm("file_open"), LSM),
     program(
@@ -287,6 +336,11 @@ pub const PROGRAMS: &[Program] = &[
         Attach::Fentry("security_socket_sendmsg"),
         FENTRY,
     ),
+    program(
+        "fentry_may_send",
+        Attach::Fentry("security_unix_may_send"),
+        FENTRY,
+    ),
     program("fentry_mmap", Attach::Fentry("security_mmap_file"), FENTRY),
     program("fentry_open", Attach::Fentry("security_file_open"), FENTRY),
     optional(
@@ -294,6 +348,12 @@ pub const PROGRAMS: &[Program] = &[
         Attach::TracepointOf("sock_send_length", 3),
         TRACEPOINT,
         SENT,
+    ),
+    optional(
+        "received",
+        Attach::TracepointOf("sock_recv_length", 3),
+        TRACEPOINT,
+        RECEIVED,
     ),
     program("lsm_kill", Attach::Lsm("task_kill"), LSM),
     program("lsm_map", Attach::Lsm("bpf_map"), LSM),

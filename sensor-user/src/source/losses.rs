@@ -144,6 +144,7 @@ const fn reason(error: Error) -> GapReason {
         | Error::LinkedFull
         | Error::EdgesFull
         | Error::CarriersFull
+        | Error::LocalsFull
         | Error::TampersFull
         | Error::TalkingFull => GapReason::MapFull,
         Error::NoControl
