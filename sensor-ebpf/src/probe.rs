@@ -18,6 +18,7 @@ mod memory;
 mod mmap;
 mod open;
 mod packet;
+mod pipe;
 mod read;
 mod receive;
 mod refresh;

@@ -88,6 +88,9 @@ pub struct Kernel {
     /// `guard`: whether attempts on the sensor are refused (`deny`) or only told (`off`, the default). Needs the lsm backend. Set
     /// by the administrator: with `deny` only the service manager stops the sensor.
     pub guard: Guard,
+    /// `quiet_sockets`: unix sockets, by path, that carry no records by nature; `*` stands for any text but `/`. At most 256.
+    /// Default: those of the journal, the message buses, name services, display and sound. What goes over them is not followed.
+    pub quiet_sockets: Vec<glob::Pattern>,
     /// Files of the sensor's own, by whose change somebody could blind it: its program, its unit, the key, and the file these
     /// settings were read from. No key of the file.
     pub own_files: Vec<(Part, PathBuf)>,

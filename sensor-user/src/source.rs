@@ -9,5 +9,6 @@ pub mod kernel;
 mod losses;
 mod names;
 mod places;
+mod sockets;
 mod song;
 mod tampers;

@@ -44,6 +44,13 @@ impl Regs {
         unsafe { Typed::get(self.0, fields::REGS_ARG2.load()) }
     }
 
+    /// Fourth argument.
+    #[inline(always)]
+    pub(crate) fn fourth(self) -> Result<u64, Error> {
+        // SAFETY: `self.0` is a typed pt_regs.
+        unsafe { Typed::get(self.0, fields::REGS_ARG3.load()) }
+    }
+
     /// Fifth argument.
     #[inline(always)]
     pub(crate) fn fifth(self) -> Result<u64, Error> {

@@ -132,6 +132,7 @@ macro_rules! fields {
             REGS_ARG0 "pt_regs" "di" Int 8 required;
             REGS_ARG1 "pt_regs" "si" Int 8 required;
             REGS_ARG2 "pt_regs" "dx" Int 8 required;
+            REGS_ARG3 "pt_regs" "r10" Int 8 required;
             REGS_ARG4 "pt_regs" "r8" Int 8 required;
         }
     };

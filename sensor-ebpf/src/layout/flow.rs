@@ -139,8 +139,6 @@ pub struct Local {
     pub process: Process,
     /// Stores whose records it held: bit `n % 64` for store `n`.
     pub stores: u64,
-    /// When it was closed, boot clock, nanoseconds; 0 while it is open.
-    pub closed_ns: u64,
 }
 
 /// Who sent to a unix socket.
@@ -196,7 +194,7 @@ pub const DNS_PORT: u16 = 53;
 
 const _: () = assert!(size_of::<Talk>() == 8);
 const _: () = assert!(size_of::<LocalKey>() == 40);
-const _: () = assert!(size_of::<Local>() == 32);
+const _: () = assert!(size_of::<Local>() == 24);
 const _: () = assert!(size_of::<Given>() == 24);
 const _: () = assert!(size_of::<QuietName>() == 112);
 const _: () = assert!(core::mem::offset_of!(Payload, len) == 52);

@@ -9,7 +9,11 @@ use sensor_ebpf::layout::{
 
 use crate::{
     count::{Outcome, Trouble, lost},
-    kernel::{file::Entry, file::File, read::Reach, task::Task, task::current_tid},
+    kernel::{
+        file::{Entry, File, Kind},
+        read::Reach,
+        task::{Task, current_tid},
+    },
     maps::{HOLDERS, ROOTS},
 };
 
@@ -58,6 +62,43 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
         Act::Open | Act::Change | Act::Delete | Act::List => 1,
     };
     record_touched(&record, act, amount)
+}
+
+/// Bytes go into a pipe, or out of one; files of other kinds are ignored.
+#[inline(always)]
+pub(crate) fn piped<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<Outcome, Trouble> {
+    match file.inode()?.kind()? {
+        Kind::Pipe => touched(file, act, result),
+        Kind::Regular | Kind::Directory | Kind::Disk | Kind::Other => Ok(Outcome::Ignored),
+    }
+}
+
+/// A file is mapped; `shared` if so that what is written there is written to it.
+#[inline(always)]
+pub(crate) fn mapped<R: Reach>(file: File<R>, shared: bool) -> Result<Outcome, Trouble> {
+    let outcome = touched(file, Act::Map, 0)?;
+    if shared && may_be_holder() {
+        share(file)
+    } else {
+        Ok(outcome)
+    }
+}
+
+/// A holder maps a file so that it can write there.
+#[inline(never)]
+pub(crate) fn share<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
+    let record = match judge(file, false)? {
+        Judged::Outside => match carrier::spread(file)? {
+            NO_STORE => return Ok(Outcome::Ignored),
+            store => Record {
+                file: file.inode()?.key()?,
+                store,
+            },
+        },
+        Judged::Record(record) if (CARRIER_FILE..OWN_FILES).contains(&record.store) => record,
+        Judged::Record(_) | Judged::Directory => return Ok(Outcome::Ignored),
+    };
+    record_touched(&record, Act::List, file.inode()?.size()?)
 }
 
 /// Something is done with what a name stands for.

@@ -87,7 +87,6 @@ fn closed(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
     let _absent = SOCKETS.remove(cookie);
     let (sent, received) = bytes?;
     (socket.out, socket.r#in) = (sent.saturating_sub(socket.before), received);
-    hand::close_local(&socket.ends);
     report(cookie, &socket, true)
 }
 

@@ -19,7 +19,6 @@ use sensor_ebpf::layout::{
 
 use crate::{
     count::{Outcome, Trouble, lost},
-    emit,
     kernel::{read::Typed, sock::Sock, task::Task},
     maps::{GIVEN, LOCAL_HINTS, LOCALS, QUIET},
 };
@@ -138,7 +137,6 @@ fn note(ends: &Ends, process: &Process) {
     let local = Local {
         process: *process,
         stores,
-        closed_ns: emit::nought(),
     };
     if let Some(word) = LOCAL_HINTS.get_ptr_mut(u32::from(ends.local_port) & (LOCAL_HINTS_MAX - 1))
     {
@@ -147,15 +145,6 @@ fn note(ends: &Ends, process: &Process) {
     }
     if LOCALS.insert(key(ends), &local, 0).is_err() {
         lost(Error::LocalsFull);
-    }
-}
-
-/// The connection is over; what has been sent may still be received.
-#[inline(never)]
-pub(crate) fn close_local(ends: &Ends) {
-    if let Some(local) = LOCALS.get_ptr_mut(key(ends)) {
-        // SAFETY: the sensor removes an entry only after it has been closed for a while.
-        unsafe { (&raw mut (*local).closed_ns).write_volatile(emit::now()) };
     }
 }
 

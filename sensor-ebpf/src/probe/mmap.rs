@@ -30,13 +30,17 @@ use crate::{
 
 #[lsm(hook = "mmap_file")]
 fn lsm_mmap(ctx: LsmContext) -> i32 {
-    count::run(Hook::Mmap, || mapped(File::new(ctx.arg(0))));
+    count::run(Hook::Mmap, || {
+        mapped(File::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3))
+    });
     0
 }
 
 #[fentry(function = "security_mmap_file")]
 fn fentry_mmap(ctx: FEntryContext) -> i32 {
-    count::run(Hook::Mmap, || mapped(File::new(ctx.arg(0))));
+    count::run(Hook::Mmap, || {
+        mapped(File::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2))
+    });
     0
 }
 
@@ -49,10 +53,19 @@ fn fentry_mmap_below(ctx: FEntryContext) -> i32 {
 }
 
 #[inline(always)]
-fn mapped(file: File<Typed>) -> Result<Outcome, Trouble> {
+fn mapped(file: File<Typed>, protection: u64, flags: u64) -> Result<Outcome, Trouble> {
     if file.is_absent() {
         Ok(Outcome::Ignored)
     } else {
-        access::touched(file, Act::Map, 0)
+        access::mapped(file, is_shared(protection, flags))
     }
+}
+
+/// True for a mapping by which the file is written.
+#[inline(always)]
+pub(super) fn is_shared(protection: u64, flags: u64) -> bool {
+    /// `PROT_WRITE` and `MAP_SHARED` of include/uapi/asm-generic/mman-common.h and include/uapi/linux/mman.h.
+    const WRITE: u64 = 2;
+    const SHARED: u64 = 1;
+    protection & WRITE != 0 && flags & SHARED != 0
 }

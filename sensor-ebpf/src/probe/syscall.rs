@@ -7,7 +7,7 @@
 //! Proto:  5.10..latest  include/trace/events/syscalls.h  (struct pt_regs *regs, long ret)
 //! Kernel: 5.11, x86-64
 //! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, change.rs, list.rs, rename.rs, accept.rs, memory.rs, tamper.rs
-//! Reads:  pt_regs.{orig_ax, di, dx, r8}, task_struct.{files, thread_info.status}, files_struct.fdt,
+//! Reads:  pt_regs.{orig_ax, di, si, dx, r10, r8}, task_struct.{files, thread_info.status}, files_struct.fdt,
 //!         fdtable.{max_fds, fd}, and as the files named above, by bpf_probe_read_kernel
 //! Counts: under the hook that the call belongs to: seen, reported, summed, ignored, failed, dropped
 
@@ -30,10 +30,13 @@ use crate::{
     },
     observe::{
         access::{self, Act},
+        carrier::may_be_holder,
         edge, flow, record,
         tamper::{self, Fate},
     },
 };
+
+use super::mmap::is_shared;
 
 /// Numbers of the system calls, x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
 mod nr {
@@ -56,6 +59,8 @@ mod nr {
     pub(crate) const PTRACE: u64 = 101;
     /// splice, copy_file_range
     pub(crate) const COPIES: &[u64] = &[275, 326];
+    pub(crate) const TEE: u64 = 276;
+    pub(crate) const VMSPLICE: u64 = 278;
     pub(crate) const PROCESS_VM_READV: u64 = 310;
     pub(crate) const BPF: u64 = 321;
     /// The last one that is looked at.
@@ -115,6 +120,9 @@ const fn calls() -> [Call; nr::OPENAT2 as usize + 1] {
             File(Hook::Copy, Act::Read, Second, Some(First)),
             &[nr::SENDFILE],
         ),
+        // tee(in, out, ..), vmsplice(pipe, ..)
+        (File(Hook::Copy, Act::Read, First, Some(Second)), &[nr::TEE]),
+        (File(Hook::Write, Act::Write, First, None), &[nr::VMSPLICE]),
         (Call::Rename, nr::RENAMES),
         (Call::Memory, &[nr::PROCESS_VM_READV]),
         (Call::Trace, &[nr::PTRACE]),
@@ -159,6 +167,9 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
                     result,
                 );
             }
+            if matches!(act, Act::Map) && may_be_holder() {
+                on_shared(regs);
+            }
         }
         call => on_other(call, regs, result),
     }
@@ -185,6 +196,18 @@ fn descriptor(regs: Regs, place: Place, result: i64) -> u64 {
 extern "C" fn on_file(hook: Hook, act: Act, fd: u64, result: i64) -> u32 {
     count::run(hook, || touched(act, fd, result));
     0
+}
+
+/// A holder has mapped a file.
+#[inline(never)]
+fn on_shared(regs: Regs) {
+    count::run(Hook::Mmap, || {
+        let fd = regs.fifth()?;
+        if fd as i32 == -1 || !is_shared(regs.third()?, regs.fourth()?) {
+            return Ok(Outcome::Ignored);
+        }
+        access::share(file(fd)?)
+    });
 }
 
 /// Calls that are about something other than one file.

@@ -16,6 +16,26 @@ use super::{Backend, Collector, Config, Guard, Kernel, Privacy, Queue, stores};
 /// Key and reason of a refusal.
 pub(super) type Refusal = (String, String);
 
+/// Sockets over which staff's work passes all day and no records do: what goes over them is not followed.
+const QUIET_SOCKETS: [&str; 16] = [
+    "/run/systemd/journal/stdout",
+    "/run/systemd/journal/socket",
+    "/run/systemd/journal/dev-log",
+    "/dev/log",
+    "/run/systemd/notify",
+    "/run/systemd/private",
+    "/run/systemd/userdb/*",
+    "/run/dbus/system_bus_socket",
+    "/run/user/*/bus",
+    "/run/nscd/socket",
+    "/var/run/nscd/socket",
+    "/tmp/.X11-unix/*",
+    "/run/user/*/wayland-*",
+    "/run/user/*/pipewire-*",
+    "/run/user/*/pulse/native",
+    "/run/user/*/systemd/*",
+];
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -74,6 +94,7 @@ struct KernelTable {
     bulk_ring_bytes: u64,
     critical_ring_bytes: u64,
     guard: Guard,
+    quiet_sockets: Vec<String>,
 }
 
 fn auto() -> Backend {
@@ -115,6 +136,7 @@ impl Default for KernelTable {
             bulk_ring_bytes: 4 * MIB,
             critical_ring_bytes: MIB,
             guard: Guard::Off,
+            quiet_sockets: QUIET_SOCKETS.map(str::to_owned).to_vec(),
         }
     }
 }
@@ -231,9 +253,26 @@ impl KernelTable {
             bulk_ring_bytes: ring("kernel.bulk_ring_bytes", self.bulk_ring_bytes)?,
             critical_ring_bytes: ring("kernel.critical_ring_bytes", self.critical_ring_bytes)?,
             guard: guard(self.guard, backend)?,
+            quiet_sockets: quiet_sockets(&self.quiet_sockets)?,
             own_files: Vec::new(),
         })
     }
+}
+
+fn quiet_sockets(paths: &[String]) -> Result<Vec<glob::Pattern>, Refusal> {
+    const MAX: usize = 256;
+    let key = "kernel.quiet_sockets";
+    if paths.len() > MAX {
+        return refuse(key, format!("{} paths; write {MAX} at most", paths.len()));
+    }
+    let pattern = |path: &String| {
+        if !path.starts_with('/') {
+            let reason = format!("{path:?} is not absolute; write the path from /");
+            return refuse(key, reason);
+        }
+        glob::Pattern::new(path).or_else(|error| refuse(key, format!("{path:?}: {error}")))
+    };
+    paths.iter().map(pattern).collect()
 }
 
 /// Only LSM programs can refuse.

@@ -54,6 +54,8 @@ pub const RING: &str = "reads and writes by io_uring";
 /// What nobody sees who does not see who sends.
 pub const SENT: &str =
     "connections that a process of another made, or the same before it held records";
+/// What goes into pipes other than by writing.
+const PIPED: &str = "what is spliced into pipes";
 /// What unix sockets carry.
 const HANDED: &str = "what is handed on over unix sockets";
 /// What connections within the machine carry.
@@ -275,6 +277,30 @@ pub const PROGRAMS: &[Program] = &[
         Attach::Fentry("kernel_sendpage"),
         TRAMPOLINES,
         NOTHING,
+    ),
+    optional(
+        "fexit_pipe_splice",
+        Attach::Fexit(&["do_splice"]),
+        TRAMPOLINES,
+        PIPED,
+    ),
+    optional(
+        "fexit_pipe_tee",
+        Attach::Fexit(&["do_tee"]),
+        TRAMPOLINES,
+        PIPED,
+    ),
+    optional(
+        "fexit_pipe_sendfile",
+        Attach::Call("__x64_sys_sendfile64"),
+        TRAMPOLINES,
+        PIPED,
+    ),
+    optional(
+        "fexit_pipe_vmsplice",
+        Attach::Call("__x64_sys_vmsplice"),
+        TRAMPOLINES,
+        PIPED,
     ),
     optional(
         "fexit_unix_stream",

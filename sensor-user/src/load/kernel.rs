@@ -13,7 +13,7 @@ use sensor_ebpf::layout::access::{AccessKey, AccessSum, Inode};
 use sensor_ebpf::layout::config;
 use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS, Hook, LostBytes};
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
-use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, Socket};
+use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, LocalKey, QuietName, Socket};
 use sensor_ebpf::layout::news::{NEWS_WORDS, News};
 use sensor_ebpf::layout::proc::Process;
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
@@ -23,6 +23,9 @@ use super::{AttemptError, Canary, Roots, batch, files, hooks, name, own, pod};
 use crate::config::Backend;
 use crate::event::Part;
 use crate::health::HookCount;
+
+/// Bytes of a unix socket's name (`UNIX_PATH_MAX` of include/uapi/linux/un.h), without the NUL.
+const SUN_PATH_MAX: usize = 107;
 
 /// Access sums taken from the kernel.
 pub type Sums = Vec<(AccessKey, AccessSum)>;
@@ -47,6 +50,9 @@ pub struct Kernel {
     sockets: HashMap<MapData, u64, pod::Socket>,
     datagrams: HashMap<MapData, pod::DatagramKey, pod::Datagrams>,
     edges: HashMap<MapData, pod::EdgeKey, pod::EdgeSum>,
+    carriers: HashMap<MapData, pod::Inode, pod::Carrier>,
+    locals: HashMap<MapData, pod::LocalKey, pod::Local>,
+    quiet: HashMap<MapData, pod::QuietName, u32>,
     own: HashMap<MapData, pod::Own, u32>,
     own_files: Vec<(Part, PathBuf)>,
     tampers: HashMap<MapData, pod::TamperKey, pod::TamperSum>,
@@ -101,6 +107,9 @@ impl Kernel {
             sockets: take!(object, "SOCKETS"),
             datagrams: take!(object, "DATAGRAMS"),
             edges: take!(object, "EDGES"),
+            carriers: take!(object, "CARRIERS"),
+            locals: take!(object, "LOCALS"),
+            quiet: take!(object, "QUIET"),
             own: take!(object, "OWN"),
             own_files: Vec::new(),
             tampers: take!(object, "TAMPERS"),
@@ -369,6 +378,45 @@ impl Kernel {
             Err(MapError::KeyNotFound) => Ok(()),
             Err(error) => Err(broken("HOLDERS", error)),
         }
+    }
+
+    /// Tells a unix socket, by path, whose talk carries no records.
+    pub fn quieten(&mut self, path: &[u8]) -> Result<(), AttemptError> {
+        let mut key = QuietName { name: [0; 112] };
+        let kept = &path[..path.len().min(SUN_PATH_MAX)];
+        key.name[..kept.len()].copy_from_slice(kept);
+        self.quiet
+            .insert(pod::QuietName(key), 1, 0)
+            .map_err(|e| broken("QUIET", e))
+    }
+
+    /// Forgets a connection within the machine that is over.
+    pub fn forget_local(
+        &mut self,
+        key: LocalKey,
+        is_it: impl Fn(&Process) -> bool,
+    ) -> Result<(), AttemptError> {
+        let key = pod::LocalKey(key);
+        match self.locals.get(&key, 0) {
+            Ok(local) if !is_it(&local.0.process) => Ok(()),
+            Ok(_) => gone_is_fine(self.locals.remove(&key), "LOCALS"),
+            Err(MapError::KeyNotFound) => Ok(()),
+            Err(error) => Err(broken("LOCALS", error)),
+        }
+    }
+
+    /// Forgets the half of all carriers to which holders have written least recently. Answers how many.
+    pub fn forget_carriers(&mut self) -> Result<u64, AttemptError> {
+        let entries: Result<Vec<_>, _> = self.carriers.iter().collect();
+        let mut entries = entries.map_err(|e| broken("CARRIERS", e))?;
+        entries.sort_by_key(|(_, carrier)| carrier.0.last_ns);
+        entries.truncate(entries.len() / 2);
+        for (key, _) in &entries {
+            gone_is_fine(self.carriers.remove(key), "CARRIERS")?;
+        }
+        // Files among them may be remembered as carriers.
+        self.forget_answers()?;
+        Ok(entries.len() as u64)
     }
 
     /// The books of all hooks, all CPUs added up.

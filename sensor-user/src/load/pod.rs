@@ -34,6 +34,10 @@ wrap! {
     Socket(flow::Socket);
     DatagramKey(flow::DatagramKey);
     Datagrams(flow::Datagrams);
+    Local(flow::Local);
+    LocalKey(flow::LocalKey);
+    QuietName(flow::QuietName);
+    Carrier(access::Carrier);
     EdgeKey(edge::EdgeKey);
     EdgeSum(edge::EdgeSum);
     Own(tamper::Own);

@@ -21,6 +21,7 @@ use super::flows::Flows;
 use super::holders::Holders;
 use super::losses::Losses;
 use super::places::Places;
+use super::sockets::Sockets;
 use super::song::Song;
 use super::tampers::Tampers;
 use crate::clock;
@@ -103,6 +104,7 @@ pub fn start(
         flows: Flows::default(),
         holders: Holders::default(),
         losses: Losses::default(),
+        sockets: Sockets::new(settings.quiet_sockets.clone()),
         song,
         tampers: Tampers::default(),
         looked: None,
@@ -135,6 +137,7 @@ struct Reader {
     flows: Flows,
     holders: Holders,
     losses: Losses,
+    sockets: Sockets,
     song: Option<Song>,
     tampers: Tampers,
     places: Option<Places>,
@@ -186,11 +189,12 @@ impl Reader {
         self.tampers
             .tick(&mut self.kernel, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;
+        self.sockets.tick(&mut self.kernel, now)?;
         if last || is_due(&mut self.looked, now, LOOK) {
             if let Some(places) = &mut self.places {
                 places.look(&mut self.kernel, now, &mut self.pending);
             }
-            self.losses.look(&self.kernel, now, &mut self.pending)?;
+            self.losses.look(&mut self.kernel, now, &mut self.pending)?;
         }
         if last || is_due(&mut self.skips, now, SKIPS) {
             self.losses.skips(&self.kernel, now, &mut self.pending)?;
@@ -243,6 +247,7 @@ impl Reader {
                             return;
                         }
                         self.flows.said(flow);
+                        self.sockets.said(flow, event.boot_ns);
                     }
                     What::Access(access) => {
                         self.crowded = true;

@@ -41,7 +41,7 @@ impl Losses {
     /// Makes gaps of what was lost since this was last called.
     pub(super) fn look(
         &mut self,
-        kernel: &Kernel,
+        kernel: &mut Kernel,
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
@@ -64,7 +64,7 @@ impl Losses {
 
     fn errors(
         &mut self,
-        kernel: &Kernel,
+        kernel: &mut Kernel,
         span: (u64, u64),
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
@@ -76,6 +76,16 @@ impl Losses {
                 self.gap(reason(error), lost, &detail, span, events);
             } else {
                 self.gap(reason(error), lost, name, span, events);
+            }
+            if error == Error::CarriersFull && lost > 0 {
+                let forgotten = kernel.forget_carriers()?;
+                self.gap(
+                    GapReason::MapFull,
+                    forgotten,
+                    "files and pipes with data of records, forgotten to make room",
+                    span,
+                    events,
+                );
             }
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! Holds what came up against what was done.
 
-use sensor_user::event::{Access, Direction, Flow, RecordId};
+use sensor_user::event::{Access, CarrierKind, Direction, Edge, EdgeKind, End, Flow, RecordId};
 
 use crate::scene::Done;
 use crate::watch::{Sum, Watch};
-use crate::way::{Expect, LEN};
+use crate::way::{Expect, LEN, Road};
 
 /// How well a way is seen; the better, the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,16 +96,29 @@ fn judge(watch: &Watch, done: &Done, expect: Expect) -> (Seen, String) {
             let known = !watch.flows(done.pid).is_empty();
             level(known, known, || "its flow did not come up".to_owned())
         }
-        Expect::Got(bytes) => {
-            let got: u64 = watch.edges_to(done.pid).map(|edge| edge.bytes).sum();
-            let any = watch.edges_to(done.pid).next().is_some();
-            level(any, got == bytes, || format!("{got} bytes of {bytes}"))
+        Expect::Got(by, bytes) => {
+            let edges = || watch.edges_to(done.pid).filter(|edge| road(edge) == by);
+            let got: u64 = edges().map(|edge| edge.bytes).sum();
+            level(edges().next().is_some(), got == bytes, || {
+                format!("{got} bytes of {bytes} by {by:?}")
+            })
         }
         Expect::AnySent(bytes) => {
             let flows = watch.flows(done.pid);
             let exact = flows.iter().any(|flow| flow.bytes_out == bytes);
             level(!flows.is_empty(), exact, || format!("{flows:?}"))
         }
+    }
+}
+
+fn road(edge: &Edge) -> Road {
+    match (edge.kind, edge.from) {
+        (EdgeKind::MemoryCall | EdgeKind::Ptrace | EdgeKind::ProcMem, _) => Road::Memory,
+        (EdgeKind::UnixSocket, _) => Road::Unix,
+        (EdgeKind::Loopback, _) => Road::Loopback,
+        (EdgeKind::Map, _) => Road::Map,
+        (EdgeKind::Read | EdgeKind::Write, End::Carrier(CarrierKind::Pipe, _)) => Road::Pipe,
+        (EdgeKind::Read | EdgeKind::Write, _) => Road::File,
     }
 }
 

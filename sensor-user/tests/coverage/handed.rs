@@ -14,11 +14,11 @@ use rustix::net::{
 
 use crate::actor;
 use crate::sys::{Helper, at, at_mut, call};
-use crate::way::{self, Act, Expect, LEN, Peer, Place, Way, unsupported, way, whole};
+use crate::way::{self, Act, Expect, LEN, Peer, Place, Road, Way, unsupported, way, whole};
 
 const READ: &[Expect] = &[Expect::Read(LEN as u64)];
 const HOLDER: &[Expect] = &[Expect::Holder];
-const MEMORY: &[Expect] = &[Expect::Holder, Expect::Got(LEN as u64)];
+const MEMORY: &[Expect] = &[Expect::Holder, Expect::Got(Road::Memory, LEN as u64)];
 const LISTENER: Peer = Peer::Tcp("127.0.0.1:0");
 
 pub(crate) const WAYS: &[Way] = &[

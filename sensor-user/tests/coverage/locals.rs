@@ -10,20 +10,32 @@ use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+
 use crate::actor;
 use crate::sys::{Helper, at, call};
-use crate::way::{self, Act, Expect, LEN, Peer, Place, Way, unsupported, way, whole};
+use crate::way::{self, Act, Expect, LEN, Peer, Place, Road, Way, unsupported, way, whole};
 
 const HOLDER: &[Expect] = &[Expect::Holder];
+const BY_PIPE: &[Expect] = &[Expect::Holder, Expect::Got(Road::Pipe, LEN as u64)];
+const BY_UNIX: &[Expect] = &[Expect::Holder, Expect::Got(Road::Unix, LEN as u64)];
+const BY_LOOPBACK: &[Expect] = &[Expect::Holder, Expect::Got(Road::Loopback, LEN as u64)];
+const BY_FILE: &[Expect] = &[Expect::Holder, Expect::Got(Road::File, LEN as u64)];
+const BY_MAP: &[Expect] = &[Expect::Holder, Expect::Got(Road::Map, LEN as u64)];
 const LISTENER: Peer = Peer::Tcp("127.0.0.1:0");
 
 pub(crate) const WAYS: &[Way] = &[
-    way("handed-by-pipe", pipe, HOLDER).with(LISTENER),
-    way("handed-by-unix-stream", unix_stream, HOLDER).with(LISTENER),
-    way("handed-by-unix-datagram", unix_datagram, HOLDER).with(LISTENER),
-    way("handed-by-unix-abstract", unix_abstract, HOLDER).with(LISTENER),
-    way("handed-by-loopback", loopback, HOLDER).with(LISTENER),
-    way("handed-by-file", file, HOLDER).with(LISTENER),
+    way("handed-by-pipe", pipe, BY_PIPE).with(LISTENER),
+    way("handed-by-vmsplice", vmsplice, BY_PIPE).with(LISTENER),
+    way("handed-by-sendfile-to-pipe", sendfile, BY_PIPE).with(LISTENER),
+    way("handed-by-named-pipe", named_pipe, BY_PIPE).with(LISTENER),
+    way("handed-by-unix-stream", unix_stream, BY_UNIX).with(LISTENER),
+    way("handed-by-unix-datagram", unix_datagram, BY_UNIX).with(LISTENER),
+    way("handed-by-unix-abstract", unix_abstract, BY_UNIX).with(LISTENER),
+    way("handed-by-loopback", loopback, BY_LOOPBACK).with(LISTENER),
+    way("handed-by-file", file, BY_FILE).with(LISTENER),
+    way("handed-by-renamed-file", renamed, BY_FILE).with(LISTENER),
+    way("handed-by-shared-mapping", shared_mapping, BY_MAP).with(LISTENER),
     way("handed-by-fork", fork, HOLDER).with(LISTENER),
     way("vsock", vsock, &[Expect::AnySent(LEN as u64)]),
 ];
@@ -31,6 +43,10 @@ pub(crate) const WAYS: &[Way] = &[
 /// What second processes do.
 pub(crate) const HELPERS: &[(&str, Act)] = &[
     ("write-to-standard-output", write_to_standard_output),
+    ("splice-to-standard-output", splice_to_standard_output),
+    ("send-to-standard-output", send_to_standard_output),
+    ("write-to-named-pipe", write_to_named_pipe),
+    ("write-to-mapping", write_to_mapping),
     ("write-to-unix-stream", write_to_unix_stream),
     ("write-to-unix-datagram", write_to_unix_datagram),
     ("write-to-unix-abstract", write_to_unix_abstract),
@@ -47,7 +63,19 @@ fn send_on(place: &Place, mut from: impl io::Read) -> io::Result<()> {
 }
 
 fn pipe(place: &Place) -> io::Result<()> {
-    let mut writer = actor::command("write-to-standard-output", &place.arguments())?.spawn()?;
+    from_output_of("write-to-standard-output", place)
+}
+
+fn vmsplice(place: &Place) -> io::Result<()> {
+    from_output_of("splice-to-standard-output", place)
+}
+
+fn sendfile(place: &Place) -> io::Result<()> {
+    from_output_of("send-to-standard-output", place)
+}
+
+fn from_output_of(helper: &str, place: &Place) -> io::Result<()> {
+    let mut writer = actor::command(helper, &place.arguments())?.spawn()?;
     let out = writer.stdout.take();
     send_on(place, out.ok_or_else(|| io::Error::other("no pipe"))?)?;
     writer.wait().map(drop)
@@ -55,6 +83,50 @@ fn pipe(place: &Place) -> io::Result<()> {
 
 fn write_to_standard_output(place: &Place) -> io::Result<()> {
     io::stdout().write_all(&place.hold()?)
+}
+
+fn splice_to_standard_output(place: &Place) -> io::Result<()> {
+    let content = place.hold()?;
+    let pieces = [content.as_ptr() as usize, content.len()];
+    let given = call(libc::SYS_vmsplice, &[1, at(&pieces), 1, 0])?;
+    if given == LEN {
+        Ok(())
+    } else {
+        Err(io::Error::other("the pipe did not take all of it"))
+    }
+}
+
+fn send_to_standard_output(place: &Place) -> io::Result<()> {
+    let record = place.open()?;
+    let given = call(
+        libc::SYS_sendfile,
+        &[1, record.as_raw_fd() as usize, 0, LEN],
+    )?;
+    if given == LEN {
+        Ok(())
+    } else {
+        Err(io::Error::other("the pipe did not take all of it"))
+    }
+}
+
+fn named_pipe(place: &Place) -> io::Result<()> {
+    let path = place.outside().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )?;
+    let mut writer = actor::command("write-to-named-pipe", &place.arguments())?.spawn()?;
+    send_on(place, File::open(path)?)?;
+    writer.wait().map(drop)
+}
+
+fn write_to_named_pipe(place: &Place) -> io::Result<()> {
+    let content = place.hold()?;
+    let path = place.outside().join("pipe");
+    File::options().write(true).open(path)?.write_all(&content)
 }
 
 fn unix_stream(place: &Place) -> io::Result<()> {
@@ -128,6 +200,55 @@ fn file(place: &Place) -> io::Result<()> {
 fn write_to_file(place: &Place) -> io::Result<()> {
     std::fs::write(place.outside().join("copy"), place.hold()?)?;
     way::pause()
+}
+
+/// The name it gets afterwards says nothing of where it comes from.
+fn renamed(place: &Place) -> io::Result<()> {
+    let (helper, _) = Helper::start("write-to-file", place)?;
+    helper.end()?;
+    let (old, new) = (place.outside().join("copy"), place.outside().join(".cache"));
+    std::fs::rename(old, &new)?;
+    send_on(place, File::open(new)?)
+}
+
+/// One process writes to memory that is a file's, another maps the same file later.
+fn shared_mapping(place: &Place) -> io::Result<()> {
+    let (helper, _) = Helper::start("write-to-mapping", place)?;
+    let file = File::open(place.outside().join("memory"))?;
+    let found = map(&file, ProtFlags::READ)?;
+    // SAFETY: LEN bytes are mapped there, and nobody writes to them any more.
+    let result = whole(unsafe { std::slice::from_raw_parts(found.cast(), LEN) });
+    helper.end()?;
+    result?;
+    place.upload(LEN)
+}
+
+fn write_to_mapping(place: &Place) -> io::Result<()> {
+    let content = place.hold()?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(place.outside().join("memory"))?;
+    file.set_len(LEN as u64)?;
+    let memory = map(&file, ProtFlags::READ | ProtFlags::WRITE)?;
+    // SAFETY: LEN bytes are mapped there, and `content` has as many.
+    unsafe { std::ptr::copy_nonoverlapping(content.as_ptr(), memory.cast(), LEN) };
+    way::pause()
+}
+
+fn map(file: &File, protection: ProtFlags) -> io::Result<*mut std::ffi::c_void> {
+    // SAFETY: a new mapping at an address the kernel chooses; it stays until the process ends.
+    Ok(unsafe {
+        mmap(
+            std::ptr::null_mut(),
+            LEN,
+            protection,
+            MapFlags::SHARED,
+            file,
+            0,
+        )
+    }?)
 }
 
 /// The parent reads; the child, which has the same memory until it becomes a new program, sends.

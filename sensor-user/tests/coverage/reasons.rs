@@ -72,14 +72,14 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("setxattr", "tracepoint", BY_PATH),
     ("*-out-of-the-store", "tracepoint", BY_PATH),
     (
+        "handed-by-unix-datagram",
+        "tracepoint",
+        "to whom a datagram goes that is sent without a connection, no tracepoint says",
+    ),
+    (
         "loop-device",
         "*",
         "the opening is seen; the bytes are read by the device's own thread, for whoever reads the device",
-    ),
-    (
-        "handed-by-*",
-        "*",
-        "not followed yet: what a process that holds records hands on to another",
     ),
 ];
 

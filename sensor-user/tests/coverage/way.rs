@@ -32,6 +32,23 @@ pub(crate) struct Way {
     pub(crate) expect: &'static [Expect],
 }
 
+/// How a process gets what another holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// The other's memory is read.
+    Memory,
+    /// A pipe is read.
+    Pipe,
+    /// A file is read.
+    File,
+    /// A file is mapped.
+    Map,
+    /// A unix socket is received from.
+    Unix,
+    /// A connection within the machine is.
+    Loopback,
+}
+
 /// What must come up of the process under test.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expect {
@@ -59,8 +76,8 @@ pub(crate) enum Expect {
     Served,
     /// A flow of any kind: the process is known to hold what is a record's, though it never opened one.
     Holder,
-    /// So many bytes that another process gave to it.
-    Got(u64),
+    /// So many bytes that it got by this road of another process.
+    Got(Road, u64),
     /// A flow of any kind and protocol, with these bytes out.
     AnySent(u64),
 }

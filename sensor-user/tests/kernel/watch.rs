@@ -100,6 +100,7 @@ impl Watch {
             bulk_ring_bytes: 4 << 20,
             critical_ring_bytes: 1 << 20,
             guard: Guard::Off,
+            quiet_sockets: Vec::new(),
             own_files: vec![(Part::Configuration, home.path().join(CONFIGURATION))],
         };
         change(&mut settings);

@@ -131,6 +131,7 @@ fn config(place: &Path, queue: Queue) -> Config {
             bulk_ring_bytes: 65_536,
             critical_ring_bytes: 65_536,
             guard: sensor_user::config::Guard::Off,
+            quiet_sockets: Vec::new(),
             own_files: Vec::new(),
         },
         stores: vec![Store {

@@ -1,0 +1,74 @@
+//! Bytes go into a pipe, or out of one, without read or write: splice, tee, vmsplice, and sendfile into one.
+//!
+//! What is read of a record by these is counted by probe/copy.rs; here it is only the pipe's end.
+//!
+//! Hook:   fexit/do_splice, fexit/do_tee, fexit/__x64_sys_sendfile64, fexit/__x64_sys_vmsplice (lsm and fentry) | tp_btf/sys_exit of
+//!         splice, tee, sendfile, vmsplice (probe/syscall.rs)
+//! Proto:  5.10..latest  fs/splice.c  long do_splice(struct file *in, loff_t *, struct file *out, loff_t *, size_t, unsigned int)
+//!         5.10..latest  fs/splice.c  long do_tee(struct file *in, struct file *out, size_t, unsigned int)
+//!         5.10..latest  fs/read_write.c  long __x64_sys_sendfile64(const struct pt_regs *)
+//!         5.10..latest  fs/splice.c  long __x64_sys_vmsplice(const struct pt_regs *)
+//! Kernel: 5.11, trampolines
+//! Emits:  nothing; sums in ACCESSES, entries in CARRIERS and HOLDERS
+//! Reads:  inode.{i_mode, i_ino, i_generation, i_sb}, super_block.s_dev, file.f_mode, pt_regs.{di}, task_struct.files
+//! Counts: seen, summed, ignored, failed, dropped
+
+use aya_ebpf::{macros::fexit, programs::FExitContext};
+use sensor_ebpf::layout::count::Hook;
+
+use crate::{
+    count::{self, Outcome, Trouble},
+    kernel::{
+        file::File,
+        read::{Probed, Typed},
+        regs::Regs,
+        task::Task,
+    },
+    observe::access::{self, Act},
+};
+
+#[fexit(function = "do_splice")]
+fn fexit_pipe_splice(ctx: FExitContext) -> i32 {
+    let bytes: i64 = ctx.arg(6);
+    count::run(Hook::Copy, || {
+        access::piped(File::<Typed>::new(ctx.arg(0)), Act::Read, bytes)
+    });
+    count::run(Hook::Write, || {
+        access::piped(File::<Typed>::new(ctx.arg(2)), Act::Write, bytes)
+    });
+    0
+}
+
+#[fexit(function = "do_tee")]
+fn fexit_pipe_tee(ctx: FExitContext) -> i32 {
+    let bytes: i64 = ctx.arg(4);
+    count::run(Hook::Copy, || {
+        access::piped(File::<Typed>::new(ctx.arg(0)), Act::Read, bytes)
+    });
+    count::run(Hook::Write, || {
+        access::piped(File::<Typed>::new(ctx.arg(1)), Act::Write, bytes)
+    });
+    0
+}
+
+#[fexit(function = "__x64_sys_sendfile64")]
+fn fexit_pipe_sendfile(ctx: FExitContext) -> i32 {
+    count::run(Hook::Write, || called(ctx.arg(0), Act::Write, ctx.arg(1)));
+    0
+}
+
+#[fexit(function = "__x64_sys_vmsplice")]
+fn fexit_pipe_vmsplice(ctx: FExitContext) -> i32 {
+    count::run(Hook::Write, || called(ctx.arg(0), Act::Write, ctx.arg(1)));
+    0
+}
+
+/// A system call whose first argument is the pipe's descriptor.
+#[inline(always)]
+fn called(regs: *const u8, act: Act, bytes: i64) -> Result<Outcome, Trouble> {
+    if bytes <= 0 {
+        return Ok(Outcome::Ignored);
+    }
+    let file = Task::current().file(Regs::new(regs).first()? as u32)?;
+    access::piped(File::<Probed>::new(file), act, bytes)
+}
