@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Reported,
     /// In a sum or a mark.
     Summed,
+    /// The same, and the process holds records from now on.
+    Began,
     /// It had nothing to do with a record.
     Ignored,
 }
@@ -39,11 +41,11 @@ impl From<Error> for Trouble {
     }
 }
 
-/// Runs a hook's body and books its outcome.
+/// Runs a hook's body and books its outcome. True when a process has become a holder of records by it.
 #[inline(always)]
-pub(crate) fn run(hook: Hook, body: impl FnOnce() -> Result<Outcome, Trouble>) {
+pub(crate) fn run(hook: Hook, body: impl FnOnce() -> Result<Outcome, Trouble>) -> bool {
     let Some(counts) = COUNTS.get_ptr_mut(hook as u32) else {
-        return;
+        return false;
     };
     // SAFETY: a value of a per-CPU array is valid for as long as the program runs; it is only ever added to, atomically,
     // since another program may preempt this one on the same CPU.
@@ -52,10 +54,15 @@ pub(crate) fn run(hook: Hook, body: impl FnOnce() -> Result<Outcome, Trouble>) {
     match body() {
         Ok(Outcome::Reported) => add(&mut counts.reported, 1),
         Ok(Outcome::Summed) => add(&mut counts.summed, 1),
+        Ok(Outcome::Began) => {
+            add(&mut counts.summed, 1);
+            return true;
+        }
         Ok(Outcome::Ignored) => add(&mut counts.ignored, 1),
         Err(Trouble::Failed(error)) => book(counts, false, error),
         Err(Trouble::Dropped(error)) => book(counts, true, error),
     }
+    false
 }
 
 /// Counts a loss beside the outcome of the run it happened in.

@@ -145,7 +145,9 @@ pub(crate) enum Kind {
     Disk,
     /// A pipe, with or without a name.
     Pipe,
-    /// Another device, a socket or symbolic link.
+    /// A socket.
+    Socket,
+    /// Another device, or a symbolic link.
     Other,
 }
 
@@ -215,6 +217,7 @@ impl<R: Reach> Inode<R> {
             DIRECTORY => Kind::Directory,
             BLOCK => Kind::Disk,
             FIFO => Kind::Pipe,
+            SOCKET => Kind::Socket,
             _ => Kind::Other,
         })
     }

@@ -8,7 +8,7 @@ use sensor_ebpf::layout::{
 };
 
 use super::fields;
-use super::read::{Reach, Typed};
+use super::read::{Probed, Reach, Typed};
 
 /// `AF_INET`, `AF_INET6`.
 const INET: u16 = 2;
@@ -300,6 +300,20 @@ impl Sock<Typed> {
         // SAFETY: `unix` is a typed struct unix_sock.
         let peer: *const u8 = unsafe { Typed::get(unix, fields::UNIX_PEER.load())? };
         Ok((!peer.is_null()).then_some(Self::new(peer)))
+    }
+
+    /// Number of the process at its other end when that was made, or that made both; 0 when there is none.
+    #[inline(always)]
+    pub(crate) fn peer_pid(self) -> Result<u32, Error> {
+        // SAFETY: `self.0` is a typed struct sock, its sk_peer_pid a typed pid, whose first number is that of the first
+        // namespace (struct upid of include/linux/pid.h).
+        unsafe {
+            let pid: *const u8 = Typed::get(self.0, fields::SOCK_PEER_PID.load())?;
+            if pid.is_null() {
+                return Ok(0);
+            }
+            Probed::get(pid, fields::PID_NUMBERS.load())
+        }
     }
 
     /// Address of the name it is bound to, the name of its listener if it was accepted; absent when it has none.

@@ -17,6 +17,8 @@ pub enum Kind {
     Opaque,
     /// A struct of its own.
     Struct,
+    /// An array, of however many elements.
+    Array,
 }
 
 /// A member of a kernel struct.
@@ -55,6 +57,7 @@ macro_rules! fields {
             TASK_STATUS "task_struct" "thread_info.status" Int 4 optional;
             TASK_PID_STRUCT "task_struct" "thread_pid" Pointer("pid") 8 required;
             PID_LEVEL "pid" "level" Int 4 required;
+            PID_NUMBERS "pid" "numbers" Array 0 required;
             SIGNAL_LIVE "signal_struct" "live.counter" Int 4 required;
             MM_ARG_START "mm_struct" "arg_start" Int 8 required;
             MM_ARG_END "mm_struct" "arg_end" Int 8 required;
@@ -112,6 +115,7 @@ macro_rules! fields {
             SOCK_PROTOCOL "sock" "sk_protocol" Int 2 required;
             SOCK_TYPE "sock" "sk_type" Int 2 required;
             SOCK_BACKLOG "sock" "sk_max_ack_backlog" Int 4 required;
+            SOCK_PEER_PID "sock" "sk_peer_pid" Pointer("pid") 8 required;
             SOCK_COOKIE "sock" "__sk_common.skc_cookie.counter" Int 8 required;
             SOCK_FLAGS "sock" "__sk_common.skc_flags" Int 8 required;
             UNIX_PEER "unix_sock" "peer" Pointer("sock") 8 required;

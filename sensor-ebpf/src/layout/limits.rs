@@ -62,6 +62,8 @@ pub const CARRIERS_MAX: u32 = 262_144;
 pub const CARRIER_HINTS_BITS: u32 = 14;
 /// Words that tell whether a process with such a number may hold records.
 pub const HOLDER_HINTS_MAX: u32 = 1 << 15;
+/// Descriptors of a new holder that are looked at ahead of what it does with them.
+pub const AHEAD_MAX: u64 = 64;
 /// Connections within the machine by which holders send.
 pub const LOCALS_MAX: u32 = 65_536;
 /// Words that tell whether any of them may have such a port.

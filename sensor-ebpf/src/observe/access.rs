@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) use super::sum::Act;
 use super::{
-    carrier::{self, may_be_holder},
+    carrier::{self, Passing, may_be_holder},
     record::{Judged, Record, control, judge, judge_entry, link},
     sum, tamper,
 };
@@ -69,24 +69,32 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
 pub(crate) fn piped<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<Outcome, Trouble> {
     match file.inode()?.kind()? {
         Kind::Pipe => touched(file, act, result),
-        Kind::Regular | Kind::Directory | Kind::Disk | Kind::Other => Ok(Outcome::Ignored),
+        Kind::Regular | Kind::Directory | Kind::Disk | Kind::Socket | Kind::Other => {
+            Ok(Outcome::Ignored)
+        }
     }
 }
 
 /// A file is mapped; `shared` if so that what is written there is written to it.
+// VERIFIER: two functions side by side, for the stack of what they call (512 bytes in all on 6.1).
 #[inline(always)]
 pub(crate) fn mapped<R: Reach>(file: File<R>, shared: bool) -> Result<Outcome, Trouble> {
-    let outcome = touched(file, Act::Map, 0)?;
     if shared && may_be_holder() {
         share(file)
     } else {
-        Ok(outcome)
+        only_mapped(file)
     }
 }
 
-/// A holder maps a file so that it can write there.
+#[inline(never)]
+fn only_mapped<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
+    touched(file, Act::Map, 0)
+}
+
+/// Who may be a holder maps a file so that it can write there.
 #[inline(never)]
 pub(crate) fn share<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
+    let size = file.inode()?.size()?;
     let record = match judge(file, false)? {
         Judged::Outside => match carrier::spread(file)? {
             NO_STORE => return Ok(Outcome::Ignored),
@@ -95,10 +103,16 @@ pub(crate) fn share<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
                 store,
             },
         },
-        Judged::Record(record) if (CARRIER_FILE..OWN_FILES).contains(&record.store) => record,
-        Judged::Record(_) | Judged::Directory => return Ok(Outcome::Ignored),
+        Judged::Record(record) => {
+            let outcome = record_touched(&record, Act::Map, size)?;
+            if !(CARRIER_FILE..OWN_FILES).contains(&record.store) {
+                return Ok(outcome);
+            }
+            record
+        }
+        Judged::Directory => return Ok(Outcome::Ignored),
     };
-    record_touched(&record, Act::List, file.inode()?.size()?)
+    record_touched(&record, Act::List, size)
 }
 
 /// Something is done with what a name stands for.
@@ -151,8 +165,12 @@ fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Tro
     // VERIFIER: two functions side by side, since one within the other takes more stack than 6.1 allows (512 bytes).
     if record.store >= OWN_FILES {
         own_file_touched(record.store - OWN_FILES, act)
-    } else if record.store >= CARRIER_FILE && !carrier::passes(record, act)? {
-        Ok(Outcome::Ignored)
+    } else if record.store >= CARRIER_FILE {
+        match carrier::passes(record, act)? {
+            Passing::No => Ok(Outcome::Ignored),
+            Passing::Yes => summed(record, act, amount),
+            Passing::Begins => summed(record, act, amount).map(|_| Outcome::Began),
+        }
     } else {
         summed(record, act, amount)
     }
@@ -195,13 +213,19 @@ fn touched_by(
     if sum::add_up(control, &key, act, amount) {
         return Ok(Outcome::Summed);
     }
-    sum::begin(control, &key, record.store, act, amount, || {
+    let mut began = false;
+    let told = sum::begin(control, &key, record.store, act, amount, || {
         // The canary is no patient's: who sings it, the sensor, is no holder, and its own flows stay its own.
         // What a carrier brings depends on what it carries.
         if record.store != CANARY_STORE && record.store < CARRIER_FILE {
-            hold(process, 1 << (record.store & 63));
+            began = hold(process, 1 << (record.store & 63));
         }
-    })
+    });
+    if began {
+        told.map(|_| Outcome::Began)
+    } else {
+        told
+    }
 }
 
 /// A file of the sensor's own may be read by anybody who can; what changes it is an attempt on the sensor.
@@ -215,16 +239,16 @@ fn own_file_touched(file: u32, act: Act) -> Result<Outcome, Trouble> {
     }
 }
 
-/// Notes that a process holds data of stores, from which on its flows are reported.
+/// Notes that a process holds data of stores, from which on its flows are reported. True when it held none before.
 #[inline(always)]
-pub(crate) fn hold(process: Process, stores: u64) {
+pub(crate) fn hold(process: Process, stores: u64) -> bool {
     if let Some(holder) = HOLDERS.get_ptr_mut(process.pid) {
         // SAFETY: the sensor removes a holder only when its process is gone.
         let holder = unsafe { &mut *holder };
         if holder.process.start_ns == process.start_ns {
             // Two threads that come at once with different stores: the later access sets the bit again.
             holder.stores |= stores;
-            return;
+            return false;
         }
     }
     carrier::hint_holder(process.pid);
@@ -233,7 +257,9 @@ pub(crate) fn hold(process: Process, stores: u64) {
         .is_err()
     {
         lost(Error::HoldersFull);
+        return false;
     }
+    true
 }
 
 /// True when the process has touched a record.

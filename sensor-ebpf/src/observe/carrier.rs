@@ -6,18 +6,20 @@
 //!
 //! **Invariant:** who finds a carrier's answer finds the carrier.
 
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use sensor_ebpf::layout::{
     access::{CARRIER_FILE, CARRIER_PIPE, Carrier, Inode, NO_STORE},
     count::Error,
-    limits::{CARRIER_HINTS_BITS, HOLDER_HINTS_MAX},
+    limits::{AHEAD_MAX, CARRIER_HINTS_BITS, HOLDER_HINTS_MAX},
 };
 
 use crate::{
-    count::Trouble,
+    count::{Outcome, Trouble},
     emit,
     kernel::{
         file::{File, Inode as FileInode, Kind},
-        read::Reach,
+        read::{Probed, Reach},
+        sock::Sock,
         task::{Task, current_pid},
     },
     maps::{CARRIER_HINTS, CARRIERS, HOLDER_HINTS},
@@ -25,13 +27,31 @@ use crate::{
 
 use super::{
     access::{Act, held, hold},
+    hand::note_local,
     record::{self, Judged, Record, control},
 };
+
+/// Whether something done with a carrier passes data on.
+#[derive(Clone, Copy)]
+pub(crate) enum Passing {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// It does, and the process holds records from now on.
+    Begins,
+}
 
 /// True when the current process may hold records.
 #[inline(always)]
 pub(crate) fn may_be_holder() -> bool {
-    let Some(word) = HOLDER_HINTS.get_ptr(current_pid() & (HOLDER_HINTS_MAX - 1)) else {
+    is_hinted(current_pid())
+}
+
+/// True when a process with such a number may hold records.
+#[inline(always)]
+pub(crate) fn is_hinted(pid: u32) -> bool {
+    let Some(word) = HOLDER_HINTS.get_ptr(pid & (HOLDER_HINTS_MAX - 1)) else {
         return false;
     };
     // SAFETY: the value of an array map is always there; volatile, because another CPU may set it.
@@ -84,7 +104,7 @@ pub(crate) fn spread<R: Reach>(file: File<R>) -> Result<u32, Trouble> {
     let store = match inode.kind()? {
         Kind::Regular => CARRIER_FILE,
         Kind::Pipe => CARRIER_PIPE,
-        Kind::Directory | Kind::Disk | Kind::Other => return Ok(NO_STORE),
+        Kind::Directory | Kind::Disk | Kind::Socket | Kind::Other => return Ok(NO_STORE),
     };
     let key = inode.key()?;
     mark(&key, stores)?;
@@ -99,33 +119,35 @@ pub(crate) fn spread<R: Reach>(file: File<R>) -> Result<u32, Trouble> {
 /// stores.
 // VERIFIER: on its own, for the stack of its callers.
 #[inline(never)]
-pub(crate) fn passes(record: &Record, act: Act) -> Result<bool, Error> {
+pub(crate) fn passes(record: &Record, act: Act) -> Result<Passing, Error> {
     let Some(carrier) = CARRIERS.get_ptr_mut(record.file) else {
-        return Ok(false);
+        return Ok(Passing::No);
     };
     let process = Task::current().process()?;
     match act {
         Act::Read | Act::Map => {
             if process.pid == control()?.own_pid {
-                return Ok(false);
+                return Ok(Passing::No);
             }
             // SAFETY: a carrier is removed by the sensor only, and then its memory is another carrier's at worst.
-            hold(process, unsafe {
-                (&raw const (*carrier).stores).read_volatile()
-            });
-            Ok(true)
+            let stores = unsafe { (&raw const (*carrier).stores).read_volatile() };
+            Ok(if hold(process, stores) {
+                Passing::Begins
+            } else {
+                Passing::Yes
+            })
         }
         Act::Write | Act::List => {
             let Some(stores) = held(&process) else {
-                return Ok(false);
+                return Ok(Passing::No);
             };
             // SAFETY: as above; two writers at once with different stores: the later one sets its bits again.
             let carrier = unsafe { &mut *carrier };
             carrier.stores |= stores;
             carrier.last_ns = emit::now();
-            Ok(true)
+            Ok(Passing::Yes)
         }
-        Act::Open | Act::Change | Act::Delete => Ok(false),
+        Act::Open | Act::Change | Act::Delete => Ok(Passing::No),
     }
 }
 
@@ -137,6 +159,61 @@ fn may_be_carrier(ino: u64) -> bool {
     };
     // SAFETY: as in `may_be_holder`.
     unsafe { word.read_volatile() != 0 }
+}
+
+/// What the current process has open that leads to others is marked ahead of the first byte, where a call is seen only when it
+/// returns: who reads at the other end may be faster.
+#[inline(always)]
+pub(crate) fn look_ahead() {
+    let mut fd = 0;
+    while fd < AHEAD_MAX {
+        open_ahead(fd);
+        fd += 1;
+    }
+}
+
+/// The current process, which may be a holder, has made a pipe, whose two descriptors are at this address of its own memory.
+#[inline(always)]
+pub(crate) fn pipe_made(descriptors: u64) -> Result<Outcome, Trouble> {
+    let mut fds = [0_u32; 2];
+    // SAFETY: any address may be read; what is not there stays 0.
+    let _unreadable =
+        unsafe { bpf_probe_read_user((&raw mut fds).cast(), 8, descriptors as *const _) };
+    // The second one is written to (pipe2(2)).
+    open_ahead(u64::from(fds[1]));
+    Ok(Outcome::Summed)
+}
+
+/// One descriptor of the current process.
+// VERIFIER: exported, so that it is a global function of the program: it is verified once, and not once for each.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn open_ahead(fd: u64) -> u32 {
+    u32::from(ahead(fd).is_ok())
+}
+
+#[inline(always)]
+fn ahead(fd: u64) -> Result<(), Trouble> {
+    let task = Task::current();
+    let file = File::<Probed>::new(task.file(fd as u32)?);
+    let inode = file.inode()?;
+    match inode.kind()? {
+        Kind::Pipe if file.is_writable()? => {
+            let process = task.process()?;
+            match held(&process) {
+                Some(stores) => mark(&inode.key()?, stores),
+                None => Ok(()),
+            }
+        }
+        Kind::Socket => {
+            let sock = Sock::<Probed>::of(file.private()?)?;
+            if sock.is_tcp()? && sock.is_open()? {
+                note_local(&sock.ends(0)?, &task.process()?);
+            }
+            Ok(())
+        }
+        Kind::Pipe | Kind::Regular | Kind::Directory | Kind::Disk | Kind::Other => Ok(()),
+    }
 }
 
 /// Puts a carrier into the map.

@@ -97,8 +97,8 @@ pub(crate) fn got_of(
     if to.pid == from.pid || to.pid == control()?.own_pid {
         return Ok(Outcome::Ignored);
     }
-    hold(to, stores);
-    gave(
+    let began = hold(to, stores);
+    let told = gave(
         &EdgeKey {
             from,
             to,
@@ -107,7 +107,12 @@ pub(crate) fn got_of(
         },
         bytes,
         stores,
-    )
+    );
+    if began {
+        told.map(|_| Outcome::Began)
+    } else {
+        told
+    }
 }
 
 #[inline(never)]

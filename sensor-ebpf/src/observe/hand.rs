@@ -20,10 +20,14 @@ use sensor_ebpf::layout::{
 use crate::{
     count::{Outcome, Trouble, lost},
     kernel::{read::Typed, sock::Sock, task::Task},
-    maps::{GIVEN, LOCAL_HINTS, LOCALS, QUIET},
+    maps::{GIVEN, HOLDERS, LOCAL_HINTS, LOCALS, QUIET},
 };
 
-use super::{access::held, carrier::may_be_holder, edge};
+use super::{
+    access::held,
+    carrier::{is_hinted, may_be_holder},
+    edge,
+};
 
 /// The current process sends to the owner of a unix socket.
 #[inline(always)]
@@ -90,11 +94,26 @@ pub(crate) fn received_unix(sock: Sock<Typed>, bytes: i64) -> Result<Outcome, Tr
     }
     let given = storage(sock, core::ptr::null_mut(), 0);
     if given.is_null() {
-        return Ok(Outcome::Ignored);
+        return from_peer(sock, bytes as u64);
     }
     // SAFETY: the mark is valid for as long as the program runs.
     let given = unsafe { *given };
     edge::got_of(given.process, given.stores, UNIX_SOCKET, bytes as u64)
+}
+
+/// Nobody was seen sending yet: where that is seen only after it is done, who receives may be faster. Then the process at
+/// the other end counts, or that which made both ends.
+#[inline(never)]
+fn from_peer(sock: Sock<Typed>, bytes: u64) -> Result<Outcome, Trouble> {
+    let pid = sock.peer_pid()?;
+    if pid == 0 || !is_hinted(pid) || is_quiet(sock)? {
+        return Ok(Outcome::Ignored);
+    }
+    // SAFETY: the value is only read.
+    match unsafe { HOLDERS.get(pid) } {
+        Some(holder) => edge::got_of(holder.process, holder.stores, UNIX_SOCKET, bytes),
+        None => Ok(Outcome::Ignored),
+    }
 }
 
 /// The same over a TCP connection.

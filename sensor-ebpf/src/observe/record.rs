@@ -92,7 +92,7 @@ fn judge_by<R: Reach>(
         Kind::Directory => return Ok(Judged::Directory),
         Kind::Disk => return disk(inode),
         Kind::Pipe => return carrier::judge_pipe(inode),
-        Kind::Regular | Kind::Other => return Ok(Judged::Outside),
+        Kind::Regular | Kind::Socket | Kind::Other => return Ok(Judged::Outside),
     }
     let here = inode.here()?;
     let generation = generation()?;

@@ -1,9 +1,9 @@
 //! A process sends to another of the machine over a unix socket: what holds records passes them on by that.
 //!
-//! Of streams the receiver is the socket's peer; a datagram may go to any socket, which is known where the kernel asks
+//! Seen before it is done: who receives may be faster than the call returns. Of streams the receiver is the socket's peer; a datagram may go to any socket, which is known where the kernel asks
 //! whether it may.
 //!
-//! Hook:   fexit/unix_stream_sendmsg, fexit/unix_stream_sendpage, fexit/unix_seqpacket_sendmsg (lsm and fentry); lsm/unix_may_send |
+//! Hook:   fentry/unix_stream_sendmsg, fentry/unix_stream_sendpage, fentry/unix_seqpacket_sendmsg (lsm and fentry); lsm/unix_may_send |
 //!         fentry/security_unix_may_send | tp_btf/sock_send_length (tracepoint, in probe/send.rs)
 //! Proto:  5.10..latest  net/unix/af_unix.c  int unix_stream_sendmsg(struct socket *, struct msghdr *, size_t)
 //!         5.10..latest  net/unix/af_unix.c  int unix_seqpacket_sendmsg(struct socket *, struct msghdr *, size_t)
@@ -16,8 +16,8 @@
 //! Counts: seen, summed, ignored, failed, dropped
 
 use aya_ebpf::{
-    macros::{fentry, fexit, lsm},
-    programs::{FEntryContext, FExitContext, LsmContext},
+    macros::{fentry, lsm},
+    programs::{FEntryContext, LsmContext},
 };
 use sensor_ebpf::layout::count::Hook;
 
@@ -27,21 +27,21 @@ use crate::{
     observe::hand,
 };
 
-#[fexit(function = "unix_stream_sendmsg")]
-fn fexit_unix_stream(ctx: FExitContext) -> i32 {
-    count::run(Hook::Hand, || sent(ctx.arg(0), ctx.arg(3)));
+#[fentry(function = "unix_stream_sendmsg")]
+fn fentry_unix_stream(ctx: FEntryContext) -> i32 {
+    count::run(Hook::Hand, || sends(ctx.arg(0)));
     0
 }
 
-#[fexit(function = "unix_seqpacket_sendmsg")]
-fn fexit_unix_packet(ctx: FExitContext) -> i32 {
-    count::run(Hook::Hand, || sent(ctx.arg(0), ctx.arg(3)));
+#[fentry(function = "unix_seqpacket_sendmsg")]
+fn fentry_unix_packet(ctx: FEntryContext) -> i32 {
+    count::run(Hook::Hand, || sends(ctx.arg(0)));
     0
 }
 
-#[fexit(function = "unix_stream_sendpage")]
-fn fexit_unix_page(ctx: FExitContext) -> i32 {
-    count::run(Hook::Hand, || sent(ctx.arg(0), ctx.arg(5)));
+#[fentry(function = "unix_stream_sendpage")]
+fn fentry_unix_page(ctx: FEntryContext) -> i32 {
+    count::run(Hook::Hand, || sends(ctx.arg(0)));
     0
 }
 
@@ -57,12 +57,8 @@ fn fentry_may_send(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// `socket` is a typed struct socket that has taken so many bytes.
+/// `socket` is a typed struct socket that is about to be given something.
 #[inline(always)]
-fn sent(socket: *const u8, bytes: i32) -> Result<Outcome, Trouble> {
-    if bytes > 0 {
-        hand::handed_to_peer(Sock::<Typed>::of(socket)?)
-    } else {
-        Ok(Outcome::Ignored)
-    }
+fn sends(socket: *const u8) -> Result<Outcome, Trouble> {
+    hand::handed_to_peer(Sock::<Typed>::of(socket)?)
 }

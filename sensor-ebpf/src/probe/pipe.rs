@@ -1,10 +1,13 @@
-//! Bytes go into a pipe, or out of one, without read or write: splice, tee, vmsplice, and sendfile into one.
+//! Bytes go into a pipe, or out of one, without read or write: splice, tee, vmsplice, and sendfile into one. And a write
+//! to a pipe begins: who reads at the other end may be faster than the call that writes returns.
 //!
 //! What is read of a record by these is counted by probe/copy.rs; here it is only the pipe's end.
 //!
-//! Hook:   fexit/do_splice, fexit/do_tee, fexit/__x64_sys_sendfile64, fexit/__x64_sys_vmsplice (lsm and fentry) | tp_btf/sys_exit of
+//! Hook:   fentry/pipe_write, fentry/anon_pipe_write, fexit/do_splice, fexit/do_tee, fexit/__x64_sys_sendfile64, fexit/__x64_sys_vmsplice (lsm and fentry) | tp_btf/sys_exit of
 //!         splice, tee, sendfile, vmsplice (probe/syscall.rs)
-//! Proto:  5.10..latest  fs/splice.c  long do_splice(struct file *in, loff_t *, struct file *out, loff_t *, size_t, unsigned int)
+//! Proto:  5.10..6.14    fs/pipe.c  ssize_t pipe_write(struct kiocb *, struct iov_iter *)
+//!         6.15..latest  fs/pipe.c  ssize_t anon_pipe_write(struct kiocb *, struct iov_iter *)
+//!         5.10..latest  fs/splice.c  long do_splice(struct file *in, loff_t *, struct file *out, loff_t *, size_t, unsigned int)
 //!         5.10..latest  fs/splice.c  long do_tee(struct file *in, struct file *out, size_t, unsigned int)
 //!         5.10..latest  fs/read_write.c  long __x64_sys_sendfile64(const struct pt_regs *)
 //!         5.10..latest  fs/splice.c  long __x64_sys_vmsplice(const struct pt_regs *)
@@ -13,7 +16,10 @@
 //! Reads:  inode.{i_mode, i_ino, i_generation, i_sb}, super_block.s_dev, file.f_mode, pt_regs.{di}, task_struct.files
 //! Counts: seen, summed, ignored, failed, dropped
 
-use aya_ebpf::{macros::fexit, programs::FExitContext};
+use aya_ebpf::{
+    macros::{fentry, fexit},
+    programs::{FEntryContext, FExitContext},
+};
 use sensor_ebpf::layout::count::Hook;
 
 use crate::{
@@ -22,10 +28,35 @@ use crate::{
         file::File,
         read::{Probed, Typed},
         regs::Regs,
+        request::kiocb_file,
         task::Task,
     },
-    observe::access::{self, Act},
+    observe::{
+        access::{self, Act},
+        carrier::{self, may_be_holder},
+    },
 };
+
+#[fentry(function = "pipe_write")]
+fn fentry_pipe_write(ctx: FEntryContext) -> i32 {
+    count::run(Hook::Hand, || writes(ctx.arg(0)));
+    0
+}
+
+#[fentry(function = "anon_pipe_write")]
+fn fentry_pipe_write_anon(ctx: FEntryContext) -> i32 {
+    count::run(Hook::Hand, || writes(ctx.arg(0)));
+    0
+}
+
+/// `request` is a typed struct kiocb of a write to a pipe.
+#[inline(always)]
+fn writes(request: *const u8) -> Result<Outcome, Trouble> {
+    if !may_be_holder() {
+        return Ok(Outcome::Ignored);
+    }
+    carrier::spread(kiocb_file(request)?).map(|_| Outcome::Summed)
+}
 
 #[fexit(function = "do_splice")]
 fn fexit_pipe_splice(ctx: FExitContext) -> i32 {

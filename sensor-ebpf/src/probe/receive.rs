@@ -26,7 +26,7 @@ use crate::{
         read::Typed,
         sock::{Road, Sock},
     },
-    observe::hand,
+    observe::{carrier::look_ahead, hand},
 };
 
 #[fexit(function = "unix_stream_recvmsg")]
@@ -63,7 +63,7 @@ fn fexit_tcp_received(ctx: FExitContext) -> i32 {
 
 #[btf_tracepoint(function = "sock_recv_length")]
 fn received(ctx: BtfTracePointContext) -> i32 {
-    count::run(Hook::Receive, || {
+    let began = count::run(Hook::Receive, || {
         let (sock, bytes) = (Sock::<Typed>::new(ctx.arg(0)), i64::from(ctx.arg::<i32>(1)));
         match sock.road()? {
             Road::Unix => hand::received_unix(sock, bytes),
@@ -73,5 +73,8 @@ fn received(ctx: BtfTracePointContext) -> i32 {
             }
         }
     });
+    if began {
+        look_ahead();
+    }
     0
 }

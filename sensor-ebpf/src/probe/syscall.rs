@@ -30,7 +30,7 @@ use crate::{
     },
     observe::{
         access::{self, Act},
-        carrier::may_be_holder,
+        carrier::{look_ahead, may_be_holder, pipe_made},
         edge, flow, record,
         tamper::{self, Fate},
     },
@@ -59,6 +59,8 @@ mod nr {
     pub(crate) const PTRACE: u64 = 101;
     /// splice, copy_file_range
     pub(crate) const COPIES: &[u64] = &[275, 326];
+    /// pipe, pipe2
+    pub(crate) const PIPES: &[u64] = &[22, 293];
     pub(crate) const TEE: u64 = 276;
     pub(crate) const VMSPLICE: u64 = 278;
     pub(crate) const PROCESS_VM_READV: u64 = 310;
@@ -95,6 +97,8 @@ enum Call {
     Object,
     /// A connection.
     Accept,
+    /// A new pipe.
+    Pipe,
 }
 
 /// What each call is about, by its number.
@@ -128,6 +132,7 @@ const fn calls() -> [Call; nr::OPENAT2 as usize + 1] {
         (Call::Trace, &[nr::PTRACE]),
         (Call::Object, &[nr::BPF]),
         (Call::Accept, nr::ACCEPTS),
+        (Call::Pipe, nr::PIPES),
     ];
     let mut calls = [Call::Other; nr::OPENAT2 as usize + 1];
     let mut row = 0;
@@ -157,8 +162,14 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     };
     match *call {
         Call::Other => {}
+        Call::File(_, Act::Map, ..) if may_be_holder() && maps_shared(regs) => {
+            on_shared(regs);
+        }
         Call::File(hook, act, from, to) => {
-            on_file(hook, act, descriptor(regs, from, result), result);
+            let began = on_file(hook, act, descriptor(regs, from, result), result) != 0;
+            if began {
+                look_ahead();
+            }
             if let Some(to) = to {
                 on_file(
                     Hook::Write,
@@ -167,11 +178,12 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
                     result,
                 );
             }
-            if matches!(act, Act::Map) && may_be_holder() {
-                on_shared(regs);
+        }
+        call => {
+            if on_other(call, regs, result) {
+                look_ahead();
             }
         }
-        call => on_other(call, regs, result),
     }
     0
 }
@@ -189,30 +201,32 @@ fn descriptor(regs: Regs, place: Place, result: i64) -> u64 {
     read.unwrap_or(u64::MAX)
 }
 
-/// Something is done with the file behind a descriptor.
+/// Something is done with the file behind a descriptor. Not 0 when the process holds records from now on.
 // VERIFIER: exported, so that it is a global function of the program: it is verified once and on its own, whoever calls.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn on_file(hook: Hook, act: Act, fd: u64, result: i64) -> u32 {
-    count::run(hook, || touched(act, fd, result));
-    0
+    u32::from(count::run(hook, || touched(act, fd, result)))
 }
 
-/// A holder has mapped a file.
+/// True for an mmap of a file by which that is written.
+#[inline(always)]
+fn maps_shared(regs: Regs) -> bool {
+    let (Ok(protection), Ok(flags), Ok(fd)) = (regs.third(), regs.fourth(), regs.fifth()) else {
+        return false;
+    };
+    fd as i32 != -1 && is_shared(protection, flags)
+}
+
+/// Who may be a holder has mapped a file so that it can write there.
 #[inline(never)]
 fn on_shared(regs: Regs) {
-    count::run(Hook::Mmap, || {
-        let fd = regs.fifth()?;
-        if fd as i32 == -1 || !is_shared(regs.third()?, regs.fourth()?) {
-            return Ok(Outcome::Ignored);
-        }
-        access::share(file(fd)?)
-    });
+    count::run(Hook::Mmap, || access::share(file(regs.fifth()?)?));
 }
 
-/// Calls that are about something other than one file.
+/// Calls that are about something other than one file. True when the process holds records from now on.
 #[inline(never)]
-fn on_other(call: Call, regs: Regs, result: i64) {
+fn on_other(call: Call, regs: Regs, result: i64) -> bool {
     match call {
         Call::Rename => count::run(Hook::Rename, || {
             record::forget_all()?;
@@ -222,12 +236,13 @@ fn on_other(call: Call, regs: Regs, result: i64) {
             edge::read_number(regs.first()? as u32, MEMORY_CALL, result)
         }),
         Call::Trace => {
-            count::run(Hook::Memory, || peeked(regs));
             count::run(Hook::Tamper, || traced(regs));
+            count::run(Hook::Memory, || peeked(regs))
         }
         Call::Object => count::run(Hook::Tamper, || taken(regs, result as u64)),
         Call::Accept => count::run(Hook::Accept, || accept(result as u64)),
-        Call::Other | Call::File(..) => {}
+        Call::Pipe if may_be_holder() => count::run(Hook::Hand, || pipe_made(regs.first()?)),
+        Call::Pipe | Call::Other | Call::File(..) => false,
     }
 }
 

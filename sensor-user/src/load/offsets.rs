@@ -61,12 +61,14 @@ fn offset(btf: &Btf<'_>, field: &Field) -> Result<u64, OffsetError> {
 fn fits(field: &Field, place: &Place) -> bool {
     let large_enough = match field.kind {
         Kind::Low => place.size >= field.size,
+        Kind::Array => true,
         _ => place.size == field.size,
     };
     large_enough
         && match (&field.kind, &place.what) {
             (Kind::Int | Kind::Low, What::Number)
             | (Kind::Struct, What::Composite)
+            | (Kind::Array, What::Array)
             | (Kind::Opaque, What::Pointer(_)) => true,
             (Kind::Pointer(target), What::Pointer(Some(found))) => found == target,
             _ => false,
