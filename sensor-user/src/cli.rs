@@ -143,8 +143,9 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     for store in &config.stores {
         writeln!(
             out,
-            "  store      {} at {}",
+            "  store      {} {} {}",
             store.name,
+            if store.service { "served by" } else { "at" },
             store.path.display()
         )?;
         if store.canonical != store.path {

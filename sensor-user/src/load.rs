@@ -149,6 +149,9 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
                 drop(place);
                 let roots = Roots::tell(&mut kernel, stores, &mounts)?;
                 kernel.set_roots(roots);
+                kernel
+                    .tell_services(&services(stores))
+                    .map_err(|e| LoadError::NoBackend(chain(&e)))?;
                 baseline::look(&mut kernel);
                 return Ok(kernel);
             }
@@ -160,6 +163,15 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
         Guard::Deny => LoadError::NoGuard(refusals),
         Guard::Off => LoadError::NoBackend(refusals),
     })
+}
+
+/// Stores that are programs, by their numbers.
+pub fn services(stores: &[Store]) -> Vec<(u32, PathBuf)> {
+    (1..)
+        .zip(stores)
+        .filter(|(_, store)| store.service)
+        .map(|(number, store)| (number, store.canonical.clone()))
+        .collect()
 }
 
 /// A loader without the kernel's types, of which the programs need none moved: it reads them as soon as there is a loader,

@@ -20,6 +20,9 @@ pub const CARRIER_FILE: u32 = MOVED - 512;
 /// The same of pipes.
 pub const CARRIER_PIPE: u32 = CARRIER_FILE + 1;
 
+/// Store number of the first program that serves the records of a store: `n` more is that of store `n`.
+pub const SERVICES: u32 = CARRIER_FILE - 2048;
+
 /// A file by identity.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What processes do with records, and who holds them.
 
 use sensor_ebpf::layout::{
-    access::{AccessKey, CANARY_STORE, CARRIER_FILE, Inode, NO_STORE, OWN_FILES},
+    access::{AccessKey, CANARY_STORE, CARRIER_FILE, Inode, NO_STORE, OWN_FILES, SERVICES},
     config::Holder,
     count::Error,
     proc::Process,
@@ -171,9 +171,26 @@ fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Tro
             Passing::Yes => summed(record, act, amount),
             Passing::Begins => summed(record, act, amount).map(|_| Outcome::Began),
         }
+    } else if record.store >= SERVICES {
+        served(Task::current().process()?, record, act)
     } else {
         summed(record, act, amount)
     }
+}
+
+/// Who runs a program that serves the records of a store holds them, whatever it has of them in memory.
+#[inline(always)]
+fn served(process: Process, record: &Record, act: Act) -> Result<Outcome, Trouble> {
+    // A program is mapped when it is run (load_elf_binary() of fs/binfmt_elf.c).
+    if !matches!(act, Act::Map) {
+        return Ok(Outcome::Ignored);
+    }
+    let stores = 1 << ((record.store - SERVICES) & 63);
+    Ok(if hold(process, stores) {
+        Outcome::Began
+    } else {
+        Outcome::Summed
+    })
 }
 
 #[inline(never)]
@@ -191,6 +208,9 @@ pub(crate) fn record_had(
 ) -> Result<Outcome, Trouble> {
     if record.store >= CARRIER_FILE {
         return Ok(Outcome::Ignored);
+    }
+    if record.store >= SERVICES {
+        return served(*process, record, act);
     }
     touched_by(*process, record, act, amount)
 }

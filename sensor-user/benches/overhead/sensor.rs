@@ -111,6 +111,7 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
         stores: vec![Store {
             name: "store".into(),
             canonical: store.canonicalize()?,
+            service: false,
             path: store.to_owned(),
         }],
     })

@@ -1,4 +1,4 @@
-//! The stores of the configuration: each a name and a directory that is there.
+//! The stores of the configuration: each a name and a directory, or a program that serves records, that is there.
 //!
 //! **Invariant:** no two stores share a name or a directory, and none lies inside another, so a record is in one store.
 
@@ -12,22 +12,26 @@ use super::raw::{Refusal, refuse};
 /// Longest path: `PATH_MAX` of include/uapi/linux/limits.h, without the NUL.
 const PATH_BYTES_MAX: usize = 4095;
 
-/// A directory tree whose files are records.
+/// A directory tree whose files are records, or a program that serves some to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// `name`: what alerts call it, 1 to 32 of `a-z 0-9 - _`, beginning with a letter. Set by the administrator.
     pub name: String,
-    /// `path`: its root, absolute, at most 4,095 bytes, an existing directory and not `/`. As it is written in the file.
+    /// `path`: its root, absolute, at most 4,095 bytes, an existing directory and not `/`. Or `service`: the program, an existing
+    /// file. As it is written in the file.
     pub path: PathBuf,
-    /// The same directory with every symbolic link resolved, as the kernel knows it.
+    /// The same with every symbolic link resolved, as the kernel knows it.
     pub canonical: PathBuf,
+    /// Whether it is a service: what its processes send to others of this machine is what was read of the store.
+    pub service: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
     name: String,
-    path: PathBuf,
+    path: Option<PathBuf>,
+    service: Option<PathBuf>,
 }
 
 pub(super) fn check(entries: Vec<Entry>) -> Result<Vec<Store>, Refusal> {
@@ -60,11 +64,34 @@ pub(super) fn check(entries: Vec<Entry>) -> Result<Vec<Store>, Refusal> {
 impl Entry {
     fn check(self, key: &str) -> Result<Store, Refusal> {
         name(&format!("{key}.name"), &self.name)?;
-        let canonical = directory(&format!("{key}.path"), &self.path)?;
+        let (path, canonical, service) = match (self.path, self.service) {
+            (Some(path), None) => {
+                let canonical = directory(&format!("{key}.path"), &path)?;
+                (path, canonical, false)
+            }
+            (None, Some(path)) => {
+                let canonical = program(&format!("{key}.service"), &path)?;
+                (path, canonical, true)
+            }
+            (Some(_), Some(_)) => {
+                return refuse(
+                    &format!("{key}.service"),
+                    "there is a path as well; make two stores of it".to_owned(),
+                );
+            }
+            (None, None) => {
+                return refuse(
+                    &format!("{key}.path"),
+                    "is missing; write the directory of the records, or as service the program that serves them"
+                        .to_owned(),
+                );
+            }
+        };
         Ok(Store {
             name: self.name,
-            path: self.path.components().collect(),
+            path: path.components().collect(),
             canonical,
+            service,
         })
     }
 }
@@ -83,8 +110,41 @@ fn name(key: &str, name: &str) -> Result<(), Refusal> {
     )
 }
 
+/// Refuses what is no program; answers its canonical path.
+fn program(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
+    let canonical = resolved(key, path, "install the program or correct the path")?;
+    if !canonical.is_file() {
+        return refuse(
+            key,
+            format!(
+                "{} is no file; name the program that serves the records",
+                path.display()
+            ),
+        );
+    }
+    Ok(canonical)
+}
+
 /// Refuses what is no directory; answers its canonical path.
 fn directory(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
+    let shown = path.display();
+    let canonical = resolved(key, path, "create the directory or correct the path")?;
+    if !canonical.is_dir() {
+        return refuse(
+            key,
+            format!("{shown} is no directory; name the directory the records are in"),
+        );
+    }
+    if canonical == Path::new("/") {
+        return refuse(
+            key,
+            format!("{shown} is the whole file system; name the directory the records are in"),
+        );
+    }
+    Ok(canonical)
+}
+
+fn resolved(key: &str, path: &Path, remedy: &str) -> Result<PathBuf, Refusal> {
     let len = path.as_os_str().len();
     if len > PATH_BYTES_MAX {
         return refuse(
@@ -101,28 +161,8 @@ fn directory(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
             format!("{shown} is not absolute, or has `..` in it; write the path from /"),
         );
     }
-    let canonical = match path.canonicalize() {
-        Ok(canonical) => canonical,
-        Err(e) => {
-            return refuse(
-                key,
-                format!("{shown}: {e}; create the directory or correct the path"),
-            );
-        }
-    };
-    if !canonical.is_dir() {
-        return refuse(
-            key,
-            format!("{shown} is no directory; name the directory the records are in"),
-        );
-    }
-    if canonical == Path::new("/") {
-        return refuse(
-            key,
-            format!("{shown} is the whole file system; name the directory the records are in"),
-        );
-    }
-    Ok(canonical)
+    path.canonicalize()
+        .or_else(|e| refuse(key, format!("{shown}: {e}; {remedy}")))
 }
 
 fn apart(key: &str, store: &Store, others: &[Store]) -> Result<(), Refusal> {
@@ -137,9 +177,10 @@ fn apart(key: &str, store: &Store, others: &[Store]) -> Result<(), Refusal> {
                 ),
             );
         }
-        if other.canonical.starts_with(&store.canonical)
-            || store.canonical.starts_with(&other.canonical)
-        {
+        let nested = !other.service && !store.service;
+        let inside = other.canonical.starts_with(&store.canonical)
+            || store.canonical.starts_with(&other.canonical);
+        if nested && inside {
             return refuse(
                 &format!("{key}.path"),
                 format!(

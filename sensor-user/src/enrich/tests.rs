@@ -93,6 +93,7 @@ impl Host {
             name: "pacs".into(),
             path: self.store(),
             canonical: self.store(),
+            service: false,
         }];
         let places = Places {
             proc: self.proc(),

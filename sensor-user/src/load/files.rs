@@ -1,4 +1,5 @@
-//! Tells the programs which files are the sensor's own, so that what changes one is an attempt on the sensor.
+//! Tells the programs which files are the sensor's own, so that what changes one is an attempt on the sensor, and which are
+//! programs that serve records.
 //!
 //! As with stores' roots (`roots`) only the kernel knows a file's identity for certain: the sensor maps the file, and the
 //! mmap hook takes the identity of what this one thread maps.
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use sensor_ebpf::layout::access::OWN_FILES;
+use sensor_ebpf::layout::access::{OWN_FILES, SERVICES};
 use sensor_ebpf::layout::tamper::{FILE_CONFIGURATION, FILE_KEY, FILE_PROGRAM, FILE_UNIT};
 
 use super::{AttemptError, Kernel};
@@ -29,6 +30,22 @@ pub(super) fn tell(kernel: &mut Kernel, files: &[(Part, PathBuf)]) -> Result<(),
         }
     }
     // One that was opened before was judged without knowing whose it is.
+    kernel.forget_answers()
+}
+
+/// Tells the programs that serve records, each by the number of its store. One that is missing is none for now.
+pub(super) fn tell_services(
+    kernel: &mut Kernel,
+    services: &[(u32, PathBuf)],
+) -> Result<(), AttemptError> {
+    for (store, path) in services {
+        kernel.arm(SERVICES + store, true)?;
+        let mapped = map(path);
+        kernel.disarm()?;
+        if let Err(error) = mapped {
+            tracing::warn!(%error, path = %path.display(), "what this program serves will not be seen");
+        }
+    }
     kernel.forget_answers()
 }
 

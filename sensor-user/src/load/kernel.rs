@@ -207,6 +207,11 @@ impl Kernel {
         files::tell(self, own)
     }
 
+    /// Tells the programs that serve records; again from time to time, since an update replaces them.
+    pub fn tell_services(&mut self, services: &[(u32, PathBuf)]) -> Result<(), AttemptError> {
+        files::tell_services(self, services)
+    }
+
     /// The same again: one may have been replaced.
     pub fn tell_own_files_again(&mut self) -> Result<(), AttemptError> {
         files::tell(self, &self.own_files.clone())
@@ -378,6 +383,16 @@ impl Kernel {
             Err(MapError::KeyNotFound) => Ok(()),
             Err(error) => Err(broken("HOLDERS", error)),
         }
+    }
+
+    /// The processes that hold records.
+    pub fn holders(&self) -> Result<Vec<Process>, AttemptError> {
+        let entries: Result<Vec<_>, _> = self.holders.iter().collect();
+        let entries = entries.map_err(|e| broken("HOLDERS", e))?;
+        Ok(entries
+            .into_iter()
+            .map(|(_, holder)| holder.0.process)
+            .collect())
     }
 
     /// Tells a unix socket, by path, whose talk carries no records.

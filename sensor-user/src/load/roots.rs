@@ -46,7 +46,11 @@ impl Roots {
         mounts: &Mounts,
     ) -> Result<Self, LoadError> {
         let (mut told, mut opened) = (Vec::with_capacity(stores.len()), Vec::new());
+        let directories = || stores.iter().filter(|store| !store.service);
         for (number, store) in (1_u32..).zip(stores) {
+            if store.service {
+                continue;
+            }
             let places = mounts.places(&store.canonical);
             opened.push(open_all(kernel, number, &places).map_err(|e| e.of(store))?);
             told.push(Told {
@@ -57,7 +61,7 @@ impl Roots {
             });
         }
         let known = known(kernel);
-        for (store, opened) in stores.iter().zip(opened) {
+        for (store, opened) in directories().zip(opened) {
             taken(&known, opened).map_err(|e| e.of(store))?;
         }
         for told in &told {

@@ -10,6 +10,7 @@ fn store(name: &str, path: &Path) -> Store {
         name: name.into(),
         path: path.into(),
         canonical: path.into(),
+        service: false,
     }
 }
 
@@ -26,6 +27,7 @@ fn privacy() -> Privacy {
         name: "l".into(),
         path: "/mnt/scans".into(),
         canonical: "/data/scans".into(),
+        service: false,
     };
     Privacy::token(&key().1, &[store("s", Path::new("/srv/store")), linked])
 }

@@ -57,6 +57,9 @@ impl Holders {
     ) -> Result<(), AttemptError> {
         if now.saturating_sub(self.reconciled_ns) > RECONCILE_NS {
             self.reconciled_ns = now;
+            for process in kernel.holders()? {
+                self.touched(decode::process(&process));
+            }
             self.reconcile(now);
         }
         let over = |key: &ProcessKey, holder: &Holder| {
@@ -78,7 +81,8 @@ impl Holders {
         Ok(())
     }
 
-    /// Notes the exit of those that /proc does not have any more: their exit was lost with a full ring.
+    /// Notes the exit of those that /proc does not have any more: their exit was lost with a full ring, or they became holders
+    /// by what no event tells.
     fn reconcile(&mut self, now: u64) {
         for (key, holder) in &mut self.known {
             if holder.exited_ns.is_none()

@@ -104,7 +104,7 @@ pub fn start(
         flows: Flows::default(),
         holders: Holders::default(),
         losses: Losses::default(),
-        sockets: Sockets::new(settings.quiet_sockets.clone()),
+        sockets: Sockets::new(settings.quiet_sockets.clone(), load::services(stores)),
         song,
         tampers: Tampers::default(),
         looked: None,

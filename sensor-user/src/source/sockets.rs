@@ -1,9 +1,10 @@
-//! Sockets between the processes of this machine: which carry no records by nature, and which are over.
+//! What leads from one process of this machine to another: sockets that carry no records by nature, connections that are over,
+//! and programs that serve records.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 use sensor_ebpf::layout::flow::LocalKey;
@@ -24,6 +25,8 @@ const WAIT_NS: u64 = 60_000_000_000;
 #[derive(Debug)]
 pub(super) struct Sockets {
     quiet: Vec<Pattern>,
+    /// By the number of the store.
+    services: Vec<(u32, PathBuf)>,
     told: HashSet<Vec<u8>>,
     looked_ns: Option<u64>,
     /// Connections that are over, the oldest first.
@@ -31,9 +34,10 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn new(quiet: Vec<Pattern>) -> Self {
+    pub(super) fn new(quiet: Vec<Pattern>, services: Vec<(u32, PathBuf)>) -> Self {
         Self {
             quiet,
+            services,
             told: HashSet::new(),
             looked_ns: None,
             over: VecDeque::new(),
@@ -55,6 +59,10 @@ impl Sockets {
         {
             self.looked_ns = Some(now_ns);
             self.tell_quiet(kernel)?;
+            // An update puts another file in a program's place.
+            if !self.services.is_empty() {
+                kernel.tell_services(&self.services)?;
+            }
         }
         while let Some((_, key, owner)) = self.over.pop_front_if(|(due, ..)| *due <= now_ns) {
             kernel.forget_local(key, |process| decode::process(process) == owner)?;
@@ -140,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_star_stays_within_a_directory() {
-        let sockets = Sockets::new(vec![Pattern::new("/run/user/*/bus").unwrap()]);
+        let sockets = Sockets::new(vec![Pattern::new("/run/user/*/bus").unwrap()], Vec::new());
         assert!(sockets.is_quiet(b"/run/user/1000/bus"));
         assert!(!sockets.is_quiet(b"/run/user/1000/x/bus"));
         assert!(!sockets.is_quiet(b"/run/user/1000/bus2"));

@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::actor::{address, number, path};
+use crate::hands;
 
 /// Does what a process was started for.
 pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
@@ -30,6 +31,8 @@ pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
             number(rest, 2)?,
             false,
         ),
+        "serve-unix" => hands::serve(&path(rest, 0)?),
+        "receive-unix" => hands::receive(&path(rest, 0)?),
         "upload-only" => upload(None, address(rest, 0)?, number(rest, 1)?, false),
         "connect-first" => upload(
             Some(&path(rest, 0)?),

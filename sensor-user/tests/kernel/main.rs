@@ -12,6 +12,7 @@ mod acts;
 mod books;
 mod files;
 mod flows;
+mod hands;
 mod memory;
 mod processes;
 mod tamper;
@@ -66,6 +67,8 @@ const TESTS: &[(&str, Test)] = &[
         "memory_without_records_is_nobodys_business",
         memory::without_records,
     ),
+    ("hands_pipeline_is_exact", hands::pipeline),
+    ("hands_service_gives_records", hands::service),
     ("tamper_signal_is_told", tamper::signalled),
     ("tamper_trace_is_told", tamper::traced),
     ("tamper_bpf_objects_taken_are_told", tamper::taken),
@@ -105,7 +108,12 @@ fn run(sensor: &Mutex<Option<Watch>>, backend: Option<&str>, test: Test) -> Resu
     } else {
         let home = tempfile::tempdir()?;
         std::fs::create_dir(home.path().join("store"))?;
-        Watch::start(backend.unwrap_or_default(), home, &["store"])?
+        std::fs::copy(std::env::current_exe()?, home.path().join(watch::SERVICE))?;
+        Watch::start(
+            backend.unwrap_or_default(),
+            home,
+            &["store", watch::SERVICE],
+        )?
     };
     let watch = sensor.insert(watch);
     watch.forget();

@@ -20,6 +20,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// What plays the sensor's configuration, beside the stores.
 pub(crate) const CONFIGURATION: &str = "sensor.toml";
 
+/// What plays a program that serves records: its file, and its store.
+#[allow(dead_code, reason = "only the kernel tests have such a program")]
+pub(crate) const SERVICE: &str = "service-program";
+
 /// Why the tests cannot run here.
 pub(crate) fn missing(backend: Option<&str>) -> Option<String> {
     match backend {
@@ -89,6 +93,7 @@ impl Watch {
             watched.push(Store {
                 name: (*name).to_owned(),
                 canonical: path.canonicalize()?,
+                service: path.is_file(),
                 path,
             });
         }

@@ -1,0 +1,115 @@
+//! What holds records hands them on: every process and every file on the way, and how many bytes went over.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use libtest_mimic::Failed;
+use sensor_user::event::{CarrierKind, Edge, EdgeKind, End, StoreId, What};
+
+use crate::actor;
+use crate::watch::{SERVICE, Watch, same};
+
+/// Bytes of the record: many times what a pipe holds.
+const LEN: usize = 1_000_000;
+/// Bytes that the service has in memory.
+const SERVED: usize = 50_000;
+
+/// Through a pipe into a file, which gets another name, and out of it through another pipe.
+pub(crate) fn pipeline(watch: &mut Watch) -> Result<(), Failed> {
+    std::fs::write(watch.store().join("handed.dcm"), vec![b'h'; LEN])?;
+    let script =
+        "cat store/handed.dcm | cat > copy; mv copy .hidden; cat .hidden | cat > /dev/null";
+    let shell = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(watch.elsewhere())
+        .spawn()?;
+    let shell = watch.finish(shell)?;
+    watch.rest()?;
+    let len = LEN as u64;
+    let by = |kind, carrier| {
+        let edges = watch.events.iter().filter_map(|event| match &event.what {
+            What::Edge(edge) if edge.kind == kind && carries(edge, carrier) => Some(edge.bytes),
+            _ => None,
+        });
+        edges.sum::<u64>()
+    };
+    same(
+        "into pipes",
+        &by(EdgeKind::Write, CarrierKind::Pipe),
+        &(2 * len),
+    )?;
+    same(
+        "out of pipes",
+        &by(EdgeKind::Read, CarrierKind::Pipe),
+        &(2 * len),
+    )?;
+    same(
+        "into the file",
+        &by(EdgeKind::Write, CarrierKind::File),
+        &len,
+    )?;
+    same(
+        "out of the file",
+        &by(EdgeKind::Read, CarrierKind::File),
+        &len,
+    )?;
+    same("edges to the shell", &watch.edges_to(shell).count(), &0)
+}
+
+fn carries(edge: &Edge, wanted: CarrierKind) -> bool {
+    [edge.from, edge.to]
+        .iter()
+        .any(|end| matches!(end, End::Carrier(kind, _) if *kind == wanted))
+}
+
+/// A program that serves records holds them without having opened any: who receives from it has read so much of its store.
+pub(crate) fn service(watch: &mut Watch) -> Result<(), Failed> {
+    let socket = watch.elsewhere().join("service");
+    let arguments = [socket.clone().into()];
+    let mut server = Command::new(watch.elsewhere().join(SERVICE))
+        .args(["--act", "serve-unix"])
+        .args(&arguments)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let from = server.id();
+    let mut ready = [0];
+    let out = server.stdout.as_mut().ok_or("the service has no output")?;
+    out.read_exact(&mut ready)?;
+    let client = actor::command("receive-unix", &arguments)?.spawn()?;
+    let to = watch.finish(client)?;
+    watch.finish(server)?;
+    let edges: Vec<_> = watch.edges_to(to).collect();
+    let [edge] = edges.as_slice() else {
+        return Err(format!("one edge was to come up: {edges:?}").into());
+    };
+    let from_service = matches!(edge.from, End::Process(process) if process.pid == from);
+    same("from the service", &from_service, &true)?;
+    same(
+        "what",
+        &(edge.kind, edge.bytes),
+        &(EdgeKind::UnixSocket, SERVED as u64),
+    )?;
+    same("stores", &edge.stores, &vec![StoreId(2)])
+}
+
+/// The service: gives whoever comes first what it has in memory.
+pub(crate) fn serve(socket: &Path) -> io::Result<()> {
+    let listener = UnixListener::bind(socket)?;
+    io::stdout().write_all(b"!")?;
+    io::stdout().flush()?;
+    let (mut client, _) = listener.accept()?;
+    client.write_all(&vec![b's'; SERVED])
+}
+
+/// Its client.
+pub(crate) fn receive(socket: &Path) -> io::Result<()> {
+    let mut found = Vec::new();
+    UnixStream::connect(socket)?.read_to_end(&mut found)?;
+    if found.len() == SERVED {
+        Ok(())
+    } else {
+        Err(io::Error::other("the service gave too little"))
+    }
+}
