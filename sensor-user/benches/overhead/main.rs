@@ -103,18 +103,18 @@ fn measure(
     if setting.is_tainted() {
         actor.touch(&ground.one_record())?;
     }
-    let idle = watched.idle_per_second()?;
+    let idle = watched.idle()?;
     if whole {
         for (name, _) in workloads::WORKLOADS {
             let taken = workloads::measure(&mut actor, name, &watched, idle)?;
             print(name, setting, taken, None, out)?;
         }
     } else {
-        print(IDLE, setting, 0, watched.own(idle)?, out)?;
+        print(IDLE, setting, 0, watched.own_per_second(idle)?, out)?;
         for operation in operations::NAMES {
-            let before = watched.spent()?;
+            let begin = watched.spent()?;
             let figures = actor.perform(operation)?;
-            let own = watched.cost_since(&before, idle, figures.times)?;
+            let own = watched.cost_in_round(&begin, idle, figures.times)?;
             print(operation, setting, figures.median, own, out)?;
         }
     }

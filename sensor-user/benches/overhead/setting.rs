@@ -23,8 +23,9 @@ const QUIET: Duration = Duration::from_secs(1);
 const STILL: Duration = Duration::from_millis(5);
 /// So many times it is waited for.
 const PATIENCE: u32 = 60;
-/// How long the cost of doing nothing is looked at.
-const IDLE: Duration = Duration::from_secs(10);
+/// What the sensor does by itself it does every tick, every few seconds or every minute. So all figures of a watcher's own
+/// process are of a minute, or some of this would be taken for the cost of what was done meanwhile.
+const ROUND: Duration = Duration::from_mins(1);
 /// Bytes of each file.
 const FILE_BYTES: usize = 4096;
 
@@ -111,12 +112,9 @@ pub(crate) struct Spent {
 }
 
 impl Spent {
-    /// CPU and time between two points.
-    fn since(&self, before: &Self) -> (Duration, Duration) {
-        (
-            self.cpu.saturating_sub(before.cpu),
-            self.at.saturating_duration_since(before.at),
-        )
+    /// CPU from then on.
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        self.cpu.saturating_sub(before.cpu)
     }
 }
 
@@ -147,42 +145,50 @@ impl Watched {
         })
     }
 
-    /// What the watcher spends on a second in which nothing happens.
-    pub(crate) fn idle_per_second(&self) -> Result<Duration> {
-        if self.cpu()?.is_none() {
-            return Ok(Duration::ZERO);
-        }
-        let before = self.spent()?;
-        thread::sleep(IDLE);
-        let (cpu, time) = self.spent()?.since(&before);
-        Ok(cpu.div_f64(time.as_secs_f64()))
-    }
-
-    /// What the watcher has spent on each of so many operations, beyond what it spends anyway.
-    pub(crate) fn cost_since(
-        &self,
-        before: &Spent,
-        idle_per_second: Duration,
-        times: u64,
-    ) -> Result<Option<u64>> {
-        let (cpu, time) = self.spent()?.since(before);
-        let cost = cpu.saturating_sub(idle_per_second.mul_f64(time.as_secs_f64()));
-        self.own(cost / times.max(1) as u32)
-    }
-
-    /// What the watcher still spends from now until it is quiet, in instructions.
-    pub(crate) fn since_now(&self, idle_per_second: Duration) -> Result<u64> {
-        let before = Spent {
+    /// What the watcher has spent by now, quiet or not.
+    pub(crate) fn spent_now(&self) -> Result<Spent> {
+        Ok(Spent {
             cpu: self.cpu()?.unwrap_or_default(),
             at: Instant::now(),
-        };
-        let (cpu, time) = self.spent()?.since(&before);
-        let cost = cpu.saturating_sub(idle_per_second.mul_f64(time.as_secs_f64()));
-        Ok(cost.as_nanos() as u64)
+        })
+    }
+
+    /// What the watcher has spent when the round that began at a point in time is over.
+    pub(crate) fn spent_at_end(&self, begin: &Spent) -> Result<Spent> {
+        if self.cpu()?.is_some() {
+            thread::sleep((begin.at + ROUND).saturating_duration_since(Instant::now()));
+        }
+        self.spent_now()
+    }
+
+    /// What the watcher spends on a round in which nothing happens.
+    pub(crate) fn idle(&self) -> Result<Duration> {
+        if self.cpu()?.is_some() {
+            // What is done once in a round is then done in the middle of those that are looked at.
+            thread::sleep(ROUND / 2);
+        }
+        let begin = self.spent()?;
+        Ok(self.spent_at_end(&begin)?.since(&begin))
+    }
+
+    /// What the watcher has spent on each of so many operations in a round, beyond what it spends anyway.
+    pub(crate) fn cost_in_round(
+        &self,
+        begin: &Spent,
+        idle: Duration,
+        times: u64,
+    ) -> Result<Option<u64>> {
+        let cpu = self.spent_at_end(begin)?.since(begin);
+        self.own(cpu.saturating_sub(idle) / times.max(1) as u32)
+    }
+
+    /// What the watcher spends on a second of such a round.
+    pub(crate) fn own_per_second(&self, round: Duration) -> Result<Option<u64>> {
+        self.own(round / ROUND.as_secs() as u32)
     }
 
     /// So many instructions of the watcher; absent without one.
-    pub(crate) fn own(&self, cpu: Duration) -> Result<Option<u64>> {
+    fn own(&self, cpu: Duration) -> Result<Option<u64>> {
         Ok(self.cpu()?.map(|_| cpu.as_nanos() as u64))
     }
 

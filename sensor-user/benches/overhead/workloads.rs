@@ -107,7 +107,7 @@ fn work(directory: &Path, script: &str) -> Result<()> {
     Ok(())
 }
 
-/// What some work takes, from its beginning until the watcher is quiet.
+/// What some work takes, from its beginning until the watcher is quiet, without what the watcher does anyway.
 pub(crate) fn measure(
     actor: &mut Actor,
     name: &str,
@@ -116,13 +116,15 @@ pub(crate) fn measure(
 ) -> Result<u64> {
     let mut taken = Vec::with_capacity(RUNS);
     for run in 0..=RUNS {
-        watched.spent()?;
+        let begin = watched.spent()?;
         let before = instructions();
         actor.work(name)?;
         let meanwhile = instructions() - before;
-        let after = watched.since_now(idle)?;
+        let done = watched.spent_now()?;
+        let after = watched.spent_at_end(&begin)?.since(&done);
         if run > 0 {
-            taken.push(meanwhile + after);
+            let all = meanwhile + after.as_nanos() as u64;
+            taken.push(all.saturating_sub(idle.as_nanos() as u64));
         }
     }
     taken.sort_unstable();
