@@ -15,6 +15,7 @@ mod stage;
 mod table;
 mod users;
 
+use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,6 +70,17 @@ pub struct Enricher {
     metrics: Arc<Metrics>,
     /// Round of sending: an entry whose `sent` is an older one has to be sent again.
     round: u64,
+    turn: Turn,
+}
+
+/// What is known for one turn. Most programs that a script starts have ended by the time their turn comes: of these /proc
+/// says nothing any more, and what stands for it is their parent's, which is asked once.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Processes that end in it.
+    ended: HashSet<ProcessKey>,
+    /// Working directories of parents.
+    directories: HashMap<ProcessKey, Option<PathBuf>>,
 }
 
 impl Enricher {
@@ -89,6 +101,7 @@ impl Enricher {
             mounts: Mounts::read(),
             metrics,
             round: 1,
+            turn: Turn::default(),
         }
     }
 
@@ -109,6 +122,8 @@ impl Enricher {
         self.users.refresh();
         let mut out = Vec::with_capacity(events.len());
         self.metrics.events_in.add(events.len() as u64);
+        self.turn = Turn::default();
+        self.turn.ended.extend(events.iter().filter_map(ended));
         let mut latest = 0;
         for Event { boot_ns, what } in events {
             latest = latest.max(boot_ns);
@@ -232,7 +247,11 @@ impl Enricher {
                 holds: false,
             });
         }
-        let alive = self.proc.open(key);
+        let alive = if self.turn.ended.contains(&key) {
+            None
+        } else {
+            self.proc.open(key)
+        };
         let image = self.image(exec, alive.as_ref());
         let known = self.table.get(key);
         let mut owner = known.map(|entry| entry.owner).unwrap_or_default();
@@ -254,12 +273,12 @@ impl Enricher {
     }
 
     /// What the process runs from now on: asked of the process itself, or of the event when it is gone.
-    fn image(&self, exec: &Exec, alive: Option<&Pid>) -> Image {
+    fn image(&mut self, exec: &Exec, alive: Option<&Pid>) -> Image {
         let cwd = if self.privacy.wants_cwd() {
             // A process that is gone mostly had its parent's directory.
             alive
                 .and_then(Pid::cwd)
-                .or_else(|| self.proc.open(exec.parent)?.cwd())
+                .or_else(|| self.parents_cwd(exec.parent))
         } else {
             None
         };
@@ -272,6 +291,13 @@ impl Enricher {
             arguments: self.privacy.arguments(&arguments.collect::<Vec<_>>(), cwd),
             truncated: exec.arguments_truncated || cut,
         }
+    }
+
+    fn parents_cwd(&mut self, parent: ProcessKey) -> Option<PathBuf> {
+        let known = self.turn.directories.entry(parent);
+        known
+            .or_insert_with(|| self.proc.open(parent)?.cwd())
+            .clone()
     }
 
     fn exit(&mut self, boot_ns: u64, Exit { process }: Exit, out: &mut Vec<Report>) {
@@ -455,6 +481,13 @@ impl Enricher {
         self.metrics
             .processes_evicted
             .add(self.table.insert(key, entry));
+    }
+}
+
+fn ended(event: &Event) -> Option<ProcessKey> {
+    match event.what {
+        What::Exit(Exit { process }) => Some(process),
+        _ => None,
     }
 }
 
