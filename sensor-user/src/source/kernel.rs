@@ -4,6 +4,7 @@
 //! process, is in the same tick or an earlier one. While the channel is full the thread waits, the rings fill, and the
 //! programs count what finds no room.
 
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -100,6 +101,7 @@ pub fn start(
         pulse: pulse.clone(),
         stop: Arc::clone(&stop),
         pending: Vec::new(),
+        begun: HashMap::new(),
         edges: Edges::default(),
         flows: Flows::default(),
         holders: Holders::default(),
@@ -133,6 +135,8 @@ struct Reader {
     pulse: Pulse,
     stop: Arc<AtomicBool>,
     pending: Vec<Event>,
+    /// Where in it flows are that have begun since the last tick.
+    begun: HashMap<u64, usize>,
     edges: Edges,
     flows: Flows,
     holders: Holders,
@@ -159,6 +163,7 @@ impl Reader {
                 return;
             }
             let mut events = std::mem::take(&mut self.pending);
+            self.begun.clear();
             events.sort_by_key(|event| event.boot_ns);
             if !events.is_empty() && self.ticks.blocking_send(events).is_err() {
                 return;
@@ -248,6 +253,13 @@ impl Reader {
                         }
                         self.flows.said(flow);
                         self.sockets.said(flow, event.boot_ns);
+                        if !flow.closed {
+                            self.begun.insert(flow.id, self.pending.len());
+                        } else if let Some(at) = self.begun.remove(&flow.id) {
+                            // Its end says all that its beginning does.
+                            self.pending[at] = event;
+                            return;
+                        }
                     }
                     What::Access(access) => {
                         self.crowded = true;
