@@ -15,8 +15,6 @@ use crate::load::{AttemptError, Kernel};
 
 /// TCP flows whose counters are looked at in one tick; with more, each gets its turn.
 const LOOKS_MAX: usize = 100;
-/// UDP flows are looked through this often even if no packet moved, since they end by being still, nanoseconds.
-const WALK_NS: u64 = 1_000_000_000;
 /// A UDP flow this long without a datagram is over, nanoseconds.
 const STILL_NS: u64 = 30_000_000_000;
 
@@ -31,7 +29,8 @@ pub(super) struct Flows {
     datagrams: u64,
     /// UDP flows that the programs had told to have begun then.
     news: u64,
-    walked_ns: u64,
+    /// When the first of them is over unless more of its datagrams come.
+    over_ns: u64,
     /// Flows whose socket is gone without the programs having said so yet.
     missing: HashSet<u64>,
     names: Names,
@@ -146,14 +145,17 @@ impl Flows {
         }
         // To walk the map takes a look at each of its buckets.
         let added_up = kernel.datagrams_added_up()?;
-        let is_due = now.saturating_sub(self.walked_ns) >= WALK_NS;
-        if !began && added_up == self.datagrams && !is_due {
+        if !began && added_up == self.datagrams && now <= self.over_ns {
             return Ok(());
         }
-        (self.datagrams, self.walked_ns) = (added_up, now);
+        (self.datagrams, self.over_ns) = (added_up, u64::MAX);
         let mut over: Vec<DatagramKey> = Vec::new();
         for (key, sums) in kernel.datagrams()? {
-            let closed = now.saturating_sub(sums.last_ns) > STILL_NS;
+            let over_ns = sums.last_ns.saturating_add(STILL_NS);
+            let closed = now > over_ns;
+            if !closed {
+                self.over_ns = self.over_ns.min(over_ns);
+            }
             let Ok(flow) = decode::datagrams(&key, &sums, closed) else {
                 continue;
             };
