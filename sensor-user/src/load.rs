@@ -19,6 +19,7 @@ mod canary;
 mod disks;
 mod files;
 mod kernel;
+mod loader;
 mod own;
 mod roots;
 mod sums;
@@ -128,7 +129,7 @@ pub enum AttemptError {
 pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> {
     let mounts = Mounts::read();
     let cgroup = mounts.cgroup2().ok_or(LoadError::NoCgroup)?;
-    let mut loader = loader();
+    let mut loader = loader::new();
     let (offsets, place) = survey(cgroup)?;
     loader.map_max_entries("BULK", settings.bulk_ring_bytes);
     loader.map_max_entries("CRITICAL", settings.critical_ring_bytes);
@@ -172,14 +173,6 @@ pub fn services(stores: &[Store]) -> Vec<(u32, PathBuf)> {
         .filter(|(_, store)| store.service)
         .map(|(number, store)| (number, store.canonical.clone()))
         .collect()
-}
-
-/// A loader without the kernel's types, of which the programs need none moved: it reads them as soon as there is a loader,
-/// and holds an object for each.
-fn loader<'a>() -> EbpfLoader<'a> {
-    let mut loader = EbpfLoader::new();
-    loader.btf(None);
-    loader
 }
 
 /// Finds in the kernel's types what the programs read and where they are attached. The types are gone when it is done.
