@@ -26,6 +26,8 @@ use crate::{
 
 use super::{access::is_holder, talk};
 
+/// Of IPv4 without options.
+const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: u64 = 40;
 /// Of UDP, and of an echo.
 const SHORT_HEADER: u64 = 8;
@@ -126,13 +128,47 @@ fn is_raw(packet: &SkBuffContext) -> bool {
 /// A packet of a connection: its bytes are the socket's to count, but what it says may be wanted.
 #[inline(always)]
 fn said(packet: &SkBuffContext, protocol: u8, leaving: bool) -> Result<Outcome, Trouble> {
-    if protocol != TCP || !talk::wants(talk::of(packet), leaving) {
+    if protocol != TCP || says_nothing(packet) || !talk::wants(talk::of(packet), leaving) {
         return Ok(Outcome::Ignored);
     }
     if let Some(parsed) = parse(packet, TCP, leaving)? {
         keep(packet, &key(cookie(packet), &parsed.ends), &parsed, leaving);
     }
     Ok(Outcome::Summed)
+}
+
+/// True for a segment of TCP, straight after an IP header without options, that carries nothing: it begins, acknowledges or
+/// ends a conversation. Asked first, since of a short conversation most are.
+#[inline(always)]
+fn says_nothing(packet: &SkBuffContext) -> bool {
+    /// Where the length of TCP's header stands in it.
+    const WORDS: usize = 12;
+    // SAFETY: the context is a `__sk_buff`.
+    let (start, end, len) = unsafe {
+        let skb = packet.skb.skb;
+        (
+            (*skb).data as usize,
+            (*skb).data_end as usize,
+            (*skb).len as usize,
+        )
+    };
+    let header = start as *const u8;
+    let (long, short) = (IPV6_HEADER as usize, IPV4_HEADER);
+    if start + short + WORDS + 1 > end {
+        return false;
+    }
+    // SAFETY: so many bytes from `header` are the packet's.
+    let first = unsafe { *header };
+    let ip = if first == 0x45 {
+        short
+    } else if first >> 4 == 6 && start + long + WORDS + 1 <= end {
+        long
+    } else {
+        return false;
+    };
+    // SAFETY: as above.
+    let words = unsafe { *header.add(ip + WORDS) } >> 4;
+    len == ip + usize::from(words) * 4
 }
 
 /// Keeps the payload if it is wanted.
