@@ -1,5 +1,7 @@
 //! The maps. Names are what the sensor finds them by; sizes come from `layout::limits`.
 
+use core::cell::UnsafeCell;
+
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::SkStorage,
@@ -18,13 +20,47 @@ use sensor_ebpf::layout::{
     tamper::{Own, TamperKey, TamperSum},
 };
 
+/// The one value of a map whose address the programs know: to look something up in an array is a dozen instructions, and
+/// these are asked on every read of every file. A section of its own is a map of that name.
+#[repr(transparent)]
+pub(crate) struct Value<T>(UnsafeCell<T>);
+
+// SAFETY: it is reached through pointers only, by which nothing is said of who else reads or writes.
+unsafe impl<T> Sync for Value<T> {}
+
+/// The address of a [`Value`], which is that of a map's value and always there.
+// The compiler sees nobody write to it, and would take what it is at first for what it always is; so it is not to see how
+// the address is come by.
+macro_rules! address {
+    ($value:ident) => {{
+        let address: u64;
+        // SAFETY: the instruction loads the address of the value and nothing else.
+        unsafe {
+            core::arch::asm!("{0} = {1} ll", out(reg) address, sym $value, options(pure, nomem, nostack));
+        }
+        address
+    }};
+}
+
 /// What the sensor tells the programs.
-#[map]
-pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+#[unsafe(link_section = ".data.control")]
+static CONTROL: Value<Control> = Value(UnsafeCell::new(Control::NONE));
+
+/// Where that is.
+#[inline(always)]
+pub(crate) fn control() -> *const Control {
+    address!(CONTROL) as *const Control
+}
 
 /// Moves on when a rename may have changed what lies in a store; answers of an older generation are void.
-#[map]
-pub(crate) static GENERATION: Array<u32> = Array::with_max_entries(1, 0);
+#[unsafe(link_section = ".data.generation")]
+static GENERATION: Value<u32> = Value(UnsafeCell::new(0));
+
+/// Where that is.
+#[inline(always)]
+pub(crate) fn generation() -> *mut u32 {
+    address!(GENERATION) as *mut u32
+}
 
 /// Roots of stores, and the store each belongs to; directories that were moved out of one say so by `MOVED`.
 #[map]
@@ -36,8 +72,16 @@ pub(crate) static DISKS: HashMap<u32, u32> =
     HashMap::with_max_entries(limits::DISKS_MAX, BPF_F_NO_PREALLOC);
 
 /// The memory of answers.
-#[map]
-pub(crate) static ANSWERS: Array<Answer> = Array::with_max_entries(limits::ANSWERS_MAX, 0);
+#[unsafe(link_section = ".bss.answers")]
+static ANSWERS: Value<[Answer; limits::ANSWERS_MAX as usize]> = Value(UnsafeCell::new(
+    [Answer::NONE; limits::ANSWERS_MAX as usize],
+));
+
+/// The first of them.
+#[inline(always)]
+pub(crate) fn answers() -> *mut Answer {
+    address!(ANSWERS) as *mut Answer
+}
 
 /// Records that names outside of their store lead to, told by the sensor at start and by the link and rename hooks.
 #[map]

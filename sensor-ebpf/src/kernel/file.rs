@@ -258,15 +258,21 @@ pub(crate) struct Here<R> {
 }
 
 impl<R: Reach> Here<R> {
+    /// The inode's identity where its device's number is known.
+    #[inline(always)]
+    pub(crate) fn key_on(self, dev: u32) -> Key {
+        Key {
+            ino: self.ino,
+            dev,
+            generation: self.generation,
+        }
+    }
+
     /// The inode's identity.
     #[inline(always)]
     pub(crate) fn key(self) -> Result<Key, Error> {
-        Ok(Key {
-            ino: self.ino,
-            // SAFETY: `self.sb` is a struct super_block for `R`.
-            dev: unsafe { R::get(self.sb, fields::SB_DEV.load())? },
-            generation: self.generation,
-        })
+        // SAFETY: `self.sb` is a struct super_block for `R`.
+        Ok(self.key_on(unsafe { R::get(self.sb, fields::SB_DEV.load())? }))
     }
 }
 

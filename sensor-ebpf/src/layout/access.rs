@@ -61,8 +61,21 @@ pub struct Answer {
     pub store: u32,
     /// As [`Mark::generation`].
     pub generation: u32,
-    /// Zero.
-    pub pad: u32,
+    /// The device's number, of a record: [`Inode::dev`].
+    pub dev: u32,
+}
+
+impl Answer {
+    /// A slot that nobody has written to.
+    pub const NONE: Self = Self {
+        state: 0,
+        sb: 0,
+        ino: 0,
+        inode_generation: 0,
+        store: 0,
+        generation: 0,
+        dev: 0,
+    };
 }
 
 /// A file outside of the stores, or a pipe, that holders have written to.

@@ -24,6 +24,20 @@ pub struct Control {
     pub pad: u32,
 }
 
+impl Control {
+    /// Nothing told yet.
+    pub const NONE: Self = Self {
+        active: 0,
+        own_pid: 0,
+        arming_tid: 0,
+        arming_store: 0,
+        arming_linked: 0,
+        canary_port: 0,
+        guard: 0,
+        pad: 0,
+    };
+}
+
 /// A process that has touched records.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]

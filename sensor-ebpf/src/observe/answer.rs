@@ -14,18 +14,25 @@
 //!
 //! **Invariant:** a slot is only a memory; losing one costs time and nothing else.
 
-use sensor_ebpf::layout::{access::Answer, count::Error, limits::ANSWERS_BITS};
+use sensor_ebpf::layout::{
+    access::{Answer, NO_STORE},
+    count::Error,
+    limits::ANSWERS_BITS,
+};
 
 use crate::{
     count::add,
     kernel::{file::Here, read::Reach},
-    maps::ANSWERS,
+    maps,
 };
 
 /// Writers that are under way, in a slot's state.
 const WRITERS: u64 = u32::MAX as u64;
 /// What a finished writer leaves in the state.
 const WRITTEN: u64 = 1 << 32;
+
+/// A file or directory that lies outside of every store.
+pub(crate) const NOWHERE: (u32, u32) = (NO_STORE, 0);
 
 /// A slot's state at some time.
 #[derive(Clone, Copy)]
@@ -44,10 +51,10 @@ impl Slot {
         // systems apart as well.
         let mixed =
             (inode.ino ^ (u64::from(inode.generation) << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ANSWERS
-            .get_ptr_mut((mixed >> (64 - ANSWERS_BITS)) as u32)
-            .map(Self)
-            .ok_or(Error::NoControl)
+        // SAFETY: there are as many slots as the upper bits can number.
+        Ok(Self(unsafe {
+            maps::answers().add((mixed >> (64 - ANSWERS_BITS)) as usize)
+        }))
     }
 
     /// The slot as it is now; an answer looked for from here on may be remembered by it.
@@ -56,29 +63,37 @@ impl Slot {
         Seen(self.state())
     }
 
-    /// The store that was found for the inode, or `NO_STORE`; `None` when that is not known or no longer holds.
+    /// The store that was found for the inode, or `NO_STORE`, and of a record its device; `None` when that is not known or
+    /// no longer holds.
     #[inline(always)]
     pub(crate) fn recall<R: Reach>(
         self,
         inode: &Here<R>,
         generation: u32,
         seen: Seen,
-    ) -> Option<u32> {
+    ) -> Option<(u32, u32)> {
         // SAFETY: a value of an array map is always there; volatile, because another CPU may write to it.
-        let (sb, ino, of, store, found) = unsafe {
+        let (sb, ino, of, store, found, dev) = unsafe {
             (
                 (&raw const (*self.0).sb).read_volatile(),
                 (&raw const (*self.0).ino).read_volatile(),
                 (&raw const (*self.0).inode_generation).read_volatile(),
                 (&raw const (*self.0).store).read_volatile(),
                 (&raw const (*self.0).generation).read_volatile(),
+                (&raw const (*self.0).dev).read_volatile(),
             )
         };
         let holds = ino == inode.ino
             && sb == inode.sb as u64
             && of == inode.generation
             && found == generation;
-        (holds && seen.0 & WRITERS == 0 && self.state() == seen.0).then_some(store)
+        (holds && seen.0 & WRITERS == 0 && self.state() == seen.0).then_some((store, dev))
+    }
+
+    /// True when it is known of the inode that it lies outside of every store.
+    #[inline(always)]
+    pub(crate) fn is_outside<R: Reach>(self, inode: &Here<R>, generation: u32, seen: Seen) -> bool {
+        matches!(self.recall(inode, generation, seen), Some((NO_STORE, _)))
     }
 
     /// Remembers an answer that was found while `generation` held. False when the slot is no longer as it was seen: then
@@ -87,7 +102,7 @@ impl Slot {
     pub(crate) fn remember<R: Reach>(
         self,
         inode: &Here<R>,
-        store: u32,
+        (store, dev): (u32, u32),
         generation: u32,
         seen: Seen,
     ) -> bool {
@@ -104,6 +119,7 @@ impl Slot {
                 (&raw mut (*self.0).inode_generation).write_volatile(inode.generation);
                 (&raw mut (*self.0).store).write_volatile(store);
                 (&raw mut (*self.0).generation).write_volatile(generation);
+                (&raw mut (*self.0).dev).write_volatile(dev);
             }
         }
         self.step(if alone { WRITTEN - 1 } else { u64::MAX });

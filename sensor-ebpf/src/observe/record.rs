@@ -19,10 +19,13 @@ use crate::{
         file::{Entry, File, Inode as FileInode, Kind},
         read::Reach,
     },
-    maps::{BULK, CONTROL, DISKS, GENERATION, LINKED, LINKED_HINTS, MARKS, ROOTS},
+    maps::{self, BULK, DISKS, LINKED, LINKED_HINTS, MARKS, ROOTS},
 };
 
-use super::{answer::Slot, carrier};
+use super::{
+    answer::{NOWHERE, Slot},
+    carrier,
+};
 
 /// A record.
 #[derive(Clone, Copy)]
@@ -58,9 +61,8 @@ impl Judged {
 /// What the sensor tells the programs.
 #[inline(always)]
 pub(crate) fn control() -> Result<&'static Control, Error> {
-    let control = CONTROL.get_ptr(0).ok_or(Error::NoControl)?;
-    // SAFETY: the value of an array map is always there; the sensor writes its words one by one.
-    Ok(unsafe { &*control })
+    // SAFETY: the value of a map is always there; the sensor writes its words one by one.
+    Ok(unsafe { &*maps::control() })
 }
 
 /// Finds out what a file is; a directory of a store is a record when it is `listed`.
@@ -98,12 +100,8 @@ fn judge_by<R: Reach>(
     let generation = generation()?;
     let slot = Slot::of(&here)?;
     let seen = slot.seen();
-    if let Some(store) = slot.recall(&here, generation, seen) {
-        return if store == NO_STORE {
-            Ok(Judged::Outside)
-        } else {
-            known(here.key()?, store)
-        };
+    if let Some((store, dev)) = slot.recall(&here, generation, seen) {
+        return known(here.key_on(dev), store);
     }
     let Some(entry) = entry()? else {
         return Ok(Judged::Outside);
@@ -115,7 +113,7 @@ fn judge_by<R: Reach>(
     // A file with several names may be outside under one and inside under another.
     if named && (store != NO_STORE || !linked) {
         // A memory only: that another CPU was at the slot costs another look.
-        let _unremembered = slot.remember(&here, store, generation, seen);
+        let _unremembered = slot.remember(&here, (store, key.dev), generation, seen);
     }
     known(key, store)
 }
@@ -160,7 +158,7 @@ fn look<R: Reach>(
     let directory = parent.inode()?.here()?;
     let slot = Slot::of(&directory)?;
     let seen = slot.seen();
-    if !linked && slot.recall(&directory, generation, seen) == Some(NO_STORE) {
+    if !linked && slot.is_outside(&directory, generation, seen) {
         return Ok(Look::of(lone_store(&key)));
     }
     // SAFETY: a mark that is replaced meanwhile reads as the old or the new one.
@@ -171,7 +169,7 @@ fn look<R: Reach>(
     };
     let found = walk(entry)?;
     if found.store == NO_STORE {
-        let _unremembered = slot.remember(&directory, NO_STORE, generation, seen);
+        let _unremembered = slot.remember(&directory, NOWHERE, generation, seen);
         if !linked {
             return Ok(Look::of(lone_store(&key)));
         }
@@ -251,7 +249,7 @@ pub(crate) fn forget<R: Reach>(file: FileInode<R>) -> Result<(), Error> {
     let generation = generation()?;
     let slot = Slot::of(&here)?;
     // Written even if the slot is another file's: whoever looks for this one's answer right now must not remember it.
-    if slot.remember(&here, NO_STORE, generation.wrapping_sub(1), slot.seen()) {
+    if slot.remember(&here, NOWHERE, generation.wrapping_sub(1), slot.seen()) {
         Ok(())
     } else {
         forget_all()
@@ -261,8 +259,8 @@ pub(crate) fn forget<R: Reach>(file: FileInode<R>) -> Result<(), Error> {
 /// Makes every remembered answer void.
 #[inline(always)]
 pub(crate) fn forget_all() -> Result<(), Error> {
-    let generation = GENERATION.get_ptr_mut(0).ok_or(Error::NoControl)?;
-    // SAFETY: the value of an array map is always there. Two renames at once may move the number by one only, which
+    let generation = maps::generation();
+    // SAFETY: the value of a map is always there. Two renames at once may move the number by one only, which
     // voids the answers just as well: it only has to differ.
     unsafe { *generation = (*generation).wrapping_add(1) };
     Ok(())
@@ -270,9 +268,8 @@ pub(crate) fn forget_all() -> Result<(), Error> {
 
 #[inline(always)]
 fn generation() -> Result<u32, Error> {
-    let generation = GENERATION.get_ptr(0).ok_or(Error::NoControl)?;
     // SAFETY: as above; volatile, because another CPU may change it.
-    Ok(unsafe { generation.read_volatile() })
+    Ok(unsafe { maps::generation().read_volatile() })
 }
 
 #[inline(always)]

@@ -8,6 +8,8 @@
 //! There are two halves, as there are two hash maps: the sensor makes the other one active, waits until no program can
 //! still write to this one, and takes what is in it, so no addition is lost.
 
+use core::arch::asm;
+
 use sensor_ebpf::layout::{
     access::{Access, AccessKey, AccessSum, SUM_READY, SumSlot},
     config::Control,
@@ -195,17 +197,13 @@ fn slot(control: &Control, index: u32) -> Option<*mut SumSlot> {
 #[inline(always)]
 unsafe fn is_key(key: *const AccessKey, wanted: &AccessKey) -> bool {
     // SAFETY: by the caller; volatile, because another CPU may have written it just now.
-    let (file, process) = unsafe {
-        (
-            (&raw const (*key).file).read_volatile(),
-            (&raw const (*key).process).read_volatile(),
-        )
-    };
-    file.ino == wanted.file.ino
-        && file.dev == wanted.file.dev
-        && file.generation == wanted.file.generation
-        && process.start_ns == wanted.process.start_ns
-        && process.pid == wanted.process.pid
+    unsafe {
+        (&raw const (*key).file.ino).read_volatile() == wanted.file.ino
+            && (&raw const (*key).file.dev).read_volatile() == wanted.file.dev
+            && (&raw const (*key).file.generation).read_volatile() == wanted.file.generation
+            && (&raw const (*key).process.start_ns).read_volatile() == wanted.process.start_ns
+            && (&raw const (*key).process.pid).read_volatile() == wanted.process.pid
+    }
 }
 
 #[inline(always)]
@@ -243,7 +241,8 @@ unsafe fn increase(sum: *mut AccessSum, act: Act, amount: u64) {
         (&raw mut (*sum).last_tick).write_volatile(emit::tick());
         // VERIFIER: in sys_exit the act is a number of any size to it, and the compiler would drop a mask it can prove
         // useless.
-        let act = core::hint::black_box(act as usize) & 7;
+        let mut act = act as usize;
+        asm!("{0} &= 7", inout(reg) act, options(pure, nomem, nostack));
         let place: *mut u64 = sum.byte_add(AMOUNTS + 8 * act).cast();
         add(&mut *place, amount);
     }

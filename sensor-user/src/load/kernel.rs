@@ -86,18 +86,12 @@ macro_rules! take {
 impl Kernel {
     pub(super) fn new(mut object: Ebpf, backend: Backend) -> Result<Self, AttemptError> {
         let control = config::Control {
-            active: 0,
             own_pid: std::process::id(),
-            arming_tid: 0,
-            arming_store: 0,
-            arming_linked: 0,
-            canary_port: 0,
-            guard: 0,
-            pad: 0,
+            ..config::Control::NONE
         };
         let mut kernel = Self {
-            control_map: take!(object, "CONTROL"),
-            generation: take!(object, "GENERATION"),
+            control_map: take!(object, ".data.control"),
+            generation: take!(object, ".data.generation"),
             roots: take!(object, "ROOTS"),
             slots: Slots::new(&mut object)?,
             news: Shared::new(&mut object, "NEWS", NEWS_WORDS as usize)?,
