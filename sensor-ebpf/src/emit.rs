@@ -1,6 +1,6 @@
 //! Writes records into the rings.
 //!
-//! A record is reserved in the ring, every byte of it written there, and submitted. The reader sleeps until its tick and
+//! A record is reserved in the ring, what the reader looks at written there, and submitted. The reader sleeps until its tick and
 //! is woken before it only when much is waiting.
 
 use core::mem::MaybeUninit;
@@ -21,7 +21,7 @@ static WAKE_BYTES: Global<u64> = Global::new(limits::WAKE_BYTES);
 
 /// Reserves a record, lets `fill` write it through a raw pointer, and submits it.
 ///
-/// `fill` must write every byte: what it leaves is old kernel memory.
+/// `fill` must write every byte that the reader looks at: what it leaves is of an older record in the same ring.
 #[inline(always)]
 pub(crate) fn record<T: 'static>(
     ring: &RingBuf,
@@ -98,21 +98,6 @@ pub(crate) fn tick() -> u32 {
 #[inline(always)]
 pub(crate) fn nought() -> u64 {
     core::hint::black_box(0)
-}
-
-/// Writes zeroes, eight bytes at a time.
-///
-/// # Safety
-/// `N` bytes from `start` must be writable, `start` aligned to 8 and `N` a multiple of 8.
-#[inline(always)]
-pub(crate) unsafe fn zero<const N: usize>(start: *mut u8) {
-    let words: *mut u64 = start.cast();
-    let mut i = 0;
-    while i < N / 8 {
-        // SAFETY: `i` stays below N / 8. Volatile, because memset on this target is a loop over bytes.
-        unsafe { words.add(i).write_volatile(0) };
-        i += 1;
-    }
 }
 
 #[inline(always)]

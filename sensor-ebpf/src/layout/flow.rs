@@ -185,7 +185,7 @@ pub struct Payload {
     pub pad: u16,
     /// Bytes that are kept.
     pub len: u32,
-    /// The first bytes of the payload, then zeroes.
+    /// The first bytes of the payload; what follows is of older records.
     pub bytes: [u8; PAYLOAD_MAX],
 }
 

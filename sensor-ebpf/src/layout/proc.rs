@@ -47,9 +47,9 @@ pub struct Exec<const A: usize> {
     pub arguments_len: u32,
     /// Bytes of environment the process has.
     pub environment_len: u32,
-    /// The name exec was called with (`linux_binprm.filename`), then zeroes.
+    /// The name exec was called with (`linux_binprm.filename`); what follows is of older records.
     pub filename: [u8; FILENAME_MAX],
-    /// Arguments as they lie in the process's memory, each ended by NUL, then zeroes.
+    /// Arguments as they lie in the process's memory, each ended by NUL; what follows is of older records.
     pub arguments: [u8; A],
 }
 

@@ -103,7 +103,7 @@ fn exec_of_size<const A: usize>(
         len as u32
     };
     emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Exec<A>| {
-        // SAFETY: `out` is an Exec<A> in the ring; all of it is written, name and arguments zeroed first.
+        // SAFETY: `out` is an Exec<A> in the ring; of name and arguments so much is written as their lengths say.
         unsafe {
             (&raw mut (*out).header).write(emit::header(kind));
             (&raw mut (*out).process).write(process);
@@ -112,16 +112,16 @@ fn exec_of_size<const A: usize>(
             (&raw mut (*out).arguments_len).write(all);
             (&raw mut (*out).environment_len).write(environment);
             let name: *mut u8 = (&raw mut (*out).filename).cast();
-            emit::zero::<FILENAME_MAX>(name);
             let read = bpf_probe_read_kernel_str(name.cast(), FILENAME_MAX as u32, filename.cast());
             (&raw mut (*out).filename_len).write(if read > 0 { read as u32 - 1 } else { 0 });
             let arguments: *mut u8 = (&raw mut (*out).arguments).cast();
-            emit::zero::<A>(arguments);
-            // The last byte is the last argument's NUL, which the zeroes give as well.
+            // The last byte that is kept is the last argument's NUL, there or cut off.
+            arguments.add(A - 1).write(0);
             let kept = if all >= A as u32 { A as u32 - 1 } else { all };
             // VERIFIER: 6.1 loses the bound above ("R2 min value is negative"), so it is said again by a mask.
             let kept = core::hint::black_box(kept) & (A as u32 - 1);
-            // A failed read leaves zeroes, which the sensor tells from arguments by `arguments_len`.
+            // A failed read leaves zeroes (bpf_probe_read_user_common, kernel/trace/bpf_trace.c), which the sensor tells from
+            // arguments by `arguments_len`.
             let _unreadable = bpf_probe_read_user(arguments.cast(), kept, start as *const _);
         }
     })

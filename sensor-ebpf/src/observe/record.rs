@@ -359,16 +359,13 @@ fn name_of_size<R: Reach, const P: usize>(
         return Ok(false);
     };
     let out = record.as_mut_ptr();
-    // SAFETY: `out` is a Name<P> in the ring; all of it is written: header to path_len here, path and slack zeroed and
-    // then filled up to `path_len`.
+    // SAFETY: `out` is a Name<P> in the ring; of its path so much is written as `path_len` says.
     unsafe {
         (&raw mut (*out).header).write(emit::header(kind));
         (&raw mut (*out).file).write(file);
         (&raw mut (*out).store).write(found.store);
         (&raw mut (*out).parts_all).write(found.parts);
         let path: *mut u8 = (&raw mut (*out).path).cast();
-        emit::zero::<P>(path);
-        emit::zero::<NAME_MAX>((&raw mut (*out).slack).cast());
         // VERIFIER: 6.1 and 6.12 walk the loop below once for each way out of the walk above (1,000,001 instructions)
         // unless they forget how many parts it found; what is read back from the ring is unknown to them.
         let wanted = (&raw const (*out).parts_all).read_volatile();

@@ -113,7 +113,7 @@ pub(crate) fn keep(
     };
     let out = record.as_mut_ptr();
     let kept = len.min(PAYLOAD_MAX as u64);
-    // SAFETY: `out` is a Payload in the ring, all of which is written; `bound` is `kept`, from 1 to PAYLOAD_MAX.
+    // SAFETY: `out` is a Payload in the ring, of whose bytes `len` are written; `bound` is `kept`, from 1 to PAYLOAD_MAX.
     let read = unsafe {
         (&raw mut (*out).header).write(emit::header(kind::PAYLOAD));
         (&raw mut (*out).key).write(*key);
@@ -122,7 +122,6 @@ pub(crate) fn keep(
         (&raw mut (*out).pad).write(0);
         (&raw mut (*out).len).write(kept as u32);
         let bytes: *mut u8 = (&raw mut (*out).bytes).cast();
-        emit::zero::<PAYLOAD_MAX>(bytes);
         // VERIFIER: 6.1 loses bounds over the calls above, learns nothing from `!= 0`, and refuses a length that may be zero
         // ("R3 min value is outside of the allowed memory range"); the compiler would drop a mask it can prove useless.
         let bound = (core::hint::black_box(kept - 1) & (PAYLOAD_MAX as u64 - 1)) + 1;
