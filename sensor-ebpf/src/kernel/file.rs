@@ -112,9 +112,10 @@ impl File<Probed> {
     /// True for `/proc/PID/mem`, the memory of a process, whose `mm_struct` its file system keeps with it.
     #[inline(always)]
     pub(crate) fn is_memory(self) -> Result<bool, Error> {
-        let Some(entry) = self.entry()? else {
-            return Ok(false);
-        };
+        // Asked of every file that is opened. Of one in a process file system the name it was opened by is its own.
+        // SAFETY: any address may be probed; f_path.dentry is never null.
+        let entry =
+            Entry::<Probed>::new(unsafe { Probed::get(self.0, fields::FILE_DENTRY.load())? });
         if entry.name_len()? != 3 {
             return Ok(false);
         }
