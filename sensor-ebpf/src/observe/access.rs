@@ -197,7 +197,7 @@ fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Tro
 #[inline(always)]
 fn served(process: Process, record: &Record, act: Act) -> Result<Outcome, Trouble> {
     // A program is mapped when it is run (load_elf_binary() of fs/binfmt_elf.c).
-    if !matches!(act, Act::Map) {
+    if !matches!(act, Act::Map) || process.pid == control()?.own_pid {
         return Ok(Outcome::Ignored);
     }
     let stores = 1 << ((record.store - SERVICES) & 63);

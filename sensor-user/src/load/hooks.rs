@@ -60,8 +60,8 @@ const PIPED: &str = "what is spliced into pipes";
 const HANDED: &str = "what is handed on over unix sockets";
 /// What connections within the machine carry.
 const HANDED_TCP: &str = "what is handed on over connections within this machine";
-/// Both.
-const RECEIVED: &str = "what is handed on over sockets within this machine";
+/// Nobody sees either who does not see who receives.
+pub const RECEIVED: &str = "what is handed on over sockets within this machine";
 /// What all programs for requests of `io_uring` that tell no completion are for.
 const SILENT: &str = "requests of io_uring that tell no completion";
 

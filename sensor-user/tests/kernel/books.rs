@@ -62,7 +62,14 @@ pub(crate) fn canary(watch: &mut Watch) -> Result<(), Failed> {
 /// Whether a hook runs in these tests: nothing here uses an `io_uring`, and where the sensor is blind to who sends, there
 /// is nothing to run.
 fn runs(watch: &Watch, hook: &str) -> bool {
-    hook != "ring" && !(hook == "send" && watch.is_blind_to(hooks::SENT))
+    match hook {
+        "ring" => false,
+        "send" => !watch.is_blind_to(hooks::SENT),
+        "receive" => !watch.is_blind_to(hooks::RECEIVED),
+        // With tracepoints only what a holder's new pipe becomes.
+        "hand" => watch.backend != "tracepoint",
+        _ => true,
+    }
 }
 
 /// True for a kernel that preempts everything, as with `PREEMPT_RT`, and since Linux 7.0 always (kernel/Kconfig.preempt).

@@ -28,12 +28,22 @@ pub(crate) fn pipeline(watch: &mut Watch) -> Result<(), Failed> {
     let shell = watch.finish(shell)?;
     watch.rest()?;
     let len = LEN as u64;
-    let by = |kind, carrier| {
-        let edges = watch.events.iter().filter_map(|event| match &event.what {
-            What::Edge(edge) if edge.kind == kind && carries(edge, carrier) => Some(edge.bytes),
+    let edges: Vec<&Edge> = watch
+        .events
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::Edge(edge) => Some(edge),
             _ => None,
-        });
-        edges.sum::<u64>()
+        })
+        .collect();
+    // A pipe that a holder only could have written to, as that of its errors, is none of these.
+    let was_written = |edge: &Edge| edges.iter().any(|other| other.to == edge.from);
+    let by = |kind, carrier| {
+        let of_kind = edges
+            .iter()
+            .filter(|edge| edge.kind == kind && carries(edge, carrier));
+        let moved = of_kind.filter(|edge| kind == EdgeKind::Write || was_written(edge));
+        moved.map(|edge| edge.bytes).sum::<u64>()
     };
     same(
         "into pipes",
