@@ -8,6 +8,7 @@
 mod bench;
 mod codegen;
 mod coverage;
+mod eval;
 mod hooks;
 mod install;
 mod lint;
@@ -42,6 +43,8 @@ enum Command {
     Codegen(codegen::Args),
     /// Go every way to reach records and send them away, and say which of them the sensor sees
     Coverage(coverage::Args),
+    /// Run scenarios of theft and of everyday work with real tools, and say what is found
+    Eval(eval::Args),
     /// Build the release programs and install them with units and configuration
     Install(install::Args),
     /// Check formatting, lints, house rules, generated code and dependencies
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Codegen(args) => codegen::run(&args),
         Command::Coverage(args) => coverage::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Setup(args) => setup::run(&args),

@@ -225,6 +225,43 @@ pub(crate) fn ensure(yes: bool, needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
+/// Sees to it that those of these Debian packages that are to be had are installed, after consent; gives those that are
+/// not to be had.
+///
+/// # Errors
+/// When consent is missing, or the installation fails.
+pub(crate) fn packages(yes: bool, names: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    let missing: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !apt::is_installed(name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    if !apt::is_debian() {
+        return Ok(missing.into_iter().map(str::to_owned).collect());
+    }
+    apt::refresh_if_missing()?;
+    let mut wanted = BTreeSet::new();
+    let mut unknown = BTreeSet::new();
+    for name in missing {
+        if apt::offers(name)? {
+            wanted.insert(name);
+        } else {
+            unknown.insert(name.to_owned());
+        }
+    }
+    if !wanted.is_empty() {
+        let list: Vec<&str> = wanted.iter().copied().collect();
+        say("The scenarios need Debian packages that this machine lacks:");
+        say(format!("  {}", list.join(" ")));
+        consent(yes)?;
+        apt::install(&wanted)?;
+    }
+    Ok(unknown)
+}
+
 fn collect(needs: &[Need]) -> Result<Vec<Missing>> {
     let mut missing = Vec::new();
     for need in needs {

@@ -6,7 +6,7 @@
 //! **Invariant:** only processes that a step itself started are ever ended.
 
 mod progress;
-mod tree;
+pub(crate) mod tree;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -9,7 +9,7 @@ mod alerts;
 mod check;
 pub(crate) mod config;
 mod health;
-mod netns;
+pub(crate) mod netns;
 pub(crate) mod service;
 pub(crate) mod sink;
 mod theft;
@@ -243,7 +243,7 @@ impl Running {
         stop: &Stop,
     ) -> Result<()> {
         self.turn()?;
-        let namespace = Namespace::make()?;
+        let namespace = Namespace::make('u')?;
         let sink = Sink::start(&namespace)?;
         say(format!(
             "theft: curl uploads {} to {}",

@@ -1,6 +1,7 @@
 //! Debian's packages: the lists, what they offer, and installing.
 //!
-//! **Invariant:** only names from the workshop's own tables reach apt; nothing is removed.
+//! **Invariant:** only names from the workshop's own tables, and those of scenarios, which are checked to be names,
+//! reach apt; nothing is removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,6 +38,12 @@ fn refresh() -> Result<()> {
     Step::new("fetching the package lists", update)
         .run()
         .map(drop)
+}
+
+/// Whether this package is installed.
+pub(super) fn is_installed(package: &str) -> bool {
+    let asked = capture(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]));
+    asked.is_ok_and(|status| status == "installed")
 }
 
 /// Whether the lists offer this package.

@@ -39,6 +39,48 @@ pub(super) fn end(child: &mut Child) -> Result<()> {
     Ok(())
 }
 
+/// Has what our children leave behind become our own children, so that it can be found and ended.
+///
+/// # Errors
+/// The kernel refused it.
+pub(crate) fn adopt_orphans() -> Result<()> {
+    let own = rustix::process::getpid();
+    rustix::process::set_child_subreaper(Some(own)).context("failed to become a subreaper")
+}
+
+/// Ends every descendant of ours but `spared` and theirs. Only with [`adopt_orphans`] none is missed.
+///
+/// # Errors
+/// Something outlives `SIGKILL`.
+pub(crate) fn end_all_but(spared: &[u32]) -> Result<()> {
+    let own = i32::try_from(std::process::id()).context("the own id is no process id")?;
+    let begin = Instant::now();
+    loop {
+        let kept: Vec<i32> = spared
+            .iter()
+            .filter_map(|pid| i32::try_from(*pid).ok())
+            .flat_map(|pid| descendants_of(pid).into_iter().chain([pid]))
+            .collect();
+        let rest: Vec<i32> = descendants_of(own)
+            .into_iter()
+            .filter(|pid| !kept.contains(pid))
+            .collect();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            begin.elapsed() < PATIENCE,
+            "processes {rest:?} outlive SIGKILL"
+        );
+        for pid in rest.into_iter().filter_map(Pid::from_raw) {
+            // Gone by itself, or a grandchild that will be ours to wait for: the next turn sees.
+            kill_process(pid, Signal::KILL).ok();
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG).ok();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Whether this process exists and is more than an entry waiting for its parent.
 pub(super) fn is_running(pid: i32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')

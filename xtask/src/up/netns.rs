@@ -20,28 +20,31 @@ const NETWORKS: [[u8; 3]; 3] = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
 pub(crate) struct Namespace {
     name: String,
     interface: String,
+    /// The host's address on the way there.
+    pub(crate) host: Ipv4Addr,
     /// Address inside the namespace.
     pub(crate) address: Ipv4Addr,
 }
 
 impl Namespace {
-    /// Makes the namespace and brings its interfaces up.
+    /// Makes the namespace and brings its interfaces up. `tag` is one letter that tells several of one process apart.
     ///
     /// # Errors
     /// No network is free, or `ip` failed: no privilege, or a kernel without veth.
-    pub(crate) fn make() -> Result<Self> {
+    pub(crate) fn make(tag: char) -> Result<Self> {
         let number = process::id();
         let [host, address] = free_addresses()?;
         let namespace = Self {
-            name: format!("chartwatch-{number}"),
+            name: format!("chartwatch-{number}{tag}"),
             // Interface names have 15 characters at most.
-            interface: format!("cw{number}h"),
+            interface: format!("cw{number}{tag}h"),
+            host,
             address,
         };
         let (name, outside, inside) = (
             &namespace.name,
             &namespace.interface,
-            format!("cw{number}n"),
+            format!("cw{number}{tag}n"),
         );
         ip(&format!("netns add {name}"))?;
         ip(&format!(
@@ -66,6 +69,20 @@ impl Namespace {
         let mut command = Command::new(tool()?);
         command.args(["netns", "exec", &self.name]).arg(program);
         Ok(command)
+    }
+
+    /// How many sockets inside listen, or take datagrams.
+    ///
+    /// # Errors
+    /// `ip` is not installed, or the namespace is gone.
+    pub(crate) fn listening(&self) -> Result<usize> {
+        let mut command = self.command("/bin/cat".as_ref())?;
+        let text = capture(command.args(["/proc/self/net/tcp", "/proc/self/net/udp"]))?;
+        // The state is the fourth field: 0A a listening TCP socket, 07 an unconnected UDP one.
+        let states = text
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(3));
+        Ok(states.filter(|state| ["0A", "07"].contains(state)).count())
     }
 }
 

@@ -1,0 +1,185 @@
+//! `cargo xtask eval`: runs scenarios of theft and of everyday work live, with the real tools, and says what is found.
+//!
+//! A scenario is a folder (`collector/corpus/`, or anywhere): what it is in `scenario.toml`, what is done in `run.sh`.
+//! Each gets a store of synthetic records, a collector and a sensor of its own, and two network namespaces: one plays
+//! the outside world, one the hospital's archive and backup.
+//!
+//! **Invariant:** a script that fails is an error of its scenario and never a miss; whatever ends a scenario, the processes,
+//! namespaces and users it brought are gone afterwards, and nothing else is touched.
+
+mod judge;
+mod merge;
+mod scenario;
+mod score;
+mod stage;
+mod user;
+mod world;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use self::scenario::Scenario;
+use self::score::{Outcome, Row};
+use self::stage::Stage;
+use crate::setup::{self, Need};
+use crate::step::{human, root, say, tree};
+use crate::test::Reported;
+use crate::up::{self, Stop};
+
+/// The scenarios of the repository, relative to its root.
+const CORPUS: &str = "collector/corpus";
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask eval                                     the whole corpus, on this machine's kernel
+  cargo xtask eval --only curl --keep /tmp/eval        scenarios whose names contain \"curl\"; keep their logs and alerts
+  cargo xtask eval --scenarios ~/mine --json rows.json another folder, or a folder of folders
+
+How to write a scenario is in the README, \"Trying it against thefts and everyday work\".";
+
+/// Runs scenarios and says what is found.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A scenario, or a folder of scenarios; may be given several times [default: collector/corpus]
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    scenarios: Vec<PathBuf>,
+    /// Only scenarios whose names contain this; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
+    /// Hook backend the sensor uses
+    #[arg(long, value_parser = ["auto", "lsm", "fentry", "tracepoint"], default_value = "auto")]
+    backend: String,
+    /// How long after its end a theft may take to be found, and work must stay quiet, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    wait: u64,
+    /// Install what is missing without asking
+    #[arg(long)]
+    yes: bool,
+    /// Write the rows as a JSON array: one for each scenario, and a last one, `all`, with recall and precision
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Keep what each scenario leaves (logs, alerts, the collector's event log) in a folder of its name below this one
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Fail unless every theft is found and nothing else is
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No privilege, a scenario that cannot be read or whose script fails, or a daemon that does not work; with `--strict` also
+/// a theft that is missed and an alert that is false.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut scenarios = scenarios(args)?;
+    if !rustix::process::geteuid().is_root() {
+        bail!("kernel programs and network namespaces need root: run it as root");
+    }
+    let stop = Stop::on_signals()?;
+    tree::adopt_orphans()?;
+    setup::ensure(args.yes, &[Need::Compiler, Need::Bpf, Need::Iproute])?;
+    let wanted: BTreeSet<String> = scenarios
+        .iter()
+        .flat_map(|scenario| scenario.packages.iter().cloned())
+        .collect();
+    let unknown = setup::packages(args.yes, &wanted)?;
+    let programs = up::build()?;
+    let stage = Stage {
+        programs: &programs,
+        backend: &args.backend,
+        wait: Duration::from_secs(args.wait),
+        keep: args.keep.as_deref(),
+        stop: &stop,
+    };
+    let mut rows = Vec::new();
+    let count = scenarios.len();
+    for (index, scenario) in scenarios.drain(..).enumerate() {
+        if stop.is_asked() {
+            bail!("stopped after {index} of {count} scenarios");
+        }
+        let row = one(&stage, &scenario, &unknown);
+        say(format!(
+            "[{}/{count}] {}: {}{} ({})",
+            index + 1,
+            row.scenario,
+            row.outcome.word(),
+            row.note
+                .as_deref()
+                .map_or_else(String::new, |note| format!(": {note}")),
+            human(row.took),
+        ));
+        rows.push(row);
+    }
+    score::report(&rows, args.json.as_deref())?;
+    let wrong = |row: &&Row| match row.outcome {
+        Outcome::Error => true,
+        Outcome::Missed | Outcome::FalseAlert => args.strict,
+        Outcome::Found | Outcome::Quiet | Outcome::Skipped => false,
+    };
+    if rows.iter().any(|row| wrong(&row)) {
+        return Err(Reported.into());
+    }
+    Ok(())
+}
+
+/// What is to be run, sorted by name; names are distinct.
+fn scenarios(args: &Args) -> Result<Vec<Scenario>> {
+    let places = if args.scenarios.is_empty() {
+        vec![root().join(CORPUS)]
+    } else {
+        args.scenarios.clone()
+    };
+    let mut found = Vec::new();
+    for place in &places {
+        found.extend(scenario::below(place)?);
+    }
+    found.retain(|scenario| {
+        args.only.is_empty()
+            || args
+                .only
+                .iter()
+                .any(|text| scenario.name.contains(text.as_str()))
+    });
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some([first, second]) = found.array_windows().find(|[a, b]| a.name == b.name) {
+        bail!(
+            "{} and {} have the same name, {:?}; give one of them another",
+            first.file().display(),
+            second.file().display(),
+            first.name
+        );
+    }
+    if found.is_empty() {
+        bail!("no scenario there, or none whose name contains what --only says");
+    }
+    Ok(found)
+}
+
+/// Runs one scenario; whatever goes wrong with it is part of its row.
+fn one(stage: &Stage<'_>, scenario: &Scenario, unknown: &BTreeSet<String>) -> Row {
+    let lacking: Vec<&str> = scenario
+        .packages
+        .iter()
+        .filter(|name| unknown.contains(*name))
+        .map(String::as_str)
+        .collect();
+    if !lacking.is_empty() {
+        let note = format!("no Debian package {} to be had here", lacking.join(", "));
+        return Row::without(scenario, Outcome::Skipped, note);
+    }
+    let begin = std::time::Instant::now();
+    let played = stage
+        .play(scenario)
+        .with_context(|| format!("{} failed", scenario.name));
+    let mut row = match played {
+        Ok(row) => row,
+        Err(error) => Row::without(scenario, Outcome::Error, format!("{error:#}")),
+    };
+    row.took = begin.elapsed();
+    row
+}
