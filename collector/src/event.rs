@@ -13,7 +13,7 @@ mod tamper;
 use std::sync::Arc;
 
 pub use access::{Access, NameForm, RecordId, RecordName};
-pub use edge::{Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End};
+pub use edge::{Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End, Medium};
 pub use flow::{Direction, Flow, FlowName, NameSource, PAST_IP};
 pub use gap::{Gap, GapReason};
 pub use process::{Process, ProcessKey};

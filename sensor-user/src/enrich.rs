@@ -9,6 +9,7 @@
 //! costs no system call unless it is the first of its process.
 
 mod cgroup;
+mod media;
 mod names;
 mod procfs;
 mod stage;
@@ -16,16 +17,17 @@ mod table;
 mod users;
 
 use std::collections::{HashMap, HashSet};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Store;
-use crate::event::{Access, End, Event, Exec, Exit, Fork, ProcessKey, RecordId, StoreId, What};
+use crate::event::{
+    Access, CarrierKind, End, Event, Exec, Exit, Fork, Medium, ProcessKey, RecordId, StoreId, What,
+};
 use crate::metrics::Metrics;
-use crate::mounts::Mounts;
 use crate::privacy::Privacy;
 use crate::report::{Body, Image, NamedAccess, NamedEdge, Owner, Process, Report};
+use media::Media;
 use names::Names;
 use procfs::{Pid, ProcFs};
 pub use stage::Stage;
@@ -66,7 +68,7 @@ pub struct Enricher {
     names: Names,
     /// Where carriers lie, by the same bounds.
     carriers: Names,
-    mounts: Mounts,
+    media: Media,
     metrics: Arc<Metrics>,
     /// Round of sending: an entry whose `sent` is an older one has to be sent again.
     round: u64,
@@ -98,7 +100,7 @@ impl Enricher {
             table: Table::new(table::PROCESSES_MAX),
             names: Names::new(names::NAMES_MAX),
             carriers: Names::new(names::CARRIERS_MAX),
-            mounts: Mounts::read(),
+            media: Media::new(),
             metrics,
             round: 1,
             turn: Turn::default(),
@@ -136,8 +138,7 @@ impl Enricher {
 
     /// Compares the table with /proc, so that a lost exit leaves no dead entry for ever and a lost fork no hole.
     pub fn reconcile(&mut self, now_boot_ns: u64) -> Vec<Report> {
-        // What was mounted since may have the device number of another that is gone.
-        self.mounts = Mounts::read();
+        self.media.look_again();
         let alive = self.proc.keys();
         let mut out = Vec::new();
         // Nothing listed means that /proc could not be read, not that everybody has gone.
@@ -164,7 +165,7 @@ impl Enricher {
             What::Exit(exit) => self.exit(boot_ns, exit, out),
             What::Name(name) => {
                 let evicted = if name.is_carrier {
-                    let path = self.absolute(name.record.device, name.untrusted_path);
+                    let path = self.media.absolute(name.record.device, name.untrusted_path);
                     self.carriers.insert(name.record, &path)
                 } else {
                     self.names.insert(name.record, &name.untrusted_path)
@@ -187,11 +188,15 @@ impl Enricher {
                 });
             }
             What::Edge(edge) => {
-                let mut carrier = String::new();
+                let (mut carrier, mut medium) = (String::new(), Medium::Fixed);
                 for end in [edge.from, edge.to] {
                     match end {
                         End::Process(process) => self.refer(boot_ns, process, out),
-                        End::Carrier(_, file) => carrier = self.place(file),
+                        End::Carrier(CarrierKind::File, file) => {
+                            carrier = self.place(file);
+                            medium = self.media.medium(file.device);
+                        }
+                        End::Carrier(CarrierKind::Pipe, file) => carrier = self.place(file),
                     }
                 }
                 let stores = edge.stores.iter().map(|store| self.store(*store)).collect();
@@ -201,6 +206,7 @@ impl Enricher {
                         edge,
                         stores,
                         carrier,
+                        medium,
                     }),
                 });
             }
@@ -400,21 +406,6 @@ impl Enricher {
             name,
             access,
         }
-    }
-
-    /// A path within the file system of a device, as it is where that is mounted. What is mounted nowhere (memory that is
-    /// shared) keeps its name.
-    fn absolute(&mut self, device: u32, untrusted_below: Vec<u8>) -> Vec<u8> {
-        if self.mounts.point(device).is_none() {
-            self.mounts = Mounts::read();
-        }
-        let Some(point) = self.mounts.point(device) else {
-            return untrusted_below;
-        };
-        point
-            .join(std::ffi::OsStr::from_bytes(&untrusted_below))
-            .into_os_string()
-            .into_vec()
     }
 
     /// Where a carrier lies; empty when that is not known.

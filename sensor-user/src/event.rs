@@ -11,7 +11,7 @@ mod proc;
 mod tamper;
 
 pub use access::{Access, Name, RecordId, StoreId};
-pub use edge::{CarrierKind, Edge, EdgeKind, End};
+pub use edge::{CarrierKind, Edge, EdgeKind, End, Medium};
 pub use flow::{Direction, Flow, FlowName, Heard, NameSource, Naming};
 pub use gap::{Gap, GapReason};
 pub use proc::{Exec, Exit, Fork, ProcessKey};

@@ -67,6 +67,14 @@ impl Mounts {
             .map(|mount| mount.point.as_path())
     }
 
+    /// Type of the file system of a device, by its name in the kernel.
+    #[must_use]
+    pub fn kind(&self, device: u32) -> Option<&[u8]> {
+        let device = format!("{}:{}", device >> 20, device & 0xf_ffff).into_bytes();
+        let mount = self.0.iter().find(|mount| mount.device == device)?;
+        Some(&mount.kind)
+    }
+
     /// A directory, and the mount points below it: other file systems, which walking up a file's directories does not
     /// leave.
     #[must_use]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Offset;
-use crate::event::{Access, Edge, Flow, Gap, ProcessKey, Tamper};
+use crate::event::{Access, Edge, Flow, Gap, Medium, ProcessKey, Tamper};
 use crate::privacy::NameForm;
 
 /// Asks that processes be sent again, because what was said of them is lost: numbers the rounds of sending.
@@ -145,4 +145,6 @@ pub struct NamedEdge {
     pub stores: Vec<Arc<str>>,
     /// Where the carrier lies that is one of its ends; empty when there is none, and when that is not known.
     pub carrier: String,
+    /// On what it lies.
+    pub medium: Medium,
 }

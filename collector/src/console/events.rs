@@ -183,6 +183,7 @@ enum EndForm<'a> {
         inode: u64,
         generation: u32,
         path: &'a str,
+        medium: &'static str,
     },
 }
 
@@ -322,6 +323,7 @@ impl<'a> EndForm<'a> {
                 inode: carrier.key.inode,
                 generation: carrier.key.generation,
                 path: &carrier.path,
+                medium: carrier.medium.name(),
             },
         }
     }

@@ -64,6 +64,32 @@ impl CarrierKind {
     }
 }
 
+/// Where a carrier lies, as far as that makes it a way out of the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Medium {
+    /// On a disk of the host or in its memory, or not known.
+    #[default]
+    Fixed,
+    /// On what can be taken out and carried away.
+    Removable,
+    /// On another machine, or wherever a program puts it that serves a file system.
+    Network,
+    /// In a file of the host that is mounted as a disk.
+    Image,
+}
+
+impl Medium {
+    /// Short name, stable, for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Removable => "removable",
+            Self::Network => "network",
+            Self::Image => "image",
+        }
+    }
+}
+
 /// Names a carrier within one boot of one host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CarrierKey {
@@ -84,6 +110,8 @@ pub struct Carrier {
     pub key: CarrierKey,
     /// Where it lies, as far as is known; what in it is called like a record is a token. Empty when it was not seen.
     pub path: String,
+    /// On what it lies.
+    pub medium: Medium,
 }
 
 /// One end of an edge.

@@ -15,8 +15,8 @@ use proto::sensor::v1 as wire;
 
 use crate::event::{
     Access, Block, Carrier, CarrierKey, CarrierKind, Direction, Edge, EdgeKind, End, Event, Flow,
-    FlowName, Gap, GapReason, NameForm, NameSource, Origin, PAST_IP, Process, ProcessKey, RecordId,
-    RecordName, Tamper, TamperFile, TamperKind, What,
+    FlowName, Gap, GapReason, Medium, NameForm, NameSource, Origin, PAST_IP, Process, ProcessKey,
+    RecordId, RecordName, Tamper, TamperFile, TamperKind, What,
 };
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
@@ -387,6 +387,12 @@ fn carrier(raw: wire::Carrier) -> Result<Carrier, WireError> {
             generation: raw.generation,
         },
         path: long("carrier.path", raw.path)?,
+        medium: match wire::CarrierMedium::try_from(raw.medium) {
+            Ok(wire::CarrierMedium::Removable) => Medium::Removable,
+            Ok(wire::CarrierMedium::Network) => Medium::Network,
+            Ok(wire::CarrierMedium::Image) => Medium::Image,
+            Ok(wire::CarrierMedium::Unspecified) | Err(_) => Medium::Fixed,
+        },
     })
 }
 

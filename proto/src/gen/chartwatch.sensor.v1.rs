@@ -245,6 +245,9 @@ pub struct Carrier {
     /// like a record is a token. Empty when it was not seen, and for a pipe without a name.
     #[prost(string, tag = "5")]
     pub path: ::prost::alloc::string::String,
+    /// Where it lies.
+    #[prost(enumeration = "CarrierMedium", tag = "6")]
+    pub medium: i32,
 }
 /// One end of an edge.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -531,6 +534,43 @@ impl CarrierKind {
             "CARRIER_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "CARRIER_KIND_FILE" => Some(Self::File),
             "CARRIER_KIND_PIPE" => Some(Self::Pipe),
+            _ => None,
+        }
+    }
+}
+/// Where a carrier lies, as far as that makes it a way out of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CarrierMedium {
+    /// On a disk of the host or in its memory, or not known.
+    Unspecified = 0,
+    /// On what can be taken out and carried away: a USB stick, a card, an optical disc.
+    Removable = 1,
+    /// On another machine, by a network file system or one that a program serves (FUSE).
+    Network = 2,
+    /// In an image: a file of the host that is mounted as a disk.
+    Image = 3,
+}
+impl CarrierMedium {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CARRIER_MEDIUM_UNSPECIFIED",
+            Self::Removable => "CARRIER_MEDIUM_REMOVABLE",
+            Self::Network => "CARRIER_MEDIUM_NETWORK",
+            Self::Image => "CARRIER_MEDIUM_IMAGE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CARRIER_MEDIUM_UNSPECIFIED" => Some(Self::Unspecified),
+            "CARRIER_MEDIUM_REMOVABLE" => Some(Self::Removable),
+            "CARRIER_MEDIUM_NETWORK" => Some(Self::Network),
+            "CARRIER_MEDIUM_IMAGE" => Some(Self::Image),
             _ => None,
         }
     }

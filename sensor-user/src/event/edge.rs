@@ -32,6 +32,20 @@ pub enum CarrierKind {
     Pipe,
 }
 
+/// Where a carrier lies, as far as that makes it a way out of the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Medium {
+    /// On a disk of the host or in its memory, or not known.
+    #[default]
+    Fixed,
+    /// On what can be taken out and carried away.
+    Removable,
+    /// On another machine, or wherever a program puts it that serves a file system.
+    Network,
+    /// In a file of the host that is mounted as a disk.
+    Image,
+}
+
 /// One end of an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {

@@ -11,8 +11,8 @@ use proto::sensor::v1;
 
 use crate::clock::{self, Offset};
 use crate::event::{
-    CarrierKind, Direction, EdgeKind, End, Flow, FlowName, Gap, GapReason, NameSource, Part,
-    ProcessKey, RecordId, Tamper, Target,
+    CarrierKind, Direction, EdgeKind, End, Flow, FlowName, Gap, GapReason, Medium, NameSource,
+    Part, ProcessKey, RecordId, Tamper, Target,
 };
 use crate::health::{Health, HookCount};
 use crate::privacy::NameForm;
@@ -165,8 +165,8 @@ fn edge(named: &NamedEdge, offset: Offset) -> v1::Edge {
         EdgeKind::Loopback => v1::EdgeKind::Loopback,
     };
     v1::Edge {
-        from: Some(end(edge.from, &named.carrier)),
-        to: Some(end(edge.to, &named.carrier)),
+        from: Some(end(edge.from, named)),
+        to: Some(end(edge.to, named)),
         kind: kind.into(),
         stores: (named.stores.iter().take(LIST_MAX))
             .map(ToString::to_string)
@@ -178,7 +178,7 @@ fn edge(named: &NamedEdge, offset: Offset) -> v1::Edge {
     }
 }
 
-fn end(end: End, carrier: &str) -> v1::EdgeEnd {
+fn end(end: End, named: &NamedEdge) -> v1::EdgeEnd {
     let end = match end {
         End::Process(process) => v1::edge_end::End::Process(process_id(process)),
         End::Carrier(kind, file) => v1::edge_end::End::Carrier(v1::Carrier {
@@ -190,7 +190,14 @@ fn end(end: End, carrier: &str) -> v1::EdgeEnd {
             device: file.device,
             inode: file.inode,
             generation: file.generation,
-            path: cut(carrier, TEXT_BYTES_MAX),
+            path: cut(&named.carrier, TEXT_BYTES_MAX),
+            medium: match named.medium {
+                Medium::Fixed => v1::CarrierMedium::Unspecified,
+                Medium::Removable => v1::CarrierMedium::Removable,
+                Medium::Network => v1::CarrierMedium::Network,
+                Medium::Image => v1::CarrierMedium::Image,
+            }
+            .into(),
         }),
     };
     v1::EdgeEnd { end: Some(end) }
