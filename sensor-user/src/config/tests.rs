@@ -176,6 +176,18 @@ fn refusals_name_key_or_line_and_reason() {
             &["store[1].path", "`..`"],
         ),
         (
+            "[[store]]\nname = \"x\"\nservice = \"$R/a\"\n",
+            &["store[1].service", "no file"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\npath = \"$R/a\"\nservice = \"/bin/sh\"\n",
+            &["store[1].service", "two stores"],
+        ),
+        (
+            "[kernel]\nquiet_sockets = [\"run/x\"]\n",
+            &["kernel.quiet_sockets", "run/x", "not absolute"],
+        ),
+        (
             "[[store]]\nname = \"x\"\npath = \"$R/none\"\n",
             &["store[1].path", "none", "No such file", "create"],
         ),
@@ -203,7 +215,7 @@ fn refusals_name_key_or_line_and_reason() {
             "[[store]]\nname = \"x\"\npath = \"$R/link\"\n",
             &["store[2].path", "same"],
         ),
-        ("[[store]]\nname = \"x\"\n", &["sensor.toml:1: ", "path"]),
+        ("[[store]]\nname = \"x\"\n", &["store[1].path", "path"]),
         (&many, &["store: ", "at most 1000"]),
     ];
     for (text, words) in before {
