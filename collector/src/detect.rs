@@ -12,6 +12,7 @@ mod evidence;
 mod host;
 mod ledger;
 mod limits;
+mod lineage;
 mod pattern;
 mod severity;
 mod story;
@@ -20,7 +21,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use alert::{
-    Alert, AtLeast, Attempt, Confidence, Destination, Figures, Level, Link, Severity, Technique,
+    Alert, AtLeast, Attempt, Confidence, Destination, Figures, Level, Link, Path, Place, Severity,
+    Step, Technique,
 };
 use host::Host;
 
@@ -54,12 +56,11 @@ impl Detector {
         for event in &block.events {
             host.saw(event.at_ns);
             match &event.what {
-                What::Process(process) => host.process(process),
+                What::Process(process) => host.process(process, event.at_ns),
                 What::Access(access) => host.access(access),
                 What::Flow(flow) => host.flow(flow),
                 What::Tamper(tamper) => host.tamper(tamper),
-                // Stored and shown; no pattern follows what is handed on yet.
-                What::Edge(_) => {}
+                What::Edge(edge) => host.edge(edge),
                 What::Gap(gap) => host.gap(gap.clone()),
             }
         }

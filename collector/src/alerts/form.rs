@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{Alert, AtLeast, Attempt, Destination, Link};
+use crate::detect::{Alert, AtLeast, Attempt, Destination, Link, Place, Step};
 use crate::event::{Direction, FlowName, Gap, GapReason, NameForm, RecordName};
 
 /// An alert.
@@ -38,8 +38,17 @@ pub struct AlertForm {
     /// Why figures are lower bounds, in sentences; empty: they are exact as far as the sensor could see.
     pub at_least: Vec<String>,
     pub names: Vec<NameOf>,
-    /// The process that read and sent, then its parent and so on.
+    /// The process that sent, then its parent and so on.
     pub chain: Vec<ProcessForm>,
+    /// How the records came to it; empty when it read them itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<StepForm>,
+    /// Further steps that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub path_more: u64,
+    /// Processes of the path and their ancestors, without those of `chain`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path_processes: Vec<ProcessForm>,
     /// Null for an alert about the sensor itself.
     pub destination: Option<DestinationForm>,
     #[serde(default)]
@@ -97,6 +106,43 @@ pub struct ProcessForm {
     pub started_ns: u64,
     pub exited_ns: Option<u64>,
     pub earlier_executables: Vec<String>,
+}
+
+/// A step of a path; `bytes` is null when it is not known how many.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are those of the step, documented there"
+)]
+pub struct StepForm {
+    pub from: PlaceForm,
+    pub to: PlaceForm,
+    pub way: String,
+    pub bytes: Option<u64>,
+    pub first_ns: u64,
+    pub last_ns: u64,
+}
+
+/// An end of a step; `kind` is `store`, `process`, `file`, `pipe`, `unknown` or `destination`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlaceForm {
+    /// What it is.
+    pub kind: String,
+    /// Of a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Of a process: its start, which with the pid names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_cs: Option<u64>,
+    /// Of a file or pipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<u32>,
+    /// Of a file or pipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inode: Option<u64>,
+    /// Of a file or pipe: where it lies, if that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// Where records went; `direction` is `connected` or `accepted`, `protocol` the IANA number, or from 256 on
@@ -206,6 +252,9 @@ impl From<&Alert> for AlertForm {
                 .collect(),
             names: alert.names.iter().map(NameOf::from).collect(),
             chain: alert.chain.iter().map(ProcessForm::from).collect(),
+            path: alert.path.steps.iter().map(StepForm::from).collect(),
+            path_more: alert.path.more,
+            path_processes: alert.path.processes.iter().map(ProcessForm::from).collect(),
             destination: alert
                 .destination
                 .as_ref()
@@ -246,8 +295,55 @@ fn at_least(reason: &AtLeast, gaps: &[Gap]) -> String {
         AtLeast::Destinations(count) => {
             format!("{count} destinations of this process were forgotten to bound memory.")
         }
+        AtLeast::Steps(count) => {
+            format!(
+                "{count} steps of this host, by which records may have been handed on, were forgotten to bound memory."
+            )
+        }
         AtLeast::GapsForgotten(count) => {
             format!("{count} older gaps of this host are no longer listed.")
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl From<&Step> for StepForm {
+    fn from(step: &Step) -> Self {
+        Self {
+            from: PlaceForm::from(&step.from),
+            to: PlaceForm::from(&step.to),
+            way: step.way.into(),
+            bytes: step.bytes,
+            first_ns: step.first_ns,
+            last_ns: step.last_ns,
+        }
+    }
+}
+
+impl From<&Place> for PlaceForm {
+    fn from(place: &Place) -> Self {
+        let kind = |kind: &str| Self {
+            kind: kind.into(),
+            ..Self::default()
+        };
+        match place {
+            Place::Store => kind("store"),
+            Place::Destination => kind("destination"),
+            Place::Process(key) => Self {
+                pid: Some(key.pid),
+                start_cs: Some(key.start_cs),
+                ..kind("process")
+            },
+            Place::Carrier(carrier) => Self {
+                device: Some(carrier.key.device),
+                inode: Some(carrier.key.inode),
+                path: (!carrier.path.is_empty()).then(|| carrier.path.clone()),
+                ..kind(carrier.key.kind.name())
+            },
         }
     }
 }

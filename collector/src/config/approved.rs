@@ -1,7 +1,8 @@
 //! Approved ways: the hospital's normal work, each a full tuple and never just a program's name.
 //!
-//! **Invariant:** a way approves one executable, one user, one store and one destination together; nothing in it is
-//! optional, so a copy of the program under another path or the same program run by somebody else is not approved.
+//! **Invariant:** a way approves one executable, one user, one store and one destination together, so a copy of the program
+//! under another path or the same program run by somebody else is not approved. A way without a reader approves what the
+//! executable has read itself; what another program reads and hands on needs a way that names that program.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -13,8 +14,10 @@ pub struct ApprovedWay {
     pub name: String,
     /// The store whose records may go.
     pub store: String,
-    /// Absolute path of the executable.
+    /// Absolute path of the executable that sends.
     pub executable: String,
+    /// Absolute path of the executable that reads the records, where it is not the one that sends them.
+    pub reader: Option<String>,
     /// User name, or the number where the host has no name for it.
     pub user: String,
     /// Where they may go.

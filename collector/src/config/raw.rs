@@ -62,6 +62,8 @@ struct Approved {
     name: String,
     store: String,
     executable: String,
+    /// Absolute path; default: the executable reads the records itself.
+    reader: Option<String>,
     user: String,
     destination: String,
 }
@@ -196,6 +198,9 @@ impl Approved {
             }
         }
         absolute(&key("executable"), &PathBuf::from(&self.executable))?;
+        if let Some(reader) = &self.reader {
+            absolute(&key("reader"), &PathBuf::from(reader))?;
+        }
         let destination: Network = self.destination.parse().map_err(|error| {
             (
                 key("destination"),
@@ -206,6 +211,7 @@ impl Approved {
             name: self.name,
             store: self.store,
             executable: self.executable,
+            reader: self.reader,
             user: self.user,
             destination,
         })

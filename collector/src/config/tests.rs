@@ -18,7 +18,7 @@ fn the_shipped_sample_is_valid_with_and_without_its_comments() {
         .collect();
     let config = parse(&uncommented.join("\n")).unwrap();
     assert!(config.file_sink.is_some() && config.syslog_sink.is_some());
-    assert_eq!(config.detect.approved.len(), 2);
+    assert_eq!(config.detect.approved.len(), 3);
     let empty = parse("").unwrap();
     assert_eq!(
         (config.listen, config.data_dir, config.horizon),
@@ -104,6 +104,10 @@ fn a_bad_value_names_file_key_and_reason() {
         (
             way("executable", "curl"),
             &["approved[0].executable", "absolute"],
+        ),
+        (
+            way("", "") + "reader = \"rsync\"\n",
+            &["approved[0].reader", "absolute"],
         ),
         (
             way("destination", "10.0.0.1/8"),

@@ -1,15 +1,16 @@
 //! Alerts: findings with their evidence, in full depth.
 //!
 //! The id is a UUID of version 5 (RFC 9562) over pattern, sensor, boot, process (pid and start), store and destination
-//! (protocol, direction, address, port): one alert per process, store and destination, which grows. Thresholds and
-//! counts are no part of it, so live, replay and a restarted collector agree on it.
+//! (protocol, direction, address, port): one alert per process, store and destination, which grows. Where several
+//! processes are in it, the process is the root of their lineage. Thresholds and counts are no part of it, so live, replay
+//! and a restarted collector agree on it.
 
 use std::net::IpAddr;
 
 use uuid::Uuid;
 
 use crate::event::{
-    Direction, FlowName, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName, TamperKind,
+    Carrier, Direction, FlowName, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName, TamperKind,
 };
 
 /// Names the space of alert ids; made once at random, never to be changed.
@@ -52,8 +53,10 @@ pub struct Alert {
     pub at_least: Vec<AtLeast>,
     /// Names of a few of the records.
     pub names: Vec<RecordName>,
-    /// The process that read and sent, then its parent and so on as far as known.
+    /// The process that sent, then its parent and so on as far as known.
     pub chain: Vec<Link>,
+    /// How the records came from who read them to who sent them; no steps when that is one process.
+    pub path: Path,
     /// Where the records went; `None` when it is about none.
     pub destination: Option<Destination>,
     /// What it is called, if its flows say so.
@@ -111,6 +114,8 @@ pub enum AtLeast {
     Processes(u64),
     /// So many destinations of the process were forgotten.
     Destinations(u64),
+    /// So many steps of this host, by which records may have been handed on, were forgotten.
+    Steps(u64),
     /// The host had more gaps than are kept; so many were let go.
     GapsForgotten(u64),
 }
@@ -179,6 +184,48 @@ pub struct Link {
     pub process: Option<Process>,
     /// Executables it ran before the present one, since it read its first record; for the first of the chain only.
     pub earlier: Vec<String>,
+}
+
+/// The way records went, step by step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Path {
+    /// The steps, from the store to the destination.
+    pub steps: Vec<Step>,
+    /// Further steps that are not listed.
+    pub more: u64,
+    /// Processes that are in the steps, and their ancestors; without those of the alert's chain.
+    pub processes: Vec<Link>,
+}
+
+/// One step of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Where it comes from.
+    pub from: Place,
+    /// Where it goes.
+    pub to: Place,
+    /// How: `read` from a store, `sent` to the destination, `start` of a process by another, or the name of an edge's
+    /// kind.
+    pub way: &'static str,
+    /// Bytes that went over it; `None` when that is not known.
+    pub bytes: Option<u64>,
+    /// First time, nanoseconds since the Unix epoch; 0 when not known.
+    pub first_ns: u64,
+    /// Last time.
+    pub last_ns: u64,
+}
+
+/// An end of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The store.
+    Store,
+    /// A process.
+    Process(ProcessKey),
+    /// A file outside of the stores, or a pipe.
+    Carrier(Carrier),
+    /// The destination.
+    Destination,
 }
 
 /// Where records went. For connections the host accepted, the port is the host's own: the far one means nothing.

@@ -5,6 +5,10 @@ use super::host::{Actor, Case, Host, Reading, Sending};
 use super::{limits, severity, story};
 use crate::event::{Gap, ProcessKey};
 
+/// Why it is certain that what was sent is what was read.
+const ONE_PROCESS: &str =
+    "One process both read the records and sent the data: no carrier in between has to be assumed.";
+
 /// What an alert is made from.
 pub(super) struct Evidence<'a> {
     pub(super) host: &'a Host,
@@ -42,7 +46,13 @@ pub(super) fn alert(
     let at_least = at_least(evidence, &gaps);
     let chain = chain(host, evidence.key, evidence.actor);
     let figures: Figures = case.told;
-    let severity = severity::judge(&figures, evidence.destination, &at_least, &chain);
+    let severity = severity::judge(
+        ONE_PROCESS,
+        &figures,
+        evidence.destination,
+        &at_least,
+        &chain,
+    );
     let mut alert = Alert {
         id: alert::id(
             pattern,
@@ -68,6 +78,7 @@ pub(super) fn alert(
         at_least,
         names: reading.names.clone(),
         chain,
+        path: alert::Path::default(),
         destination: Some(evidence.destination.clone()),
         destination_name: sending.name.clone(),
         attempts: Vec::new(),
@@ -84,26 +95,30 @@ pub(super) fn alert(
 
 fn at_least(evidence: &Evidence<'_>, gaps: &[Gap]) -> Vec<AtLeast> {
     let forgotten = evidence.host.forgotten();
-    let mut reasons = Vec::new();
-    if !gaps.is_empty() {
-        reasons.push(AtLeast::Gaps);
-    }
-    let counted = [
-        (
-            evidence.reading.not_told_apart,
-            AtLeast::Records as fn(u64) -> AtLeast,
-        ),
-        (forgotten.processes, AtLeast::Processes),
-        (evidence.actor.destinations_forgotten, AtLeast::Destinations),
-        (forgotten.gaps, AtLeast::GapsForgotten),
-    ];
-    reasons.extend(
-        counted
-            .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, reason)| reason(count)),
-    );
-    reasons
+    lower_bounds(
+        gaps,
+        &[
+            (
+                evidence.reading.not_told_apart,
+                AtLeast::Records as fn(u64) -> AtLeast,
+            ),
+            (forgotten.processes, AtLeast::Processes),
+            (evidence.actor.destinations_forgotten, AtLeast::Destinations),
+            (forgotten.gaps, AtLeast::GapsForgotten),
+        ],
+    )
+}
+
+/// How many were forgotten, and the reason that is.
+pub(super) type Counted = (u64, fn(u64) -> AtLeast);
+
+/// Why figures are lower bounds: losses, and what was forgotten.
+pub(super) fn lower_bounds(gaps: &[Gap], counted: &[Counted]) -> Vec<AtLeast> {
+    let lost = (!gaps.is_empty()).then_some(AtLeast::Gaps);
+    let forgotten = counted.iter().filter(|(count, _)| *count > 0);
+    lost.into_iter()
+        .chain(forgotten.map(|(count, reason)| reason(*count)))
+        .collect()
 }
 
 /// The process and its ancestors, as far as the sensor told of them. A parent that cannot be followed further is still

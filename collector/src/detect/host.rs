@@ -4,18 +4,24 @@ mod activity;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub(super) use activity::{Case, Reading, Sending, Tampering, Told};
+pub(super) use activity::{Case, Group, GroupKey, Reading, Sending, Tampering, Told};
 
 use super::alert::{Alert, Destination};
+use super::lineage::Lineage;
 use super::{limits, pattern};
 use crate::config::DetectConfig;
-use crate::event::{Access, Direction, Flow, Gap, Origin, Process, ProcessKey, Tamper};
+use crate::event::{Access, Direction, Edge, Flow, Gap, Origin, Process, ProcessKey, Tamper};
 
 /// One boot of a host.
 #[derive(Debug)]
 pub(super) struct Host {
     origin: Origin,
     processes: BTreeMap<ProcessKey, Actor>,
+    lineage: Lineage,
+    /// Senders of what others read.
+    groups: BTreeMap<GroupKey, Group>,
+    /// Groups that can have something of what a process read.
+    readers: BTreeMap<ProcessKey, BTreeSet<GroupKey>>,
     gaps: VecDeque<Gap>,
     /// Processes whose sums have changed since they were last judged.
     changed: BTreeSet<ProcessKey>,
@@ -31,6 +37,7 @@ pub(super) struct Host {
 pub(super) struct Forgotten {
     pub(super) processes: u64,
     pub(super) gaps: u64,
+    pub(super) groups: u64,
 }
 
 /// A process and what it did.
@@ -63,6 +70,9 @@ impl Host {
         Self {
             origin,
             processes: BTreeMap::new(),
+            lineage: Lineage::default(),
+            groups: BTreeMap::new(),
+            readers: BTreeMap::new(),
             gaps: VecDeque::new(),
             changed: BTreeSet::new(),
             events: 0,
@@ -110,7 +120,8 @@ impl Host {
         }
     }
 
-    pub(super) fn process(&mut self, process: &Process) {
+    pub(super) fn process(&mut self, process: &Process, at_ns: u64) {
+        self.lineage.started(process, at_ns);
         self.touch_ancestors(process.parent);
         let actor = self.touch(process.key);
         if let Some(before) = &actor.process {
@@ -128,12 +139,14 @@ impl Host {
             exited_ns,
             ..process.clone()
         });
-        if !actor.readings.is_empty() || actor.tampering.is_some() {
+        let acted = !actor.readings.is_empty() || !actor.sendings.is_empty();
+        if acted || actor.tampering.is_some() {
             self.changed.insert(process.key);
         }
     }
 
     pub(super) fn access(&mut self, access: &Access) {
+        self.lineage.access(access);
         let room = self.records < limits::RECORDS;
         let actor = self.touch(access.process);
         let reading = match actor.readings.get_mut(&access.store) {
@@ -154,9 +167,11 @@ impl Host {
             forget_weakest(actor);
         }
         actor.sendings.entry(destination).or_default().add(flow);
-        if !actor.readings.is_empty() {
-            self.changed.insert(flow.process);
-        }
+        self.changed.insert(flow.process);
+    }
+
+    pub(super) fn edge(&mut self, edge: &Edge) {
+        self.lineage.edge(edge);
     }
 
     pub(super) fn tamper(&mut self, tamper: &Tamper) {
@@ -179,7 +194,8 @@ impl Host {
     /// Judges what has changed since the last time.
     pub(super) fn judge(&mut self, config: &DetectConfig) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        for key in std::mem::take(&mut self.changed) {
+        let mut changed = std::mem::take(&mut self.changed);
+        for key in changed.iter().copied() {
             // Taken out while it is judged, so that the rest of the host can be looked at as evidence.
             let Some(mut actor) = self.processes.remove(&key) else {
                 continue;
@@ -188,7 +204,89 @@ impl Host {
             pattern::tampering::judge(self, key, &mut actor, &mut alerts);
             self.processes.insert(key, actor);
         }
+        changed.append(&mut self.lineage.spread());
+        pattern::chain::judge(config, self, &changed, &mut alerts);
         alerts
+    }
+
+    pub(super) fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// Puts a sender among those of its lineage who sent the same store's records to the same place.
+    pub(super) fn join(&mut self, key: GroupKey, sender: ProcessKey) {
+        if !self.groups.contains_key(&key) && self.groups.len() >= limits::LINEAGES {
+            self.forget_groups();
+        }
+        let group = self.groups.entry(key).or_default();
+        group.senders.insert(sender);
+        group.touched = self.events;
+    }
+
+    /// Groups that can have something of what a process read.
+    pub(super) fn groups_of_reader(&self, reader: ProcessKey) -> impl Iterator<Item = &GroupKey> {
+        self.readers.get(&reader).into_iter().flatten()
+    }
+
+    /// From now on the group is looked at when one of these readers has done something.
+    pub(super) fn watch(&mut self, key: &GroupKey, readers: impl Iterator<Item = ProcessKey>) {
+        for reader in readers {
+            let groups = self.readers.entry(reader).or_default();
+            if !groups.contains(key) {
+                groups.insert(key.clone());
+            }
+        }
+    }
+
+    pub(super) fn group(&self, key: &GroupKey) -> Option<&Group> {
+        self.groups.get(key)
+    }
+
+    /// The group's alert has been told.
+    pub(super) fn told(&mut self, key: &GroupKey, case: Case) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.told = Some(case);
+        }
+    }
+
+    /// The topmost process of the session or service that a process is of: what started it, as long as unit and session
+    /// are the same, and short of the first process of all.
+    pub(super) fn root(&self, key: ProcessKey) -> ProcessKey {
+        let of = |key: ProcessKey| self.processes.get(&key)?.process.as_ref();
+        let mut root = key;
+        for _ in 0..limits::CHAIN {
+            let Some(process) = of(root) else {
+                break;
+            };
+            let parent = process.parent.filter(|parent| parent.pid > 1);
+            let Some(parent) = parent.and_then(of) else {
+                break;
+            };
+            if (&parent.unit, parent.session) != (&process.unit, process.session) {
+                break;
+            }
+            root = parent.key;
+        }
+        root
+    }
+
+    /// Lets go groups without an alert, and of these those longest untouched.
+    fn forget_groups(&mut self) {
+        let mut order: Vec<(bool, u64, GroupKey)> = self
+            .groups
+            .iter()
+            .map(|(key, group)| (group.told.is_some(), group.touched, key.clone()))
+            .collect();
+        order.sort_unstable();
+        for (_, _, key) in order.into_iter().take(limits::LINEAGES / 8) {
+            self.groups.remove(&key);
+            self.forgotten.groups += 1;
+        }
+        let groups = &self.groups;
+        self.readers.retain(|_, keys| {
+            keys.retain(|key| groups.contains_key(key));
+            !keys.is_empty()
+        });
     }
 
     /// The process's entry, made when it is new, and marked as just used.
@@ -213,12 +311,15 @@ impl Host {
         }
     }
 
-    /// Lets go the processes that tell least: those that exited, then those longest untouched.
+    /// Lets go the processes that tell least: those that exited and handed nothing on, then those longest untouched.
     fn forget_processes(&mut self) {
         let mut order: Vec<(bool, u64, ProcessKey)> = self
             .processes
             .iter()
-            .map(|(key, actor)| (actor.exited_ns().is_none(), actor.touched, *key))
+            .map(|(key, actor)| {
+                let needed = actor.exited_ns().is_none() || self.lineage.has_handed_on(*key);
+                (needed, actor.touched, *key)
+            })
             .collect();
         order.sort_unstable();
         for (_, _, key) in order.into_iter().take(limits::PROCESSES_FORGOTTEN_AT_ONCE) {
@@ -236,7 +337,13 @@ impl Host {
     /// Lets go what processes did that exited long ago; who they were stays, for the chains of their children.
     fn sweep(&mut self) {
         let late = self.newest_ns.saturating_sub(limits::LATE_NS);
-        for actor in self.processes.values_mut() {
+        let handed_on_late = self.newest_ns.saturating_sub(limits::HANDED_ON_NS);
+        for (key, actor) in &mut self.processes {
+            let late = if self.lineage.has_handed_on(*key) {
+                handed_on_late
+            } else {
+                late
+            };
             if actor.exited_ns().is_some_and(|exited| exited < late) {
                 self.records -= actor
                     .readings

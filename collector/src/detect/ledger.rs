@@ -9,11 +9,11 @@ use super::limits::MOMENTS_PER_LEDGER;
 /// **Invariant:** the total is exact. When there are too many moments, the two closest of the older half become one,
 /// at the later moment: the part since a moment may then be too large, never too small.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ledger {
+pub(super) struct Ledger<const MOMENTS: usize = MOMENTS_PER_LEDGER> {
     moments: BTreeMap<u64, u64>,
 }
 
-impl Ledger {
+impl<const MOMENTS: usize> Ledger<MOMENTS> {
     /// Adds bytes at a moment.
     pub(super) fn add(&mut self, at_ns: u64, bytes: u64) {
         if bytes == 0 {
@@ -21,7 +21,7 @@ impl Ledger {
         }
         let sum = self.moments.entry(at_ns).or_default();
         *sum = sum.saturating_add(bytes);
-        if self.moments.len() > MOMENTS_PER_LEDGER {
+        if self.moments.len() > MOMENTS {
             self.merge();
         }
     }
@@ -34,7 +34,7 @@ impl Ledger {
     }
 
     fn merge(&mut self) {
-        let older = self.moments.keys().take(MOMENTS_PER_LEDGER / 2 + 1);
+        let older = self.moments.keys().take(MOMENTS / 2 + 1);
         let closest = older
             .clone()
             .zip(older.skip(1))
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn parts_are_exact_while_there_is_room() {
-        let mut ledger = Ledger::default();
+        let mut ledger = <Ledger>::default();
         for (at, bytes) in [(30, 3), (10, 1), (20, 2), (10, 10)] {
             ledger.add(at, bytes);
         }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_full_ledger_keeps_the_total_and_never_tells_too_little() {
-        let mut ledger = Ledger::default();
+        let mut ledger = <Ledger>::default();
         let count = 10 * MOMENTS_PER_LEDGER as u64;
         for at in 1..=count {
             ledger.add(at, 1);

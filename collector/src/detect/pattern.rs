@@ -1,4 +1,5 @@
 //! The patterns, one file each. A pattern looks at what one host's processes did and raises or grows alerts.
 
+pub(super) mod chain;
 pub(super) mod direct;
 pub(super) mod tampering;

@@ -11,14 +11,13 @@ const MANY_RECORDS: u64 = 500;
 
 /// Records leaving is high by itself; many records, or a destination on the public Internet, make it critical.
 pub(super) fn judge(
+    how: &str,
     figures: &Figures,
     to: &Destination,
     at_least: &[AtLeast],
     chain: &[Link],
 ) -> Severity {
-    let mut reasons = vec![
-        "One process both read the records and sent the data: no carrier in between has to be assumed.".to_owned(),
-    ];
+    let mut reasons = vec![how.to_owned()];
     let mut level = Level::High;
     let records = text::count(figures.records, "distinct record");
     if figures.records >= MANY_RECORDS {

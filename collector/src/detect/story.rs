@@ -1,35 +1,126 @@
 //! An alert in plain words, for somebody who runs a ward, and what to do next.
 
-use super::alert::{Alert, Destination, Link};
-use crate::event::{Direction, FlowName, NameForm};
+use super::alert::{Alert, Destination, Link, Place, Step};
+use crate::event::{CarrierKind, Direction, FlowName, NameForm};
 use crate::text;
 
 /// One paragraph: who did what, with how much, to where, when, and whether it goes on.
 pub(super) fn paragraph(alert: &Alert, to: &Destination) -> String {
-    let figures = &alert.figures;
-    let at_least = if alert.at_least.is_empty() {
+    let read = took(alert, alert.chain.first());
+    let sent = format!("{read} and sent {}.", gave(alert, to));
+    told(alert, sent, state(alert))
+}
+
+/// The same where those who read are not those who sent: `way` is the widest path between them, then how many read and how
+/// many sent.
+pub(super) fn handed_on(
+    alert: &Alert,
+    to: &Destination,
+    way: &[Step],
+    (readers, senders): (usize, usize),
+) -> String {
+    let link = |key| {
+        let links = alert.path.processes.iter().chain(&alert.chain);
+        links.into_iter().find(|link| link.key == key)
+    };
+    let reader = way.iter().find_map(|step| match step.from {
+        Place::Process(key) => link(key),
+        Place::Store | Place::Carrier(_) | Place::Destination => None,
+    });
+    let mut parts = vec![took(alert, reader)];
+    let mut who = "and";
+    for step in way {
+        match (&step.from, &step.to) {
+            (Place::Process(_), Place::Carrier(carrier)) => {
+                let through = match carrier.key.kind {
+                    CarrierKind::Pipe => "handed them through a pipe".to_owned(),
+                    CarrierKind::File | CarrierKind::Unknown if carrier.path.is_empty() => {
+                        "put them into a file whose place was not seen".to_owned()
+                    }
+                    CarrierKind::File | CarrierKind::Unknown => {
+                        format!("put them into the file {}", text::clean(&carrier.path))
+                    }
+                };
+                parts.push(format!(" {who} {through}"));
+            }
+            (Place::Carrier(carrier), Place::Process(key)) => {
+                let got = match carrier.key.kind {
+                    CarrierKind::Pipe => " to",
+                    CarrierKind::File | CarrierKind::Unknown => ", from where they came to",
+                };
+                parts.push(format!("{got} {},", program(link(*key))));
+                who = "which";
+            }
+            (_, Place::Process(key)) => {
+                let handed = match step.way {
+                    "start" => "started, with them,",
+                    "unix-socket" | "loopback" => {
+                        "handed them over a connection within the computer to"
+                    }
+                    _ => "had them read from its memory by",
+                };
+                parts.push(format!(" {who} {handed} {},", program(link(*key))));
+                who = "which";
+            }
+            _ => {}
+        }
+    }
+    parts.push(format!(" {who} sent {}.", gave(alert, to)));
+    let mut others = Vec::new();
+    if readers > 1 {
+        others.push(format!("{readers} programs read the records"));
+    }
+    if senders > 1 {
+        others.push(format!("{senders} programs sent them"));
+    }
+    if !others.is_empty() {
+        parts.push(format!(" In all, {}.", others.join(" and ")));
+    }
+    told(alert, parts.concat(), state(alert))
+}
+
+/// Who read what, as the beginning of a sentence.
+fn took(alert: &Alert, reader: Option<&Link>) -> String {
+    format!(
+        "On the computer {}, {} read {}{} ({}) from the store \"{}\"",
+        text::clean(&alert.origin.host),
+        who(reader),
+        at_least(alert),
+        text::count(alert.figures.records, "patient record"),
+        text::bytes(alert.figures.bytes_taken()),
+        text::clean(&alert.store),
+    )
+}
+
+/// How much went where.
+fn gave(alert: &Alert, to: &Destination) -> String {
+    format!(
+        "{}{} {}",
+        at_least(alert),
+        text::bytes(alert.figures.bytes_sent),
+        whereto(to, alert.destination_name.as_ref()),
+    )
+}
+
+fn at_least(alert: &Alert) -> &'static str {
+    if alert.at_least.is_empty() {
         ""
     } else {
         "at least "
-    };
+    }
+}
+
+/// The paragraph that begins with what was done.
+fn told(alert: &Alert, done: String, state: &str) -> String {
     let mut sentences = vec![
-        format!(
-            "On the computer {}, {} read {at_least}{} ({}) from the store \"{}\" and sent {at_least}{} {}.",
-            text::clean(&alert.origin.host),
-            who(alert.chain.first()),
-            text::count(figures.records, "patient record"),
-            text::bytes(figures.bytes_taken()),
-            text::clean(&alert.store),
-            text::bytes(figures.bytes_sent),
-            whereto(to, alert.destination_name.as_ref()),
-        ),
+        done,
         format!(
             "It began at {} and was last seen {} later.",
             text::time(alert.first_ns),
             text::duration(alert.last_ns.saturating_sub(alert.first_ns))
         ),
         "This is not one of the ways the hospital has approved for these records.".to_owned(),
-        state(alert).to_owned(),
+        state.to_owned(),
     ];
     if !alert.gaps.is_empty() {
         sentences.push(
@@ -38,6 +129,14 @@ pub(super) fn paragraph(alert: &Alert, to: &Destination) -> String {
         );
     }
     sentences.join(" ")
+}
+
+/// Name of a process's program.
+fn program(link: Option<&Link>) -> String {
+    link.and_then(|link| link.process.as_ref())
+        .and_then(|process| process.executable.rsplit('/').next())
+        .filter(|name| !name.is_empty())
+        .map_or_else(|| "another program".to_owned(), text::clean)
 }
 
 pub(super) fn who(link: Option<&Link>) -> String {
@@ -147,7 +246,12 @@ pub(super) fn next_steps(alert: &Alert, to: &Destination) -> Vec<String> {
         text::clean(&alert.store)
     ));
     steps.push(
-        "If it was normal work, add an approved way with exactly this executable, user, store and destination.".to_owned(),
+        if alert.path.steps.is_empty() {
+            "If it was normal work, add an approved way with exactly this executable, user, store and destination."
+        } else {
+            "If it was normal work, add an approved way with exactly this executable, reader, user, store and destination."
+        }
+        .to_owned(),
     );
     steps
 }

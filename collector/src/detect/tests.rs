@@ -1,5 +1,6 @@
 //! What detection finds, what it leaves alone, and that it always says the same.
 
+mod chain;
 mod growth;
 mod tampering;
 mod thresholds;
@@ -311,6 +312,7 @@ fn an_approved_way_is_a_full_tuple_and_its_twins_alert() {
         name: "backup".into(),
         store: "pacs".into(),
         executable: "/usr/bin/curl".into(),
+        reader: None,
         user: "anna".into(),
         destination: "203.0.113.0/24:443".parse().unwrap(),
     };

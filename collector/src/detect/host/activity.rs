@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::alert::Figures;
+use super::super::alert::{Destination, Figures};
 use super::super::ledger::Ledger;
 use super::super::limits;
-use crate::event::{Access, Flow, FlowName, RecordId, RecordName, Tamper, TamperKind};
+use crate::event::{Access, Flow, FlowName, ProcessKey, RecordId, RecordName, Tamper, TamperKind};
 
 /// Highest signal there is.
 const SIGNALS: u32 = 64;
@@ -63,6 +63,11 @@ impl Reading {
     /// Distinct records that are told apart.
     pub(in crate::detect) fn records_known(&self) -> usize {
         self.records.len()
+    }
+
+    /// The records that are told apart.
+    pub(in crate::detect) fn records(&self) -> impl Iterator<Item = &RecordId> {
+        self.records.iter()
     }
 
     /// Bytes taken at or after a moment.
@@ -172,6 +177,24 @@ pub(in crate::detect) struct Case {
     pub(in crate::detect) settled: bool,
     /// It was told after the process had exited.
     pub(in crate::detect) exited: bool,
+}
+
+/// Processes of one lineage that sent to one destination what others had read of one store.
+#[derive(Debug, Default)]
+pub(in crate::detect) struct Group {
+    pub(in crate::detect) senders: BTreeSet<ProcessKey>,
+    /// The alert, as it was last told.
+    pub(in crate::detect) told: Option<Case>,
+    pub(super) touched: u64,
+}
+
+/// Names a [`Group`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::detect) struct GroupKey {
+    /// Topmost process of the session or service the senders are of.
+    pub(in crate::detect) root: ProcessKey,
+    pub(in crate::detect) store: String,
+    pub(in crate::detect) destination: Destination,
 }
 
 /// What a process tried on the sensor.

@@ -27,7 +27,7 @@ pub(in crate::detect) const VERSION: u32 = 1;
 /// A flow that was there for longer than this before the first access stood for something else.
 const STANDING_NS: u64 = 60 * 1_000_000_000;
 
-const LOCAL_DATA: Technique = Technique {
+pub(super) const LOCAL_DATA: Technique = Technique {
     id: "T1005",
     name: "Data from Local System",
     tactic_id: "TA0009",
@@ -181,8 +181,14 @@ impl Pair<'_> {
     }
 }
 
-/// True when the whole tuple is approved, and the process was nothing else while it had records.
+/// True when the whole tuple is approved without another reader, and the process was nothing else while it had records.
 fn approved(ways: &[ApprovedWay], actor: &Actor, store: &str, to: &Destination) -> bool {
+    ways.iter()
+        .any(|way| way.reader.is_none() && covers(way, actor, store, to))
+}
+
+/// True when the process is the one that the way lets send there, and was nothing else.
+pub(super) fn covers(way: &ApprovedWay, actor: &Actor, store: &str, to: &Destination) -> bool {
     let Some(process) = actor.process.as_ref().filter(|_| actor.earlier.is_empty()) else {
         return false;
     };
@@ -192,16 +198,14 @@ fn approved(ways: &[ApprovedWay], actor: &Actor, store: &str, to: &Destination) 
     } else {
         &process.user
     };
-    ways.iter().any(|way| {
-        way.store == store
-            && way.executable == process.executable
-            && way.user == *user
-            && way.destination.contains(to.address, to.port)
-    })
+    way.store == store
+        && way.executable == process.executable
+        && way.user == *user
+        && way.destination.contains(to.address, to.port)
 }
 
 /// True when there is enough news for another revision.
-fn tell_again(case: &Case, figures: &Figures, settled: bool, exited: bool) -> bool {
+pub(super) fn tell_again(case: &Case, figures: &Figures, settled: bool, exited: bool) -> bool {
     let first_settled = settled && !case.settled;
     let first_exited = exited && !case.exited;
     let late_news = exited && *figures != case.told;
@@ -209,8 +213,13 @@ fn tell_again(case: &Case, figures: &Figures, settled: bool, exited: bool) -> bo
 }
 
 fn techniques(sending: &Sending, first_ns: u64) -> Vec<Technique> {
+    vec![LOCAL_DATA, exfiltration(sending, first_ns)]
+}
+
+/// How it left, by what the flow stood for before.
+pub(super) fn exfiltration(sending: &Sending, first_ns: u64) -> Technique {
     let older = sending.opened_ns.saturating_add(STANDING_NS) < first_ns;
-    vec![LOCAL_DATA, if older { OVER_C2 } else { OVER_OTHER }]
+    if older { OVER_C2 } else { OVER_OTHER }
 }
 
 fn measured_by(config: &DirectConfig) -> String {

@@ -7,7 +7,7 @@
 //! ATT&CK: T1562.001 (Impair Defenses: Disable or Modify Tools).
 
 use crate::detect::alert::{
-    self, Alert, AtLeast, Attempt, Confidence, Figures, Level, Link, Severity, Technique,
+    self, Alert, AtLeast, Attempt, Confidence, Figures, Level, Link, Path, Severity, Technique,
 };
 use crate::detect::host::{Actor, Host, Tampering, Told};
 use crate::detect::{evidence, limits, story};
@@ -109,6 +109,7 @@ fn alert(host: &Host, key: ProcessKey, actor: &Actor, tampering: &Tampering, tol
         story: paragraph(host, &attempts, &chain, tampering, told.exited),
         next_steps: next_steps(host, key, told.exited),
         chain,
+        path: Path::default(),
         destination: None,
         destination_name: None,
         attempts,

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::finding;
 use crate::detect::{
-    Alert, AtLeast, Attempt, Confidence, Destination, Figures, Level, Link, Severity, Technique,
+    Alert, AtLeast, Attempt, Confidence, Destination, Figures, Level, Link, Path, Severity,
+    Technique,
 };
 use crate::event::{
     Direction, FlowName, Gap, GapReason, NameForm, NameSource, Origin, Process, ProcessKey,
@@ -364,6 +365,7 @@ pub(crate) fn alert() -> Alert {
             tactic: "Collection",
         }],
         gaps: vec![gap],
+        path: Path::default(),
         measured_by: "m".into(),
         story: "s".into(),
         next_steps: vec!["n".into()],

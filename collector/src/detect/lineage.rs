@@ -1,0 +1,459 @@
+//! What can have come from whom: processes and carriers of one boot of a host, and the steps between them.
+//!
+//! Whoever reads records is a *source*. Every process and carrier keeps, by store and source, a [`Share`]: how many bytes
+//! can have come from there at most, and since when. A share goes on along a step no wider than the bytes that went over
+//! it since the share was there, so it is bounded by the narrowest step of a path whose steps are in order of time.
+//! Of several paths the widest counts, and the earliest time: an upper bound that only grows.
+//!
+//! Shares are passed on when they or a step have grown, and only from there on, until nothing grows any more. Where that
+//! ends does not depend on the order in which it is done, so neither on how events were cut into blocks.
+//!
+//! **Invariant:** memory is bounded by [`limits`]; steps that carry nothing go first, then those longest unused, and what
+//! was forgotten is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ledger::Ledger;
+use super::limits;
+use crate::event::{Access, CarrierKey, Edge, EdgeKind, End, Process, ProcessKey};
+
+/// Sums of a tick do not tell what came first in it; a sensor's tick is 200 ms, and this is what order may be off by.
+const TICK_NS: u64 = 250_000_000;
+
+/// A process, or what lies between processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Node {
+    Process(ProcessKey),
+    Carrier(CarrierKey),
+}
+
+/// How a step goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// A process was started by another.
+    Start,
+    /// As an edge says.
+    Edge(EdgeKind),
+}
+
+/// From, to, how.
+type StepKey = (Node, Node, Way);
+
+/// Whose records: the store's number, and the process that read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ShareKey {
+    store: u32,
+    source: ProcessKey,
+}
+
+/// What can have come from one source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    /// Bytes at most.
+    pub(super) bytes: u64,
+    /// Not before this moment, nanoseconds since the Unix epoch.
+    pub(super) first_ns: u64,
+    /// The last step of the widest path; `None` at the source.
+    via: Option<(Node, Way)>,
+}
+
+/// What went over a step.
+#[derive(Debug, Default)]
+struct Step {
+    sums: Ledger<{ limits::MOMENTS_PER_STEP }>,
+    bytes: u64,
+    first_ns: u64,
+    last_ns: u64,
+    /// How much went over is not known, or bounded by nothing.
+    boundless: bool,
+}
+
+impl Step {
+    /// Bytes at or after a moment.
+    fn since(&self, at_ns: u64) -> u64 {
+        if self.boundless && self.last_ns >= at_ns {
+            return u64::MAX;
+        }
+        self.sums.since(at_ns)
+    }
+}
+
+/// What is known of a process or carrier.
+#[derive(Debug, Default)]
+struct State {
+    shares: BTreeMap<ShareKey, Share>,
+    /// Bytes of all steps that lead here.
+    incoming: u64,
+    /// Where a carrier lies.
+    path: String,
+}
+
+/// A step of a path, as evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hop {
+    pub(super) from: Node,
+    pub(super) to: Node,
+    pub(super) way: Way,
+    /// Bytes that went over it; `None` when that is not known.
+    pub(super) bytes: Option<u64>,
+    pub(super) first_ns: u64,
+    pub(super) last_ns: u64,
+}
+
+/// The graph.
+#[derive(Debug, Default)]
+pub(super) struct Lineage {
+    nodes: BTreeMap<Node, State>,
+    steps: BTreeMap<StepKey, Step>,
+    stores: BTreeMap<String, u32>,
+    /// Steps that have grown, and shares that have, since the last time they were passed on.
+    wider: BTreeSet<StepKey>,
+    news: BTreeMap<Node, BTreeSet<ShareKey>>,
+    /// Sources of which somebody else has a share.
+    handed_on: BTreeSet<ProcessKey>,
+    forgotten: u64,
+}
+
+impl Lineage {
+    /// A process read records.
+    pub(super) fn access(&mut self, access: &Access) {
+        let taken = access.bytes_read.saturating_add(access.bytes_mapped);
+        if taken == 0 {
+            return;
+        }
+        let key = ShareKey {
+            store: self.store(&access.store),
+            source: access.process,
+        };
+        let node = Node::Process(access.process);
+        let share = self
+            .nodes
+            .entry(node)
+            .or_default()
+            .shares
+            .entry(key)
+            .or_insert(Share {
+                bytes: 0,
+                first_ns: access.first_ns,
+                via: None,
+            });
+        share.bytes = share.bytes.saturating_add(taken);
+        share.first_ns = share.first_ns.min(access.first_ns);
+        self.news.entry(node).or_default().insert(key);
+    }
+
+    /// Something was handed on.
+    pub(super) fn edge(&mut self, edge: &Edge) {
+        let from = self.end(&edge.from);
+        let to = self.end(&edge.to);
+        // Of memory that was read it may not be known how much; of everything else the sensor counts the bytes.
+        let boundless = edge.bytes == 0
+            && matches!(
+                edge.kind,
+                EdgeKind::MemoryCall | EdgeKind::Ptrace | EdgeKind::ProcMem
+            );
+        self.step(
+            (from, to, Way::Edge(edge.kind)),
+            edge.bytes,
+            boundless,
+            (edge.first_ns, edge.last_ns),
+        );
+    }
+
+    /// A process was started: as a copy it has all its parent had, as a program only what it was given.
+    pub(super) fn started(&mut self, process: &Process, told_ns: u64) {
+        let Some(parent) = process.parent.filter(|parent| *parent != process.key) else {
+            return;
+        };
+        let key = (
+            Node::Process(parent),
+            Node::Process(process.key),
+            Way::Start,
+        );
+        let known = self
+            .steps
+            .get(&key)
+            .map(|step| (step.bytes, step.boundless));
+        let (given, copy) = (process.given_bytes, process.given_bytes == 0);
+        let news = known.is_none_or(|(bytes, boundless)| given > bytes || copy && !boundless);
+        if news {
+            let more = given.saturating_sub(known.map_or(0, |(bytes, _)| bytes));
+            // When it became a program is not told; not after it was told of.
+            let last_ns = if copy {
+                process.started_ns
+            } else {
+                process.started_ns.max(told_ns)
+            };
+            self.step(key, more, copy, (process.started_ns, last_ns));
+        }
+    }
+
+    /// Passes on what has grown. Returns the processes that can have more than before.
+    pub(super) fn spread(&mut self) -> BTreeSet<ProcessKey> {
+        let mut grown = BTreeSet::new();
+        loop {
+            if let Some(key) = self.wider.pop_first() {
+                self.pass(key, None, &mut grown);
+            } else if let Some((node, shares)) = self.news.pop_first() {
+                let begin = (
+                    node,
+                    Node::Process(ProcessKey {
+                        pid: 0,
+                        start_cs: 0,
+                    }),
+                    Way::Start,
+                );
+                let on: Vec<StepKey> = self
+                    .steps
+                    .range(begin..)
+                    .take_while(|((from, _, _), _)| *from == node)
+                    .map(|(key, _)| *key)
+                    .collect();
+                for key in on {
+                    self.pass(key, Some(&shares), &mut grown);
+                }
+            } else {
+                return grown;
+            }
+        }
+    }
+
+    /// True when somebody else may have what this process read.
+    pub(super) fn has_handed_on(&self, process: ProcessKey) -> bool {
+        self.handed_on.contains(&process)
+    }
+
+    /// Stores of which the process can have records that another read.
+    pub(super) fn stores_from_others(&self, process: ProcessKey) -> Vec<&str> {
+        let Some(state) = self.nodes.get(&Node::Process(process)) else {
+            return Vec::new();
+        };
+        let from_others = |number: u32| {
+            state
+                .shares
+                .range(first_of(number)..)
+                .take_while(|(key, _)| key.store == number)
+                .any(|(key, _)| key.source != process)
+        };
+        self.stores
+            .iter()
+            .filter(|(_, number)| from_others(**number))
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// What the process can have of a store's records, by the processes that read them.
+    pub(super) fn shares(
+        &self,
+        process: ProcessKey,
+        store: &str,
+    ) -> impl Iterator<Item = (ProcessKey, &Share)> {
+        let state = self.nodes.get(&Node::Process(process));
+        let number = self.stores.get(store).copied();
+        state
+            .zip(number)
+            .into_iter()
+            .flat_map(|(state, number)| {
+                state
+                    .shares
+                    .range(first_of(number)..)
+                    .take_while(move |(key, _)| key.store == number)
+            })
+            .map(|(key, share)| (key.source, share))
+    }
+
+    /// Bytes that have come to the process, whatever they were.
+    pub(super) fn incoming(&self, process: ProcessKey) -> u64 {
+        self.nodes
+            .get(&Node::Process(process))
+            .map_or(0, |state| state.incoming)
+    }
+
+    /// Where a carrier lies; empty when that is not known.
+    pub(super) fn path_of(&self, carrier: CarrierKey) -> &str {
+        self.nodes
+            .get(&Node::Carrier(carrier))
+            .map_or("", |state| state.path.as_str())
+    }
+
+    /// The widest path from a source, its first step first.
+    pub(super) fn path(&self, store: &str, source: ProcessKey, to: ProcessKey) -> Vec<Hop> {
+        let Some(store) = self.stores.get(store).copied() else {
+            return Vec::new();
+        };
+        let key = ShareKey { store, source };
+        let mut hops = Vec::new();
+        let mut node = Node::Process(to);
+        while hops.len() < limits::PATH {
+            let share = self
+                .nodes
+                .get(&node)
+                .and_then(|state| state.shares.get(&key));
+            let Some((from, way)) = share.and_then(|share| share.via) else {
+                break;
+            };
+            let step = self.steps.get(&(from, node, way));
+            hops.push(Hop {
+                from,
+                to: node,
+                way,
+                bytes: step.filter(|step| !step.boundless).map(|step| step.bytes),
+                first_ns: step.map_or(0, |step| step.first_ns),
+                last_ns: step.map_or(0, |step| step.last_ns),
+            });
+            node = from;
+        }
+        hops.reverse();
+        hops
+    }
+
+    /// Steps and shares that were forgotten to bound memory.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn store(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.stores.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.stores.len()).unwrap_or(u32::MAX);
+        self.stores.insert(name.to_owned(), number);
+        number
+    }
+
+    fn end(&mut self, end: &End) -> Node {
+        match end {
+            End::Process(key) => Node::Process(*key),
+            End::Carrier(carrier) => {
+                let node = Node::Carrier(carrier.key);
+                let state = self.nodes.entry(node).or_default();
+                if !carrier.path.is_empty() && state.path != carrier.path {
+                    state.path.clone_from(&carrier.path);
+                }
+                node
+            }
+        }
+    }
+
+    fn step(&mut self, key: StepKey, bytes: u64, boundless: bool, (first_ns, last_ns): (u64, u64)) {
+        if !self.steps.contains_key(&key) && self.steps.len() >= limits::STEPS {
+            self.forget();
+        }
+        let step = self.steps.entry(key).or_default();
+        if step.last_ns == 0 {
+            step.first_ns = first_ns;
+        }
+        step.first_ns = step.first_ns.min(first_ns);
+        step.last_ns = step.last_ns.max(last_ns);
+        step.bytes = step.bytes.saturating_add(bytes);
+        step.boundless |= boundless;
+        step.sums.add(last_ns, bytes);
+        let to = self.nodes.entry(key.1).or_default();
+        let more = if boundless { u64::MAX } else { bytes };
+        to.incoming = to.incoming.saturating_add(more);
+        self.wider.insert(key);
+    }
+
+    /// Passes shares on over one step: all of them, or those named.
+    fn pass(
+        &mut self,
+        (from, to, way): StepKey,
+        which: Option<&BTreeSet<ShareKey>>,
+        grown: &mut BTreeSet<ProcessKey>,
+    ) {
+        let Some((step, state)) = self.steps.get(&(from, to, way)).zip(self.nodes.get(&from))
+        else {
+            return;
+        };
+        let passed: Vec<(ShareKey, Share)> = state
+            .shares
+            .iter()
+            .filter(|(key, _)| which.is_none_or(|which| which.contains(key)))
+            .filter(|(key, _)| Node::Process(key.source) != to)
+            .map(|(key, share)| {
+                let room = step.since(share.first_ns.saturating_sub(TICK_NS));
+                let share = Share {
+                    bytes: share.bytes.min(room),
+                    first_ns: share.first_ns.max(step.first_ns),
+                    via: Some((from, way)),
+                };
+                (*key, share)
+            })
+            .filter(|(_, share)| share.bytes > 0)
+            .collect();
+        for (key, share) in passed {
+            if self.take(to, key, share) {
+                self.news.entry(to).or_default().insert(key);
+                if let Node::Process(process) = to {
+                    grown.insert(process);
+                    self.handed_on.insert(key.source);
+                }
+            }
+        }
+    }
+
+    /// Takes a share; true when it is more than was there.
+    fn take(&mut self, node: Node, key: ShareKey, share: Share) -> bool {
+        let shares = &mut self.nodes.entry(node).or_default().shares;
+        if let Some(known) = shares.get_mut(&key) {
+            let (wider, earlier) = (share.bytes > known.bytes, share.first_ns < known.first_ns);
+            if wider {
+                known.bytes = share.bytes;
+                known.via = share.via;
+            }
+            known.first_ns = known.first_ns.min(share.first_ns);
+            return wider || earlier;
+        }
+        if shares.len() >= limits::SHARES_PER_NODE {
+            self.forgotten += 1;
+            let weakest = shares.iter().min_by_key(|(_, share)| share.bytes);
+            match weakest.map(|(key, share)| (*key, share.bytes)) {
+                Some((weakest, bytes)) if bytes < share.bytes => shares.remove(&weakest),
+                _ => return false,
+            };
+        }
+        shares.insert(key, share);
+        true
+    }
+
+    /// Lets go steps from where nothing comes, then those longest unused, of these the narrowest.
+    fn forget(&mut self) {
+        let carries = |node: &Node| {
+            self.nodes
+                .get(node)
+                .is_some_and(|state| !state.shares.is_empty())
+        };
+        let mut order: Vec<(bool, u64, u64, StepKey)> = self
+            .steps
+            .iter()
+            .map(|(key, step)| (carries(&key.0), step.last_ns, step.bytes, *key))
+            .collect();
+        order.sort_unstable();
+        let mut ends = BTreeSet::new();
+        for (carries, _, _, key) in order.into_iter().take(limits::STEPS_FORGOTTEN_AT_ONCE) {
+            self.steps.remove(&key);
+            self.wider.remove(&key);
+            self.forgotten += u64::from(carries);
+            ends.extend([key.0, key.1]);
+        }
+        for (from, to, _) in self.steps.keys() {
+            ends.remove(from);
+            ends.remove(to);
+        }
+        for node in ends {
+            self.nodes.remove(&node);
+            self.news.remove(&node);
+        }
+    }
+}
+
+/// Before every share of a store.
+const fn first_of(store: u32) -> ShareKey {
+    ShareKey {
+        store,
+        source: ProcessKey {
+            pid: 0,
+            start_cs: 0,
+        },
+    }
+}

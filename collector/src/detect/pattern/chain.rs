@@ -1,0 +1,579 @@
+//! *Chain*: processes read records of a store, and another one, to which they can have come, sends to a destination that
+//! is no approved way.
+//!
+//! Senders of one lineage, that is of one login session or service, that send to the same destination are judged together,
+//! so an archive that is sent in parts by one program each is one alert. It fires when, within one window that ends with the
+//! latest of all, the readers took at least `read_bytes_min` bytes of a store's records, and both what can have come from
+//! them to the senders and what the senders sent since are at least `max(sent_bytes_min, sent_share_min × those bytes)`.
+//! What can have come is bounded by the narrowest step of the path (see `lineage`), so a line in a log, a checksum or a
+//! count is none. A reader counts when at least `sent_share_min` of what it took can have come to the senders.
+//!
+//! *Staging* (records that lay in a file of their own in between) and packing are no alerts by themselves: they are
+//! techniques and steps of this one.
+//!
+//! A process that read `read_bytes_min` itself is left to *direct*, and so is a destination for which one of the readers
+//! has a *direct* alert. What an approved way with this reader covers does not count.
+//!
+//! Likely false positives are backups and forwarding services in two programs: approve store, executable, reader, user and
+//! destination. A service that handles records all day and sends what has nothing to do with them has an upper bound
+//! that is too wide, since what it does inside cannot be seen: it needs an approved way too.
+//!
+//! ATT&CK: T1005 (Data from Local System), T1074.001 (Local Data Staging) when a file is on a path, T1560.001 (Archive via
+//! Utility) when a program that packs is on one, and T1041 or T1048 as for *direct*.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::{DetectConfig, DirectConfig};
+use crate::detect::alert::{self, Alert, AtLeast, Figures, Link, Path, Place, Step, Technique};
+use crate::detect::host::{Actor, Case, GroupKey, Host, Reading, Sending};
+use crate::detect::lineage::{Hop, Node, Way};
+use crate::detect::{evidence, limits, severity, story};
+use crate::event::{Carrier, CarrierKind, Gap, ProcessKey, RecordId, RecordName};
+use crate::text;
+
+use super::direct::{LOCAL_DATA, covers, exfiltration, tell_again};
+
+/// Short name of the pattern.
+const NAME: &str = "chain";
+/// Moves when the meaning of the pattern changes.
+const VERSION: u32 = 1;
+
+const STAGED: Technique = Technique {
+    id: "T1074.001",
+    name: "Data Staged: Local Data Staging",
+    tactic_id: "TA0009",
+    tactic: "Collection",
+};
+const PACKED: Technique = Technique {
+    id: "T1560.001",
+    name: "Archive Collected Data: Archive via Utility",
+    tactic_id: "TA0009",
+    tactic: "Collection",
+};
+
+/// Programs that pack or encrypt, by the last part of their path.
+const PACKERS: [&str; 21] = [
+    "7z", "7za", "7zr", "age", "bsdtar", "bzip2", "cpio", "gpg", "gzip", "lz4", "lzma", "openssl",
+    "pigz", "rar", "tar", "xz", "zip", "zstd", "gtar", "busybox", "pax",
+];
+
+/// Looks at the lineages that something has changed in.
+pub(in crate::detect) fn judge(
+    config: &DetectConfig,
+    host: &mut Host,
+    changed: &BTreeSet<ProcessKey>,
+    alerts: &mut Vec<Alert>,
+) {
+    let mut groups = BTreeSet::new();
+    for process in changed {
+        groups.extend(host.groups_of_reader(*process).cloned());
+        for key in sent_for_others(host, *process) {
+            host.join(key.clone(), *process);
+            groups.insert(key);
+        }
+    }
+    for key in groups {
+        let Some(group) = Joint::of(config, host, &key) else {
+            continue;
+        };
+        let readers: Vec<ProcessKey> = group.handed.keys().copied().collect();
+        let case = group.next(config, host);
+        let alert = case.as_ref().map(|case| group.alert(config, host, case));
+        host.watch(&key, readers.into_iter());
+        alerts.extend(alert);
+        if let Some(case) = case {
+            host.told(&key, case);
+        }
+    }
+}
+
+/// What the process is a sender of: stores of which it can have what others read, and places outside the host.
+fn sent_for_others(host: &Host, process: ProcessKey) -> Vec<GroupKey> {
+    let Some(actor) = host
+        .actor(process)
+        .filter(|actor| !actor.sendings.is_empty())
+    else {
+        return Vec::new();
+    };
+    let stores = host.lineage().stores_from_others(process);
+    if stores.is_empty() {
+        return Vec::new();
+    }
+    let root = host.root(process);
+    let outside = actor
+        .sendings
+        .iter()
+        .filter(|(to, sending)| !sending.stays_on_host(to.address));
+    outside
+        .flat_map(|(to, _)| stores.iter().map(move |store| (to, *store)))
+        .map(|(to, store)| GroupKey {
+            root,
+            store: store.to_owned(),
+            destination: to.clone(),
+        })
+        .collect()
+}
+
+/// A process that sent, and what it sent.
+#[derive(Clone, Copy)]
+struct Sender<'a> {
+    key: ProcessKey,
+    actor: &'a Actor,
+    sending: &'a Sending,
+}
+
+/// What one reader handed to the senders.
+#[derive(Clone, Copy)]
+struct Handed<'a> {
+    reading: &'a Reading,
+    /// Bytes at most.
+    bytes: u64,
+    /// When the first of it can have been with a sender, nanoseconds since the Unix epoch.
+    first_ns: u64,
+    /// The sender that most of it can have come to, and how much.
+    widest: (u64, ProcessKey),
+}
+
+/// A group, weighed.
+struct Joint<'a> {
+    key: &'a GroupKey,
+    told: Option<&'a Case>,
+    senders: Vec<Sender<'a>>,
+    /// Readers that count.
+    handed: BTreeMap<ProcessKey, Handed<'a>>,
+    begin_ns: u64,
+}
+
+impl<'a> Joint<'a> {
+    /// Weighs a group; `None` when nobody's records can have come to a sender.
+    fn of(config: &DetectConfig, host: &'a Host, key: &'a GroupKey) -> Option<Self> {
+        let group = host.group(key)?;
+        let told = group.told.as_ref();
+        let mut senders: Vec<Sender<'_>> = group
+            .senders
+            .iter()
+            .filter_map(|sender| {
+                let actor = host.actor(*sender)?;
+                let sending = actor.sendings.get(&key.destination)?;
+                Some(Sender {
+                    key: *sender,
+                    actor,
+                    sending,
+                })
+            })
+            .collect();
+        let last_sent = senders.iter().map(|sender| sender.sending.last_ns).max()?;
+        let window_ns = u64::try_from(config.direct.window.as_nanos()).unwrap_or(u64::MAX);
+        if told.is_none() {
+            let begin_ns = last_sent.saturating_sub(window_ns);
+            senders.retain(|sender| {
+                let own = sender.actor.readings.get(&key.store);
+                own.is_none_or(|own| own.taken_since(begin_ns) < config.direct.read_bytes_min)
+            });
+        }
+        let mut all = BTreeMap::new();
+        for sender in &senders {
+            for (reader, share) in host.lineage().shares(sender.key, &key.store) {
+                let Some(actor) = host.actor(reader).filter(|_| reader != sender.key) else {
+                    continue;
+                };
+                let Some(reading) = actor.readings.get(&key.store) else {
+                    continue;
+                };
+                let left_to_direct = told.is_none() && is_direct(host, key, reader, sender.key);
+                if left_to_direct || approved(config, key, actor, sender.actor) {
+                    continue;
+                }
+                let handed = all.entry(reader).or_insert(Handed {
+                    reading,
+                    bytes: 0,
+                    first_ns: share.first_ns,
+                    widest: (0, sender.key),
+                });
+                handed.bytes = handed.bytes.saturating_add(share.bytes);
+                handed.first_ns = handed.first_ns.min(share.first_ns);
+                handed.widest = handed.widest.max((share.bytes, sender.key));
+            }
+        }
+        let last_read = all.values().map(|handed| handed.reading.last_ns).max()?;
+        let begin_ns = last_sent.max(last_read).saturating_sub(window_ns);
+        let share_min = config.direct.sent_share_min;
+        all.retain(|_, handed| {
+            let taken = match told {
+                Some(_) => handed.reading.taken_since(0),
+                None => handed.reading.taken_since(begin_ns),
+            };
+            handed.bytes = handed.bytes.min(taken);
+            taken > 0 && handed.bytes as f64 >= share_min * taken as f64
+        });
+        (!all.is_empty()).then_some(Self {
+            key,
+            told,
+            senders,
+            handed: all,
+            begin_ns,
+        })
+    }
+
+    /// What is to be told now, if anything.
+    fn next(&self, config: &DetectConfig, host: &Host) -> Option<Case> {
+        let figures = self.figures();
+        let exited = self
+            .senders
+            .iter()
+            .all(|sender| sender.actor.exited_ns().is_some());
+        let settled = exited || self.senders.iter().all(|s| s.sending.all_closed());
+        let case = |revision, raised_ns| Case {
+            revision,
+            raised_ns,
+            told: figures,
+            settled,
+            exited,
+        };
+        match self.told {
+            Some(told) => tell_again(told, &figures, settled, exited)
+                .then(|| case(told.revision + 1, told.raised_ns)),
+            None => self
+                .over_thresholds(&config.direct, host)
+                .then(|| case(1, host.newest_ns())),
+        }
+    }
+
+    fn over_thresholds(&self, config: &DirectConfig, host: &Host) -> bool {
+        let sum = |amounts: &mut dyn Iterator<Item = u64>| amounts.fold(0, u64::saturating_add);
+        let taken = sum(&mut self
+            .handed
+            .values()
+            .map(|handed| handed.reading.taken_since(self.begin_ns)));
+        let incoming = sum(&mut self
+            .senders
+            .iter()
+            .map(|sender| host.lineage().incoming(sender.key)));
+        let handed = sum(&mut self.handed.values().map(|handed| handed.bytes)).min(incoming);
+        let sent = self.sent_since(self.begin_ns);
+        let enough = |bytes: u64| {
+            bytes >= config.sent_bytes_min && bytes as f64 >= config.sent_share_min * taken as f64
+        };
+        taken >= config.read_bytes_min && enough(handed) && enough(sent)
+    }
+
+    /// Bytes sent since records can have been there.
+    fn sent_since(&self, begin_ns: u64) -> u64 {
+        let begin = self.arrived_ns().max(begin_ns);
+        self.senders.iter().fold(0, |sum, sender| {
+            sum.saturating_add(sender.sending.sent_since(begin))
+        })
+    }
+
+    /// First moment at which a record can have been with a sender.
+    fn arrived_ns(&self) -> u64 {
+        let moments = self.handed.values().map(|handed| handed.first_ns);
+        moments.min().unwrap_or(0)
+    }
+
+    fn figures(&self) -> Figures {
+        let readings = || self.handed.values().map(|handed| handed.reading);
+        let records = if self.handed.len() == 1 {
+            readings().map(Reading::records_known).sum()
+        } else {
+            readings()
+                .flat_map(Reading::records)
+                .collect::<BTreeSet<&RecordId>>()
+                .len()
+        };
+        let sum = |of: fn(&Reading) -> u64| readings().map(of).fold(0, u64::saturating_add);
+        Figures {
+            records: records as u64,
+            bytes_read: sum(|reading| reading.bytes_read),
+            bytes_mapped: sum(|reading| reading.bytes_mapped),
+            bytes_sent: self.sent_since(0),
+        }
+    }
+
+    /// The sender to whom most can have come, and the reader it came from.
+    fn main(&self) -> (ProcessKey, Sender<'a>) {
+        let widest = self
+            .handed
+            .iter()
+            .max_by_key(|(reader, handed)| (handed.bytes, std::cmp::Reverse(**reader)));
+        let reader = widest.map_or(self.key.root, |(reader, _)| *reader);
+        let of = widest.map(|(_, handed)| handed.widest.1);
+        let sender = self.senders.iter().find(|sender| Some(sender.key) == of);
+        (reader, *sender.unwrap_or(&self.senders[0]))
+    }
+
+    fn alert(&self, config: &DetectConfig, host: &Host, case: &Case) -> Alert {
+        let (reader, sender) = self.main();
+        let to = &self.key.destination;
+        let first_ns = self
+            .handed
+            .values()
+            .filter_map(|handed| handed.reading.first_ns)
+            .min()
+            .unwrap_or_default();
+        let last_ns = self
+            .handed
+            .values()
+            .map(|handed| handed.reading.last_ns)
+            .chain(self.senders.iter().map(|sender| sender.sending.last_ns))
+            .max()
+            .unwrap_or(first_ns);
+        let gaps: Vec<Gap> = host.gaps_within(first_ns, last_ns).cloned().collect();
+        let at_least = self.at_least(host, &gaps);
+        let chain = evidence::chain(host, sender.key, sender.actor);
+        let path = self.path(host, &chain);
+        let opened = self.senders.iter().min_by_key(|s| s.sending.opened_ns);
+        let leaving = exfiltration(opened.unwrap_or(&sender).sending, first_ns);
+        let mut alert = Alert {
+            id: alert::id(
+                NAME,
+                host.origin(),
+                self.key.root,
+                &self.key.store,
+                Some(to),
+            ),
+            revision: case.revision,
+            pattern: NAME,
+            pattern_version: VERSION,
+            settled: case.settled,
+            raised_ns: case.raised_ns,
+            revised_ns: host.newest_ns(),
+            first_ns,
+            last_ns,
+            origin: host.origin().clone(),
+            severity: severity::judge(&how(&path), &case.told, to, &at_least, &chain),
+            store: self.key.store.clone(),
+            figures: case.told,
+            bytes_received: self.senders.iter().fold(0, |sum, sender| {
+                sum.saturating_add(sender.sending.received())
+            }),
+            flows: self.senders.iter().map(|s| s.sending.flows_seen).sum(),
+            at_least,
+            names: self.names(),
+            techniques: techniques(&path, &chain, leaving),
+            chain,
+            path,
+            destination: Some(to.clone()),
+            destination_name: sender.sending.name.clone(),
+            attempts: Vec::new(),
+            gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
+            measured_by: measured_by(&config.direct),
+            story: String::new(),
+            next_steps: Vec::new(),
+        };
+        let hops = host.lineage().path(&self.key.store, reader, sender.key);
+        let way: Vec<Step> = hops.iter().map(|hop| step(host, hop)).collect();
+        alert.story = story::handed_on(&alert, to, &way, (self.handed.len(), self.senders.len()));
+        alert.next_steps = story::next_steps(&alert, to);
+        alert
+    }
+
+    fn names(&self) -> Vec<RecordName> {
+        let names = self.handed.values().flat_map(|h| h.reading.names.iter());
+        names.take(limits::NAMES_SHOWN).cloned().collect()
+    }
+
+    fn at_least(&self, host: &Host, gaps: &[Gap]) -> Vec<AtLeast> {
+        let forgotten = host.forgotten();
+        let not_told_apart = self.handed.values().map(|h| h.reading.not_told_apart).sum();
+        let destinations = self
+            .senders
+            .iter()
+            .map(|sender| sender.actor.destinations_forgotten)
+            .sum::<u64>()
+            .saturating_add(forgotten.groups);
+        evidence::lower_bounds(
+            gaps,
+            &[
+                (not_told_apart, AtLeast::Records as fn(u64) -> AtLeast),
+                (forgotten.processes, AtLeast::Processes),
+                (destinations, AtLeast::Destinations),
+                (host.lineage().forgotten(), AtLeast::Steps),
+                (forgotten.gaps, AtLeast::GapsForgotten),
+            ],
+        )
+    }
+
+    /// From the store through all readers and senders to the destination. A step that several paths share is there once.
+    fn path(&self, host: &Host, chain: &[Link]) -> Path {
+        let mut steps: Vec<Step> = Vec::new();
+        let mut add = |step: Step| {
+            let known = |other: &Step| {
+                (&other.from, &other.to, other.way) == (&step.from, &step.to, step.way)
+            };
+            if !steps.iter().any(known) {
+                steps.push(step);
+            }
+        };
+        let (main_reader, main_sender) = self.main();
+        let mut readers: Vec<(&ProcessKey, &Handed<'_>)> = self.handed.iter().collect();
+        readers.sort_by_key(|(key, handed)| {
+            (**key != main_reader, std::cmp::Reverse(handed.bytes), **key)
+        });
+        let mut senders: Vec<&Sender<'_>> = self.senders.iter().collect();
+        senders.sort_by_key(|sender| (sender.key != main_sender.key, sender.key));
+        let mut processes = BTreeSet::new();
+        let mut left_out = 0;
+        for (reader, handed) in readers.iter().take(limits::STEPS_SHOWN) {
+            processes.insert(**reader);
+            add(Step {
+                from: Place::Store,
+                to: Place::Process(**reader),
+                way: "read",
+                bytes: Some(handed.reading.taken_since(0)),
+                first_ns: handed.reading.first_ns.unwrap_or_default(),
+                last_ns: handed.reading.last_ns,
+            });
+            for sender in senders.iter().take(limits::STEPS_SHOWN) {
+                for hop in host.lineage().path(&self.key.store, **reader, sender.key) {
+                    add(step(host, &hop));
+                }
+            }
+        }
+        for sender in senders.iter().take(limits::STEPS_SHOWN) {
+            add(Step {
+                from: Place::Process(sender.key),
+                to: Place::Destination,
+                way: "sent",
+                bytes: Some(sender.sending.sent_since(self.arrived_ns())),
+                first_ns: sender.sending.opened_ns,
+                last_ns: sender.sending.last_ns,
+            });
+        }
+        left_out += readers.len().saturating_sub(limits::STEPS_SHOWN);
+        left_out += senders.len().saturating_sub(limits::STEPS_SHOWN);
+        left_out += steps.len().saturating_sub(limits::STEPS_SHOWN);
+        steps.truncate(limits::STEPS_SHOWN);
+        for step in &steps {
+            for place in [&step.from, &step.to] {
+                if let Place::Process(key) = place {
+                    processes.insert(*key);
+                }
+            }
+        }
+        Path {
+            processes: with_ancestors(host, &processes, chain),
+            steps,
+            more: left_out as u64,
+        }
+    }
+}
+
+/// True when *direct* answers for what this reader took and this destination.
+fn is_direct(host: &Host, key: &GroupKey, reader: ProcessKey, sender: ProcessKey) -> bool {
+    let case = (key.store.clone(), key.destination.clone());
+    [reader, sender].iter().any(|process| {
+        host.actor(*process)
+            .is_some_and(|actor| actor.cases.contains_key(&case))
+    })
+}
+
+/// True when the hospital lets this sender send there what this reader reads.
+fn approved(config: &DetectConfig, key: &GroupKey, reader: &Actor, sender: &Actor) -> bool {
+    let Some(process) = reader
+        .process
+        .as_ref()
+        .filter(|_| reader.earlier.is_empty())
+    else {
+        return false;
+    };
+    config.approved.iter().any(|way| {
+        way.reader.as_deref() == Some(process.executable.as_str())
+            && covers(way, sender, &key.store, &key.destination)
+    })
+}
+
+/// A step of the lineage as evidence.
+fn step(host: &Host, hop: &Hop) -> Step {
+    let place = |node| match node {
+        Node::Process(key) => Place::Process(key),
+        Node::Carrier(key) => Place::Carrier(Carrier {
+            key,
+            path: host.lineage().path_of(key).to_owned(),
+        }),
+    };
+    Step {
+        from: place(hop.from),
+        to: place(hop.to),
+        way: match hop.way {
+            Way::Start => "start",
+            Way::Edge(kind) => kind.name(),
+        },
+        bytes: hop.bytes,
+        first_ns: hop.first_ns,
+        last_ns: hop.last_ns,
+    }
+}
+
+/// The processes and their ancestors, each once, without those of the alert's own chain.
+fn with_ancestors(host: &Host, processes: &BTreeSet<ProcessKey>, chain: &[Link]) -> Vec<Link> {
+    let mut links: Vec<Link> = Vec::new();
+    for key in processes {
+        let Some(actor) = host.actor(*key) else {
+            continue;
+        };
+        for link in evidence::chain(host, *key, actor) {
+            let known = |other: &Link| other.key == link.key;
+            if !chain.iter().any(known) && !links.iter().any(known) {
+                links.push(link);
+            }
+        }
+    }
+    links
+}
+
+/// Why it is thought that what was sent is what was read.
+fn how(path: &Path) -> String {
+    let between = path
+        .steps
+        .iter()
+        .filter(|step| step.from != Place::Store && step.to != Place::Destination);
+    let narrowest = between
+        .clone()
+        .filter_map(|step| step.bytes)
+        .min()
+        .map_or(String::new(), |bytes| {
+            format!(", the narrowest of which {} went over", text::bytes(bytes))
+        });
+    format!(
+        "What was read went through {} from process to process to what was sent{narrowest}.",
+        text::count(between.count() as u64, "step"),
+    )
+}
+
+fn techniques(path: &Path, chain: &[Link], leaving: Technique) -> Vec<Technique> {
+    let mut techniques = vec![LOCAL_DATA];
+    let staged = path.steps.iter().any(
+        |step| matches!(&step.to, Place::Carrier(carrier) if carrier.key.kind == CarrierKind::File),
+    );
+    let on_path = |link: &&Link| {
+        path.steps
+            .iter()
+            .any(|step| step.from == Place::Process(link.key))
+    };
+    let packed = path
+        .processes
+        .iter()
+        .chain(chain)
+        .filter(on_path)
+        .filter_map(|link| link.process.as_ref())
+        .any(|process| {
+            let name = process.executable.rsplit('/').next().unwrap_or_default();
+            PACKERS.contains(&name)
+        });
+    techniques.extend(staged.then_some(STAGED));
+    techniques.extend(packed.then_some(PACKED));
+    techniques.push(leaving);
+    techniques
+}
+
+fn measured_by(config: &DirectConfig) -> String {
+    format!(
+        "within {}: at least {} of one store read, and at least {} and {} % of what was read both handed on, by the narrowest \
+         step, and sent by one lineage to one destination that is no approved way",
+        text::duration(u64::try_from(config.window.as_nanos()).unwrap_or(u64::MAX)),
+        text::bytes(config.read_bytes_min),
+        text::bytes(config.sent_bytes_min),
+        config.sent_share_min * 100.0,
+    )
+}

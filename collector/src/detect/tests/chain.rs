@@ -1,0 +1,500 @@
+//! Chains as they were measured with the real tools, the work that looks like them, and their twins.
+
+use super::*;
+use crate::detect::{Path, Place};
+use crate::event::{Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End};
+
+const JOB: u32 = 900;
+
+fn key(pid: u32) -> ProcessKey {
+    ProcessKey {
+        pid,
+        start_cs: u64::from(pid),
+    }
+}
+
+/// A program started by another.
+fn program(second: u64, pid: u32, parent: u32, executable: &str) -> Event {
+    started(second, pid, parent, executable, |_| {})
+}
+
+fn started(
+    second: u64,
+    pid: u32,
+    parent: u32,
+    executable: &str,
+    change: impl FnOnce(&mut Process),
+) -> Event {
+    let Event {
+        what: What::Process(mut process),
+        ..
+    } = process(key(pid), Some(key(parent)), executable)
+    else {
+        unreachable!("process() makes a process");
+    };
+    process.given_bytes = 2_000;
+    process.started_ns = at(second);
+    change(&mut process);
+    event(at(second), What::Process(process))
+}
+
+fn takes(second: u64, pid: u32, record: u64, bytes: u64) -> Event {
+    let Event {
+        what: What::Access(mut access),
+        ..
+    } = read(second, record, bytes)
+    else {
+        unreachable!("read() makes an access");
+    };
+    access.process = key(pid);
+    event(at(second), What::Access(access))
+}
+
+fn carrier(kind: CarrierKind, inode: u64, path: &str) -> End {
+    End::Carrier(Carrier {
+        key: CarrierKey {
+            kind,
+            device: 13,
+            inode,
+            generation: 0,
+        },
+        path: path.into(),
+    })
+}
+
+fn pipe(inode: u64) -> End {
+    carrier(CarrierKind::Pipe, inode, "")
+}
+
+fn file(inode: u64, path: &str) -> End {
+    carrier(CarrierKind::File, inode, path)
+}
+
+fn edge(second: u64, kind: EdgeKind, from: End, to: End, bytes: u64) -> Event {
+    let edge = Edge {
+        from,
+        to,
+        kind,
+        stores: Vec::new(),
+        times: 1,
+        bytes,
+        first_ns: at(second),
+        last_ns: at(second),
+    };
+    event(at(second), What::Edge(edge))
+}
+
+fn writes(second: u64, pid: u32, to: End, bytes: u64) -> Event {
+    edge(second, EdgeKind::Write, End::Process(key(pid)), to, bytes)
+}
+
+fn gets(second: u64, pid: u32, from: End, bytes: u64) -> Event {
+    edge(second, EdgeKind::Read, from, End::Process(key(pid)), bytes)
+}
+
+fn hands(second: u64, kind: EdgeKind, from: u32, to: u32, bytes: u64) -> Event {
+    edge(
+        second,
+        kind,
+        End::Process(key(from)),
+        End::Process(key(to)),
+        bytes,
+    )
+}
+
+fn sends(second: u64, pid: u32, bytes: u64) -> Event {
+    sent_by(second, bytes, |flow| {
+        flow.process = key(pid);
+        flow.id = u64::from(pid);
+        flow.opened_ns = at(second);
+    })
+}
+
+fn ends(second: u64, pid: u32, parent: u32, executable: &str) -> Event {
+    let Event {
+        what: What::Process(process),
+        ..
+    } = program(1, pid, parent, executable)
+    else {
+        unreachable!("program() makes a process");
+    };
+    event(
+        at(second),
+        What::Process(Process {
+            exited_ns: Some(at(second)),
+            ..process
+        }),
+    )
+}
+
+fn session() -> Vec<Event> {
+    vec![
+        process(ROOT, None, "/sbin/init"),
+        started(0, JOB, 1, "/bin/bash", |process| {
+            process.parent = Some(ROOT);
+        }),
+    ]
+}
+
+fn job(events: Vec<Event>) -> Vec<Event> {
+    [session(), events].concat()
+}
+
+/// The only alert there is, as it was last told.
+fn only(events: &[Event]) -> Alert {
+    let alerts = detect(config(), &[events.to_vec()]);
+    assert_eq!(alerts.len(), 1, "{alerts:#?}");
+    assert_eq!(alerts[0].pattern, "chain");
+    alerts[0].clone()
+}
+
+fn none(events: Vec<Event>) {
+    let alerts = detect(config(), &[events]);
+    assert!(alerts.is_empty(), "{alerts:#?}");
+}
+
+fn pids(path: &Path) -> Vec<u32> {
+    let froms = path.steps.iter().map(|step| &step.from);
+    let mut pids: Vec<u32> = froms
+        .filter_map(|place| match place {
+            Place::Process(key) => Some(key.pid),
+            Place::Store | Place::Carrier(_) | Place::Destination => None,
+        })
+        .collect();
+    pids.dedup();
+    pids
+}
+
+fn techniques(alert: &Alert) -> Vec<&str> {
+    alert.techniques.iter().map(|t| t.id).collect()
+}
+
+fn scp() -> Vec<Event> {
+    job(vec![
+        program(1, 1000, JOB, "/usr/bin/scp"),
+        program(1, 1001, 1000, "/usr/bin/ssh"),
+        takes(2, 1000, 1, 2_000_000),
+        takes(2, 1000, 2, 2_281_604),
+        hands(2, EdgeKind::UnixSocket, 1000, 1001, 4_300_000),
+        sends(3, 1001, 4_580_000),
+    ])
+}
+
+#[test]
+fn scp_reads_and_ssh_sends() {
+    let alert = only(&scp());
+    assert_eq!(
+        (alert.figures.records, alert.figures.bytes_read),
+        (2, 4_281_604)
+    );
+    assert_eq!(alert.figures.bytes_sent, 4_580_000);
+    assert_eq!(alert.chain[0].key.pid, 1001);
+    assert_eq!(pids(&alert.path), [1000, 1001]);
+    assert_eq!(techniques(&alert), ["T1005", "T1048"]);
+    for part in [
+        "\"scp\", run by user anna",
+        "2 patient records",
+        "to ssh, which sent 4.58 MB",
+        "203.0.113.9",
+    ] {
+        assert!(alert.story.contains(part), "{part:?}: {}", alert.story);
+    }
+}
+
+fn tar_gzip_ssh() -> Vec<Event> {
+    job(vec![
+        program(1, 1000, JOB, "/usr/bin/tar"),
+        program(1, 1001, JOB, "/usr/bin/gzip"),
+        program(1, 1002, JOB, "/usr/bin/ssh"),
+        takes(2, 1000, 1, 4_281_604),
+        writes(2, 1000, pipe(1), 4_500_000),
+        gets(2, 1001, pipe(1), 4_500_000),
+        writes(2, 1001, pipe(2), 2_100_000),
+        gets(2, 1002, pipe(2), 2_100_000),
+        sends(3, 1002, 2_150_000),
+    ])
+}
+
+#[test]
+fn tar_gzip_and_ssh_are_one_path_of_pipes() {
+    let alert = only(&tar_gzip_ssh());
+    assert_eq!(pids(&alert.path), [1000, 1001, 1002]);
+    assert_eq!(techniques(&alert), ["T1005", "T1560.001", "T1048"]);
+    let bytes: Vec<Option<u64>> = alert.path.steps.iter().map(|step| step.bytes).collect();
+    assert_eq!(
+        bytes,
+        [
+            4_281_604, 4_500_000, 4_500_000, 2_100_000, 2_100_000, 2_150_000
+        ]
+        .map(Some)
+    );
+    let part = "handed them through a pipe to gzip, which handed them through a pipe to ssh, which sent 2.15 MB";
+    assert!(alert.story.contains(part), "{}", alert.story);
+    let ancestors: Vec<u32> = alert.chain.iter().map(|link| link.key.pid).collect();
+    assert_eq!(ancestors, [1002, JOB, 1]);
+    let others: Vec<u32> = alert.path.processes.iter().map(|l| l.key.pid).collect();
+    assert_eq!(others, [1000, 1001]);
+}
+
+#[test]
+fn zip_and_curl_are_joined_by_a_file_though_both_readers_and_file_are_gone() {
+    let alert = only(&job(vec![
+        program(1, 1000, JOB, "/usr/bin/zip"),
+        takes(2, 1000, 1, 4_281_604),
+        writes(2, 1000, file(5, "/tmp/.x.zip"), 2_120_000),
+        ends(3, 1000, JOB, "/usr/bin/zip"),
+        program(1_000, 1001, JOB, "/usr/bin/curl"),
+        gets(1_000, 1001, file(5, "/tmp/.x.zip"), 2_120_000),
+        sends(1_001, 1001, 2_060_000),
+    ]));
+    assert_eq!(
+        techniques(&alert),
+        ["T1005", "T1074.001", "T1560.001", "T1048"]
+    );
+    let part = "put them into the file /tmp/.x.zip, from where they came to curl, which sent";
+    assert!(alert.story.contains(part), "{}", alert.story);
+}
+
+fn parts() -> Vec<Vec<Event>> {
+    let mut blocks = vec![job(vec![
+        program(1, 1000, JOB, "/usr/bin/7z"),
+        takes(2, 1000, 1, 4_000_000),
+        writes(2, 1000, file(5, "/tmp/a.7z"), 1_000_000),
+        program(3, 1001, JOB, "/usr/bin/split"),
+        gets(4, 1001, file(5, "/tmp/a.7z"), 1_000_000),
+    ])];
+    for part in 0..10 {
+        let (pid, second) = (1_100 + part, u64::from(10 + part));
+        let end = || file(100 + u64::from(part), "/tmp/part");
+        blocks.push(vec![
+            writes(4, 1001, end(), 100_000),
+            program(second, pid, JOB, "/usr/bin/curl"),
+            gets(second, pid, end(), 100_000),
+            sends(second, pid, 100_300),
+            ends(second, pid, JOB, "/usr/bin/curl"),
+        ]);
+    }
+    blocks
+}
+
+#[test]
+fn parts_that_are_sent_one_by_one_are_one_alert_that_grows() {
+    let alerts = detect(config(), &parts());
+    assert!(alerts.len() > 1);
+    assert!(alerts.iter().all(|alert| alert.id == alerts[0].id));
+    let last = alerts.last().unwrap();
+    assert_eq!((last.figures.bytes_sent, last.flows), (1_003_000, 10));
+    assert_eq!(
+        (last.figures.records, last.figures.bytes_read),
+        (1, 4_000_000)
+    );
+    assert!(
+        last.story.contains("10 programs sent them"),
+        "{}",
+        last.story
+    );
+}
+
+#[test]
+fn what_was_copied_packed_and_renamed_is_followed() {
+    let alert = only(&job(vec![
+        program(1, 1000, JOB, "/usr/bin/cp"),
+        takes(2, 1000, 1, 993_601),
+        writes(2, 1000, file(5, "/tmp/stage/1"), 993_601),
+        program(3, 1001, JOB, "/usr/bin/tar"),
+        gets(4, 1001, file(5, "/tmp/stage/1"), 993_601),
+        writes(4, 1001, file(6, "/tmp/s.tgz"), 500_000),
+        program(5, 1002, JOB, "/usr/bin/scp"),
+        gets(6, 1002, file(6, "/tmp/.hidden"), 500_000),
+        program(6, 1003, 1002, "/usr/bin/ssh"),
+        hands(6, EdgeKind::UnixSocket, 1002, 1003, 510_000),
+        sends(7, 1003, 530_000),
+    ]));
+    assert_eq!(pids(&alert.path), [1000, 1001, 1002, 1003]);
+    assert!(
+        alert.story.contains("/tmp/.hidden"),
+        "where it lay last: {}",
+        alert.story
+    );
+}
+
+#[test]
+fn a_database_and_a_service_hand_on_over_sockets() {
+    for (kind, reader) in [
+        (EdgeKind::UnixSocket, "/usr/lib/postgresql/postgres"),
+        (EdgeKind::Loopback, "/usr/sbin/Orthanc"),
+    ] {
+        let serves = |process: &mut Process| {
+            process.unit = "archive.service".into();
+            process.session = None;
+            process.parent = Some(ROOT);
+        };
+        let alert = only(&job(vec![
+            started(0, 500, 1, reader, serves),
+            takes(2, 500, 1, 3_400_000),
+            program(1, 1000, JOB, "/usr/bin/client"),
+            hands(2, kind, 500, 1000, 71_700_000),
+            sends(3, 1000, 20_000_000),
+        ]));
+        let processes: Vec<u32> = alert.path.processes.iter().map(|l| l.key.pid).collect();
+        assert_eq!(processes, [500], "the reader is of another lineage");
+        assert!(alert.story.contains("within the computer to client"));
+    }
+}
+
+#[test]
+fn work_that_looks_like_it_is_left_alone() {
+    // A line in a log.
+    none(job(vec![
+        program(1, 1000, JOB, "/usr/sbin/Orthanc"),
+        takes(2, 1000, 1, 4_000_000),
+        program(1, 1001, JOB, "/usr/bin/logger"),
+        writes(2, 1000, pipe(1), 100),
+        gets(2, 1001, pipe(1), 100),
+        sends(3, 1001, 900_000),
+    ]));
+    // A count.
+    none(job(vec![
+        program(1, 1000, JOB, "/usr/bin/wc"),
+        takes(2, 1000, 1, 4_000_000),
+        writes(2, 1000, pipe(1), 5),
+        gets(2, JOB, pipe(1), 5),
+        program(3, 1001, JOB, "/usr/bin/curl"),
+        sends(4, 1001, 900_000),
+    ]));
+    // An archive that stays.
+    none(job(vec![
+        program(1, 1000, JOB, "/usr/bin/zip"),
+        takes(2, 1000, 1, 4_281_604),
+        writes(2, 1000, file(5, "/srv/backup.zip"), 2_120_000),
+    ]));
+    // What was sent before it came.
+    none(job(vec![
+        program(1, 1000, JOB, "/usr/bin/tar"),
+        program(1, 1001, JOB, "/usr/bin/nc"),
+        sends(2, 1001, 900_000),
+        takes(4, 1000, 1, 4_000_000),
+        writes(5, 1000, pipe(1), 4_000_000),
+        gets(5, 1001, pipe(1), 4_000_000),
+    ]));
+    // A step that was over before the one that leads to it.
+    none(job(vec![
+        program(1, 1000, JOB, "/usr/bin/tar"),
+        program(1, 1001, JOB, "/usr/bin/nc"),
+        gets(2, 1001, pipe(1), 4_000_000),
+        takes(4, 1000, 1, 4_000_000),
+        writes(5, 1000, pipe(1), 4_000_000),
+        sends(6, 1001, 900_000),
+    ]));
+}
+
+#[test]
+fn a_chain_is_approved_with_its_reader_and_its_twins_alert() {
+    let backup = |reader: &str, sender: &str| {
+        job(vec![
+            program(1, 1000, JOB, reader),
+            program(1, 1001, 1000, sender),
+            takes(2, 1000, 1, 4_000_000),
+            hands(2, EdgeKind::UnixSocket, 1000, 1001, 4_000_000),
+            sends(3, 1001, 4_000_000),
+        ])
+    };
+    let usual = || backup("/usr/bin/rsync", "/usr/bin/ssh");
+    let way = ApprovedWay {
+        name: "nightly".into(),
+        store: "pacs".into(),
+        executable: "/usr/bin/ssh".into(),
+        reader: Some("/usr/bin/rsync".into()),
+        user: "anna".into(),
+        destination: "203.0.113.9/32:443".parse().unwrap(),
+    };
+    let with = |way: &ApprovedWay| DetectConfig {
+        approved: vec![way.clone()],
+        ..config()
+    };
+    assert!(detect(with(&way), &[usual()]).is_empty());
+    let twins = [
+        ApprovedWay {
+            reader: None,
+            ..way.clone()
+        },
+        ApprovedWay {
+            reader: Some("/tmp/rsync".into()),
+            ..way.clone()
+        },
+        ApprovedWay {
+            executable: "/tmp/ssh".into(),
+            ..way.clone()
+        },
+        ApprovedWay {
+            user: "backup".into(),
+            ..way.clone()
+        },
+        ApprovedWay {
+            store: "ehr".into(),
+            ..way.clone()
+        },
+        ApprovedWay {
+            destination: "203.0.113.9/32:22".parse().unwrap(),
+            ..way.clone()
+        },
+    ];
+    for twin in twins {
+        assert_eq!(detect(with(&twin), &[usual()]).len(), 1, "{twin:?}");
+    }
+    for other in [
+        backup("/usr/bin/tar", "/usr/bin/ssh"),
+        backup("/usr/bin/rsync", "/usr/bin/nc"),
+    ] {
+        assert_eq!(detect(with(&way), &[other]).len(), 1);
+    }
+    let own = [
+        family(),
+        vec![
+            process(THIEF, Some(SHELL), "/usr/bin/ssh"),
+            read(2, 1, 99_000),
+            sent(3, 99_000, true),
+        ],
+    ]
+    .concat();
+    assert_eq!(
+        detect(with(&way), &[own]).len(),
+        1,
+        "a way with a reader is none for what the sender reads itself"
+    );
+}
+
+#[test]
+fn who_reads_enough_itself_is_left_to_direct() {
+    let alerts = detect(
+        config(),
+        &[job(vec![
+            program(1, 1000, JOB, "/usr/bin/tar"),
+            program(1, 1001, JOB, "/usr/bin/curl"),
+            takes(2, 1000, 1, 4_000_000),
+            takes(2, 1001, 2, 100_000),
+            writes(2, 1000, pipe(1), 4_000_000),
+            gets(2, 1001, pipe(1), 4_000_000),
+            sends(3, 1001, 4_000_000),
+        ])],
+    );
+    let patterns: Vec<&str> = alerts.iter().map(|alert| alert.pattern).collect();
+    assert_eq!(patterns, ["direct"]);
+}
+
+#[test]
+fn it_ends_the_same_however_the_log_is_cut() {
+    for chain in [scp(), tar_gzip_ssh(), parts().concat()] {
+        let whole = detect(config(), std::slice::from_ref(&chain));
+        let single: Vec<Vec<Event>> = chain.iter().map(|event| vec![event.clone()]).collect();
+        let pairs: Vec<Vec<Event>> = chain.chunks(2).map(<[Event]>::to_vec).collect();
+        for cut in [single, pairs] {
+            let alerts = detect(config(), &cut);
+            let (last, whole) = (alerts.last().unwrap(), whole.last().unwrap());
+            assert_eq!(
+                (last.id, last.figures, &last.path, &last.story),
+                (whole.id, whole.figures, &whole.path, &whole.story)
+            );
+        }
+    }
+}
