@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use super::{ConsoleError, at_least, backend, endpoint, paragraph, user};
-use crate::alerts::form::{AlertForm, DestinationForm, ProcessForm};
+use crate::alerts::form::{AlertForm, DestinationForm, PlaceForm, ProcessForm, StepForm};
 use crate::fleet::Sensor;
 use crate::text;
 
@@ -46,7 +46,9 @@ pub fn show(
         }
         None => attempts(out, alert)?,
     }
+    path(out, alert)?;
     chain(out, alert)?;
+    others(out, alert)?;
     severity(out, alert)?;
     when(out, alert)?;
     missing(out, alert)?;
@@ -152,7 +154,8 @@ fn destination(
 /// The oldest ancestor first, each child one step to the right, the sender last.
 fn chain(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
     let (did, mark) = match &alert.destination {
-        Some(_) => ("sent", "  ◄ read the records and sent"),
+        Some(_) if alert.path.is_empty() => ("sent", "  ◄ read the records and sent"),
+        Some(_) => ("sent", "  ◄ sent"),
         None => ("tried", "  ◄ tried"),
     };
     section(
@@ -172,6 +175,100 @@ fn chain(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> 
         writeln!(out, "  {indent}{branch}{program}  pid {}{mark}", link.pid)?;
         for line in details(link, depth == last) {
             writeln!(out, "  {indent}     {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// How the records went from who read them to who sent them, a line for each step.
+fn path(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    if alert.path.is_empty() {
+        return Ok(());
+    }
+    section(out, "How the records went")?;
+    for step in &alert.path {
+        let bytes = step
+            .bytes
+            .map_or("an unknown amount".to_owned(), text::bytes);
+        writeln!(
+            out,
+            "  {} → {}  {}, {bytes}, {}",
+            place(alert, &step.from),
+            place(alert, &step.to),
+            way(step),
+            times(step),
+        )?;
+    }
+    if alert.path_more > 0 {
+        let more = text::count(alert.path_more, "further step");
+        writeln!(out, "  … and {more} that are not listed")?;
+    }
+    Ok(())
+}
+
+fn place(alert: &AlertForm, place: &PlaceForm) -> String {
+    let named = |what: &str| match place.path.as_deref() {
+        Some(path) => format!("{what} {}", text::clean(path)),
+        None => format!("{what} {}", place.inode.unwrap_or_default()),
+    };
+    match place.kind.as_str() {
+        "store" => format!("store {}", text::clean(&alert.store)),
+        "destination" => alert
+            .destination
+            .as_ref()
+            .map_or_else(String::new, |to| endpoint(&to.address, to.port)),
+        "process" => {
+            let is_it = |link: &&ProcessForm| {
+                (Some(link.pid), Some(link.start_cs)) == (place.pid, place.start_cs)
+            };
+            let program = alert
+                .chain
+                .iter()
+                .chain(&alert.path_processes)
+                .find(is_it)
+                .and_then(|link| link.executable.rsplit('/').next())
+                .filter(|name| !name.is_empty())
+                .map_or_else(|| "(not known)".to_owned(), text::clean);
+            format!("{program} pid {}", place.pid.unwrap_or_default())
+        }
+        kind => named(&text::clean(kind)),
+    }
+}
+
+fn way(step: &StepForm) -> &str {
+    match step.way.as_str() {
+        "start" => "started with arguments, or as a copy",
+        "write" => "written",
+        "map" => "mapped",
+        "unix-socket" => "over a unix socket",
+        "loopback" => "over a connection within the host",
+        "memory-call" | "ptrace" | "proc-mem" => "memory read",
+        other => other,
+    }
+}
+
+fn times(step: &StepForm) -> String {
+    if step.last_ns == 0 {
+        return "when is not known".to_owned();
+    }
+    text::time(step.last_ns)
+}
+
+/// The processes on the way and their ancestors, but those that are the sender's too.
+fn others(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    if alert.path_processes.is_empty() {
+        return Ok(());
+    }
+    section(out, "Other processes on the way, and their ancestors")?;
+    for link in &alert.path_processes {
+        let program = if link.known {
+            text::clean(&link.executable)
+        } else {
+            "(details not known)".into()
+        };
+        writeln!(out, "  {program}  pid {}", link.pid)?;
+        for line in details(link, false) {
+            writeln!(out, "     {line}")?;
         }
     }
     Ok(())
@@ -337,5 +434,76 @@ fn exact(bytes: u64) -> String {
         text::count(bytes, "byte")
     } else {
         format!("{} ({} bytes)", text::bytes(bytes), text::number(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::detect::{Path, Place, Step};
+    use crate::event::{Carrier, CarrierKey, CarrierKind, ProcessKey};
+    use crate::sink::ocsf;
+
+    #[test]
+    fn a_path_is_shown_step_by_step() {
+        let mut alert = ocsf::tests::alert();
+        let sender = alert.chain[0].key;
+        let mut reader = alert.chain[0].clone();
+        reader.key = ProcessKey {
+            pid: 4_711,
+            start_cs: 1,
+        };
+        reader.process.as_mut().unwrap().executable = "/usr/bin/zip".into();
+        let file = Place::Carrier(Carrier {
+            key: CarrierKey {
+                kind: CarrierKind::File,
+                device: 1,
+                inode: 2,
+                generation: 0,
+            },
+            path: "/tmp/x\x1b.zip".into(),
+        });
+        let step = |from: &Place, to: &Place, way, bytes| Step {
+            from: from.clone(),
+            to: to.clone(),
+            way,
+            bytes,
+            first_ns: alert.first_ns,
+            last_ns: alert.last_ns,
+        };
+        let (zip, curl) = (Place::Process(reader.key), Place::Process(sender));
+        alert.path = Path {
+            steps: vec![
+                step(&Place::Store, &zip, "read", Some(4_000)),
+                step(&zip, &file, "write", Some(2_000)),
+                step(&file, &curl, "map", None),
+                step(&curl, &Place::Destination, "sent", Some(2_100)),
+            ],
+            more: 3,
+            processes: vec![reader],
+        };
+        let mut page = Vec::new();
+        show(&mut page, &AlertForm::from(&alert), None).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        let parts = [
+            "How the records went",
+            "store pacs → zip pid 4711  read, 4.00 kB",
+            "zip pid 4711 → file /tmp/x\\u{1b}.zip  written, 2.00 kB",
+            "mapped, an unknown amount",
+            "→ 203.0.113.9:443  sent, 2.10 kB",
+            "and 3 further steps",
+            "◄ sent",
+            "Other processes on the way",
+            "/usr/bin/zip  pid 4711",
+        ];
+        let places: Vec<usize> = parts
+            .map(|part| {
+                page.find(part)
+                    .unwrap_or_else(|| panic!("{part:?} is not in\n{page}"))
+            })
+            .into();
+        assert!(places.is_sorted(), "{page}");
     }
 }

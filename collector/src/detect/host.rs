@@ -55,6 +55,8 @@ pub(super) struct Actor {
     /// What it tried on the sensor.
     pub(super) tampering: Option<Tampering>,
     pub(super) destinations_forgotten: u64,
+    /// It sent what others may have read.
+    joined: bool,
     touched: u64,
 }
 
@@ -218,6 +220,9 @@ impl Host {
         if !self.groups.contains_key(&key) && self.groups.len() >= limits::LINEAGES {
             self.forget_groups();
         }
+        if let Some(actor) = self.processes.get_mut(&sender) {
+            actor.joined = true;
+        }
         let group = self.groups.entry(key).or_default();
         group.senders.insert(sender);
         group.touched = self.events;
@@ -311,14 +316,14 @@ impl Host {
         }
     }
 
-    /// Lets go the processes that tell least: those that exited and handed nothing on, then those longest untouched.
+    /// Lets go the processes that tell least: those that exited and are in no lineage, then those longest untouched.
     fn forget_processes(&mut self) {
         let mut order: Vec<(bool, u64, ProcessKey)> = self
             .processes
             .iter()
             .map(|(key, actor)| {
-                let needed = actor.exited_ns().is_none() || self.lineage.has_handed_on(*key);
-                (needed, actor.touched, *key)
+                let needed = actor.joined || self.lineage.has_handed_on(*key);
+                (needed || actor.exited_ns().is_none(), actor.touched, *key)
             })
             .collect();
         order.sort_unstable();
@@ -339,7 +344,7 @@ impl Host {
         let late = self.newest_ns.saturating_sub(limits::LATE_NS);
         let handed_on_late = self.newest_ns.saturating_sub(limits::HANDED_ON_NS);
         for (key, actor) in &mut self.processes {
-            let late = if self.lineage.has_handed_on(*key) {
+            let late = if actor.joined || self.lineage.has_handed_on(*key) {
                 handed_on_late
             } else {
                 late

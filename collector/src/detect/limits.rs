@@ -28,10 +28,9 @@ pub(super) const GAPS_SHOWN: usize = 16;
 pub(super) const SWEEP_EVERY: u64 = 65_536;
 /// How long after a process exited its sums are kept for late events, nanoseconds.
 pub(super) const LATE_NS: u64 = 600 * 1_000_000_000;
-/// Steps between processes and carriers of one boot. Those from where nothing comes go first, then those longest unused.
+/// Steps between processes and carriers of one boot, and how many of these there are. What carries or has nothing goes first,
+/// then what was longest unused; an eighth at a time, so that the search is rare.
 pub(super) const STEPS: usize = 262_144;
-/// Steps forgotten at a time, so that the search for them is rare.
-pub(super) const STEPS_FORGOTTEN_AT_ONCE: usize = STEPS / 8;
 /// Moments the bytes of a step are kept for; above that, neighbours are merged.
 pub(super) const MOMENTS_PER_STEP: usize = 8;
 /// Sources one process or carrier can have records from. The one with the fewest bytes goes first.
@@ -45,7 +44,6 @@ pub(super) const LINEAGES: usize = 16_384;
 /// How long after a process exited its sums are kept when others may have what it read: the longest window there is.
 pub(super) const HANDED_ON_NS: u64 = 604_800 * 1_000_000_000;
 
-const _: () = assert!(STEPS_FORGOTTEN_AT_ONCE > 0 && STEPS_FORGOTTEN_AT_ONCE < STEPS);
 const _: () = assert!(MOMENTS_PER_STEP >= 2 && PATH <= STEPS_SHOWN);
 const _: () = assert!(PROCESSES_FORGOTTEN_AT_ONCE > 0 && PROCESSES_FORGOTTEN_AT_ONCE < PROCESSES);
 const _: () = assert!(MOMENTS_PER_LEDGER >= 2 && CHAIN >= 2);

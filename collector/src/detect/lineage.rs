@@ -86,6 +86,8 @@ struct State {
     incoming: u64,
     /// Where a carrier lies.
     path: String,
+    /// Last time anything came or was read, nanoseconds since the Unix epoch.
+    last_ns: u64,
 }
 
 /// A step of a path, as evidence.
@@ -101,8 +103,10 @@ pub(super) struct Hop {
 }
 
 /// The graph.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lineage {
+    /// How many steps, and how many processes and carriers, are kept.
+    max: usize,
     nodes: BTreeMap<Node, State>,
     steps: BTreeMap<StepKey, Step>,
     stores: BTreeMap<String, u32>,
@@ -114,7 +118,26 @@ pub(super) struct Lineage {
     forgotten: u64,
 }
 
+impl Default for Lineage {
+    fn default() -> Self {
+        Self::with_room_for(limits::STEPS)
+    }
+}
+
 impl Lineage {
+    fn with_room_for(max: usize) -> Self {
+        Self {
+            max,
+            nodes: BTreeMap::new(),
+            steps: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            wider: BTreeSet::new(),
+            news: BTreeMap::new(),
+            handed_on: BTreeSet::new(),
+            forgotten: 0,
+        }
+    }
+
     /// A process read records.
     pub(super) fn access(&mut self, access: &Access) {
         let taken = access.bytes_read.saturating_add(access.bytes_mapped);
@@ -127,9 +150,7 @@ impl Lineage {
         };
         let node = Node::Process(access.process);
         let share = self
-            .nodes
-            .entry(node)
-            .or_default()
+            .touch(node, access.last_ns)
             .shares
             .entry(key)
             .or_insert(Share {
@@ -144,8 +165,8 @@ impl Lineage {
 
     /// Something was handed on.
     pub(super) fn edge(&mut self, edge: &Edge) {
-        let from = self.end(&edge.from);
-        let to = self.end(&edge.to);
+        let from = self.end(&edge.from, edge.last_ns);
+        let to = self.end(&edge.to, edge.last_ns);
         // Of memory that was read it may not be known how much; of everything else the sensor counts the bytes.
         let boundless = edge.bytes == 0
             && matches!(
@@ -321,12 +342,12 @@ impl Lineage {
         number
     }
 
-    fn end(&mut self, end: &End) -> Node {
+    fn end(&mut self, end: &End, at_ns: u64) -> Node {
         match end {
             End::Process(key) => Node::Process(*key),
             End::Carrier(carrier) => {
                 let node = Node::Carrier(carrier.key);
-                let state = self.nodes.entry(node).or_default();
+                let state = self.touch(node, at_ns);
                 if !carrier.path.is_empty() && state.path != carrier.path {
                     state.path.clone_from(&carrier.path);
                 }
@@ -335,9 +356,19 @@ impl Lineage {
         }
     }
 
+    /// The state of a process or carrier, made when it is new.
+    fn touch(&mut self, node: Node, at_ns: u64) -> &mut State {
+        if self.nodes.len() >= self.max && !self.nodes.contains_key(&node) {
+            self.forget_nodes();
+        }
+        let state = self.nodes.entry(node).or_default();
+        state.last_ns = state.last_ns.max(at_ns);
+        state
+    }
+
     fn step(&mut self, key: StepKey, bytes: u64, boundless: bool, (first_ns, last_ns): (u64, u64)) {
-        if !self.steps.contains_key(&key) && self.steps.len() >= limits::STEPS {
-            self.forget();
+        if self.steps.len() >= self.max && !self.steps.contains_key(&key) {
+            self.forget_steps();
         }
         let step = self.steps.entry(key).or_default();
         if step.last_ns == 0 {
@@ -348,7 +379,7 @@ impl Lineage {
         step.bytes = step.bytes.saturating_add(bytes);
         step.boundless |= boundless;
         step.sums.add(last_ns, bytes);
-        let to = self.nodes.entry(key.1).or_default();
+        let to = self.touch(key.1, last_ns);
         let more = if boundless { u64::MAX } else { bytes };
         to.incoming = to.incoming.saturating_add(more);
         self.wider.insert(key);
@@ -416,34 +447,43 @@ impl Lineage {
         true
     }
 
-    /// Lets go steps from where nothing comes, then those longest unused, of these the narrowest.
-    fn forget(&mut self) {
-        let carries = |node: &Node| {
-            self.nodes
-                .get(node)
-                .is_some_and(|state| !state.shares.is_empty())
-        };
+    /// Lets go steps from where nothing comes, then those longest unused, of these the narrowest. What came by them stays.
+    fn forget_steps(&mut self) {
         let mut order: Vec<(bool, u64, u64, StepKey)> = self
             .steps
             .iter()
-            .map(|(key, step)| (carries(&key.0), step.last_ns, step.bytes, *key))
+            .map(|(key, step)| (self.has_shares(&key.0), step.last_ns, step.bytes, *key))
             .collect();
         order.sort_unstable();
-        let mut ends = BTreeSet::new();
-        for (carries, _, _, key) in order.into_iter().take(limits::STEPS_FORGOTTEN_AT_ONCE) {
+        for (carries, _, _, key) in order.into_iter().take(self.max / 8) {
             self.steps.remove(&key);
             self.wider.remove(&key);
             self.forgotten += u64::from(carries);
-            ends.extend([key.0, key.1]);
         }
-        for (from, to, _) in self.steps.keys() {
-            ends.remove(from);
-            ends.remove(to);
-        }
-        for node in ends {
+    }
+
+    /// Lets go processes and carriers that have nothing, then those to which nothing has come for longest.
+    fn forget_nodes(&mut self) {
+        let mut order: Vec<(bool, u64, Node)> = self
+            .nodes
+            .iter()
+            .map(|(node, state)| (self.has_shares(node), state.last_ns, *node))
+            .collect();
+        order.sort_unstable();
+        for (carries, _, node) in order.into_iter().take(self.max / 8) {
             self.nodes.remove(&node);
             self.news.remove(&node);
+            if let Node::Process(process) = node {
+                self.handed_on.remove(&process);
+            }
+            self.forgotten += u64::from(carries);
         }
+    }
+
+    fn has_shares(&self, node: &Node) -> bool {
+        self.nodes
+            .get(node)
+            .is_some_and(|state| !state.shares.is_empty())
     }
 }
 
@@ -457,3 +497,6 @@ const fn first_of(store: u32) -> ShareKey {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@
 //! - `dst_endpoint` is where the records went. The schema's words for it in this class are the endpoint where sensitive
 //!   data is stored or was accessed from; it has no other place for a destination. Host and store are `device` and
 //!   `databucket`.
+//! - `actor` is who sent, with its ancestors. The class has no evidences, so how the records came to it, and the processes
+//!   on the way, are `unmapped.path` and `unmapped.path_processes`.
 //! - `actor` and `device` are the class's own attributes, so no host profile is needed for them; the container of a
 //!   process is there by the container profile.
 //! - Times are milliseconds since the Unix epoch and come from the events, so live and replay agree.
@@ -245,6 +247,9 @@ fn unmapped(form: AlertForm) -> Unmapped {
         names: form.names,
         destination: form.destination,
         attempts: form.attempts,
+        path: form.path,
+        path_more: form.path_more,
+        path_processes: form.path_processes,
         severity_reasons: form.severity.reasons,
         boot_id: form.boot_id,
         systemd_units: form.chain.iter().map(|link| link.unit.clone()).collect(),

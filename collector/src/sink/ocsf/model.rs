@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::alerts::form::{AttemptForm, DestinationForm, GapForm, NameOf};
+use crate::alerts::form::{AttemptForm, DestinationForm, GapForm, NameOf, ProcessForm, StepForm};
 
 /// What happened to the finding.
 pub(super) struct Activity {
@@ -215,6 +215,11 @@ pub(super) struct Unmapped {
     pub(super) names: Vec<NameOf>,
     pub(super) destination: Option<DestinationForm>,
     pub(super) attempts: Vec<AttemptForm>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) path: Vec<StepForm>,
+    pub(super) path_more: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) path_processes: Vec<ProcessForm>,
     pub(super) severity_reasons: Vec<String>,
     pub(super) boot_id: String,
     /// Units of the chain, the sender's first.
