@@ -464,6 +464,7 @@ mod tests {
                 generation: 0,
             },
             path: "/tmp/x\x1b.zip".into(),
+            medium: crate::event::Medium::Fixed,
         });
         let step = |from: &Place, to: &Place, way, bytes| Step {
             from: from.clone(),

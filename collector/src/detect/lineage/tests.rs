@@ -45,6 +45,7 @@ fn pipe(inode: u64) -> End {
             generation: 0,
         },
         path: String::new(),
+        medium: crate::event::Medium::Fixed,
     })
 }
 

@@ -490,6 +490,7 @@ fn step(host: &Host, hop: &Hop) -> Step {
         Node::Carrier(key) => Place::Carrier(Carrier {
             key,
             path: host.lineage().path_of(key).to_owned(),
+            medium: crate::event::Medium::Fixed,
         }),
     };
     Step {

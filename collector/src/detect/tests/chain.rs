@@ -59,6 +59,7 @@ fn carrier(kind: CarrierKind, inode: u64, path: &str) -> End {
             generation: 0,
         },
         path: path.into(),
+        medium: crate::event::Medium::Fixed,
     })
 }
 
