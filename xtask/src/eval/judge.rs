@@ -26,17 +26,24 @@ pub(super) fn read(text: &str) -> Result<Vec<Value>> {
 }
 
 /// Those that count: of a theft the alerts about its store, of one of the expected patterns if some are named; of everyday
-/// work all, but that we ourselves stop the sensor.
+/// work all, but attempts on the sensor by others on this machine, and that we ourselves stop it.
 pub(super) fn counting<'a>(alerts: &'a [Value], scenario: &Scenario) -> Vec<&'a Value> {
     let patterns = &scenario.expect.patterns;
     let counts = |alert: &&Value| match scenario.label {
-        Label::Benign => alert["chain"][0]["pid"] != std::process::id(),
+        Label::Benign => !alert["destination"].is_null() || is_of_scenario(alert),
         Label::Attack => {
             alert["store"] == scenario.store.as_str()
                 && (patterns.is_empty() || patterns.iter().any(|name| alert["pattern"] == **name))
         }
     };
     alerts.iter().filter(counts).collect()
+}
+
+/// Whether a script did it: a process below us, and not we.
+fn is_of_scenario(alert: &Value) -> bool {
+    let own = std::process::id();
+    let chain = alert["chain"].as_array().map_or(&[][..], Vec::as_slice);
+    chain.iter().skip(1).any(|process| process["pid"] == own)
 }
 
 /// Whether one of the alerts has all figures that are expected, and what is wrong with the one that comes nearest. `None`

@@ -77,7 +77,8 @@ impl Namespace {
     /// `ip` is not installed, or the namespace is gone.
     pub(crate) fn listening(&self) -> Result<usize> {
         let mut command = self.command("/bin/cat".as_ref())?;
-        let text = capture(command.args(["/proc/self/net/tcp", "/proc/self/net/udp"]))?;
+        let tables = ["tcp", "tcp6", "udp", "udp6"].map(|table| format!("/proc/self/net/{table}"));
+        let text = capture(command.args(tables))?;
         // The state is the fourth field: 0A a listening TCP socket, 07 an unconnected UDP one.
         let states = text
             .lines()

@@ -1,0 +1,1 @@
+find "$STORE" -name "*.dcm" -exec dcmdump -q {} + > "$WORK/dump"

@@ -1,0 +1,3 @@
+find "$STORE" > /dev/null
+du -s "$STORE" > /dev/null
+ls -lR "$STORE" > /dev/null

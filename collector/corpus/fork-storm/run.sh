@@ -1,0 +1,1 @@
+for i in $(seq 1000); do /bin/true; done

@@ -1,0 +1,1 @@
+grep -rl "Phantom" "$STORE" > /dev/null || true

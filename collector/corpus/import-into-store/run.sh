@@ -1,0 +1,2 @@
+mkdir "$STORE/new"
+wget -q -r -nH -P "$STORE/new" "http://$APPROVED:8082/"

@@ -1,0 +1,2 @@
+. "$(dirname "$0")/../lib/orthanc.sh"
+orthanc_begin

@@ -1,0 +1,2 @@
+. "$(dirname "$0")/../lib/postgres.sh"
+pg_begin

@@ -1,0 +1,2 @@
+mkdir -p "$WORK/got"
+exec rclone -q --config /dev/null serve webdav --addr ":8081" "$WORK/got"

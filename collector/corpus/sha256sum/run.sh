@@ -1,0 +1,2 @@
+find "$STORE" -type f -exec sha256sum {} + > "$WORK/sums"
+sha256sum -c --quiet "$WORK/sums"

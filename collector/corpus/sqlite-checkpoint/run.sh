@@ -1,0 +1,1 @@
+sqlite3 "$STORE/index" "pragma journal_mode=wal; create table t(a); with recursive c(x) as (select 1 union all select x+1 from c where x<20000) insert into t select hex(x) from c; pragma wal_checkpoint(truncate); vacuum" > /dev/null

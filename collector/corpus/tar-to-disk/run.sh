@@ -1,0 +1,1 @@
+tar -C "$STORE" -czf "$WORK/backup.tgz" .

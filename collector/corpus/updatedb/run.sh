@@ -1,0 +1,1 @@
+updatedb.plocate -U "$STORE" -o "$WORK/db" -l no
