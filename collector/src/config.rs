@@ -38,20 +38,20 @@ pub struct Config {
 /// What detection works with.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DetectConfig {
-    /// Thresholds of the *direct* pattern.
+    /// Thresholds of the patterns *direct* and *chain*.
     pub direct: DirectConfig,
     /// The hospital's normal work.
     pub approved: Vec<ApprovedWay>,
 }
 
-/// Thresholds of the *direct* pattern: one process reads records and sends.
+/// Thresholds of the patterns *direct*, one process reads records and sends, and *chain*, where several share that work.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DirectConfig {
-    /// Record bytes one process must have read from one store within the window.
+    /// Record bytes that must have been read from one store within the window.
     pub read_bytes_min: u64,
-    /// Bytes it must have sent to one destination within the window, whatever it read.
+    /// Bytes that must have been sent to one destination within the window, whatever was read.
     pub sent_bytes_min: u64,
-    /// Share of the bytes read that it must have sent as well, 0 to 1.
+    /// Share of the bytes read that must have been sent as well, 0 to 1.
     pub sent_share_min: f64,
     /// Length of the window.
     pub window: Duration,

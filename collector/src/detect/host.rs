@@ -4,7 +4,7 @@ mod activity;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub(super) use activity::{Case, Group, GroupKey, Reading, Sending, Tampering, Told};
+pub(super) use activity::{Case, Group, GroupKey, Kind, Reading, Sending, Tampering, Told};
 
 use super::alert::{Alert, Destination};
 use super::lineage::Lineage;

@@ -39,6 +39,8 @@ pub(super) const SHARES_PER_NODE: usize = 4_096;
 pub(super) const PATH: usize = 64;
 /// Steps shown in an alert, all its paths together.
 pub(super) const STEPS_SHOWN: usize = 64;
+/// Names DNS was asked for by one process at one place; further ones are not told apart.
+pub(super) const NAMES_ASKED: usize = 4_096;
 /// Lineages of one boot that something was sent by, counted by store and destination. Those without an alert go first.
 pub(super) const LINEAGES: usize = 16_384;
 /// How long after a process exited its sums are kept when others may have what it read: the longest window there is.

@@ -244,22 +244,18 @@ impl Lineage {
         self.handed_on.contains(&process)
     }
 
-    /// Stores of which the process can have records that another read.
-    pub(super) fn stores_from_others(&self, process: ProcessKey) -> Vec<&str> {
+    /// Stores of which the process can have records, and whether any of them were read by another.
+    pub(super) fn stores(&self, process: ProcessKey) -> Vec<(&str, bool)> {
         let Some(state) = self.nodes.get(&Node::Process(process)) else {
             return Vec::new();
         };
-        let from_others = |number: u32| {
-            state
-                .shares
-                .range(first_of(number)..)
-                .take_while(|(key, _)| key.store == number)
-                .any(|(key, _)| key.source != process)
-        };
+        let mut found: BTreeMap<u32, bool> = BTreeMap::new();
+        for key in state.shares.keys() {
+            *found.entry(key.store).or_default() |= key.source != process;
+        }
         self.stores
             .iter()
-            .filter(|(_, number)| from_others(**number))
-            .map(|(name, _)| name.as_str())
+            .filter_map(|(name, number)| Some((name.as_str(), *found.get(number)?)))
             .collect()
     }
 

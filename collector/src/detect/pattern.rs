@@ -2,4 +2,5 @@
 
 pub(super) mod chain;
 pub(super) mod direct;
+mod dns;
 pub(super) mod tampering;

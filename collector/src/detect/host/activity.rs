@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::super::alert::{Destination, Figures};
 use super::super::ledger::Ledger;
 use super::super::limits;
-use crate::event::{Access, Flow, FlowName, ProcessKey, RecordId, RecordName, Tamper, TamperKind};
+use crate::event::{
+    Access, Flow, FlowName, NameSource, ProcessKey, RecordId, RecordName, Tamper, TamperKind,
+};
 
 /// Highest signal there is.
 const SIGNALS: u32 = 64;
@@ -92,6 +94,8 @@ pub(in crate::detect) struct Sending {
     local: Option<SocketAddr>,
     /// What the destination is called, by the best source.
     pub(in crate::detect) name: Option<FlowName>,
+    /// Names that DNS was asked for here, and when first, nanoseconds since the Unix epoch.
+    asked: BTreeMap<String, u64>,
 }
 
 /// One flow, as last heard.
@@ -126,6 +130,12 @@ impl Sending {
         known.closed |= flow.closed;
         self.last_ns = self.last_ns.max(flow.last_ns);
         self.local = flow.local.or(self.local);
+        if let Some(name) = flow.name.as_ref().filter(|name| {
+            name.source == NameSource::Question && self.asked.len() < limits::NAMES_ASKED
+        }) {
+            let first_ns = self.asked.entry(name.name.clone()).or_insert(u64::MAX);
+            *first_ns = (*first_ns).min(flow.opened_ns);
+        }
         let source = |name: &Option<FlowName>| name.as_ref().map(|name| name.source);
         if flow.name.is_some() && source(&flow.name) >= source(&self.name) {
             self.name.clone_from(&flow.name);
@@ -135,6 +145,14 @@ impl Sending {
     /// Bytes sent at or after a moment.
     pub(in crate::detect) fn sent_since(&self, at_ns: u64) -> u64 {
         self.sent.since(at_ns)
+    }
+
+    /// Names that DNS was asked for at or after a moment.
+    pub(in crate::detect) fn asked_since(&self, at_ns: u64) -> impl Iterator<Item = &str> {
+        self.asked
+            .iter()
+            .filter(move |(_, first_ns)| **first_ns >= at_ns)
+            .map(|(name, _)| name.as_str())
     }
 
     /// Bytes received, all flows together.
@@ -188,9 +206,19 @@ pub(in crate::detect) struct Group {
     pub(super) touched: u64,
 }
 
+/// What a [`Group`] is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::detect) enum Kind {
+    /// Bytes of records that others have read.
+    Chain,
+    /// Names that were asked for.
+    Dns,
+}
+
 /// Names a [`Group`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::detect) struct GroupKey {
+    pub(in crate::detect) kind: Kind,
     /// Topmost process of the session or service the senders are of.
     pub(in crate::detect) root: ProcessKey,
     pub(in crate::detect) store: String,

