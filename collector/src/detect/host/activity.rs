@@ -206,13 +206,13 @@ pub(in crate::detect) struct Group {
     pub(super) touched: u64,
 }
 
-/// What a [`Group`] is looked at for.
+/// What a [`Group`] is looked at for, the more telling first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::detect) enum Kind {
-    /// Bytes of records that others have read.
-    Chain,
     /// Names that were asked for.
     Dns,
+    /// Bytes of records that others have read.
+    Chain,
 }
 
 /// Names a [`Group`].

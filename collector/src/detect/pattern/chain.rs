@@ -11,7 +11,8 @@
 //! *Staging* (records that lay in a file of their own in between) and packing are no alerts by themselves: they are
 //! techniques and steps of this one.
 //!
-//! The same lineages are looked at for names that DNS was asked for: see `dns`.
+//! The same lineages are looked at for names that DNS was asked for: see `dns`. Of the two, a lineage raises one for a store
+//! and a destination.
 //!
 //! A process that read `read_bytes_min` itself is left to *direct*, and so is a destination for which one of the readers
 //! has a *direct* alert. What an approved way with this reader covers does not count.
@@ -192,8 +193,7 @@ impl<'a> Joint<'a> {
                 let Some(reading) = actor.readings.get(&key.store) else {
                     continue;
                 };
-                let left_to_direct =
-                    chain && told.is_none() && is_direct(host, key, reader, sender.key);
+                let left_to_direct = told.is_none() && is_direct(host, key, reader, sender.key);
                 if left_to_direct || approved(config, key, (!own).then_some(actor), sender.actor) {
                     continue;
                 }
@@ -246,6 +246,17 @@ impl<'a> Joint<'a> {
         if let Some(told) = self.told {
             let again = tell_again(told, &figures, settled, exited);
             return again.then(|| case(told.revision + 1, told.raised_ns));
+        }
+        let other = match self.key.kind {
+            Kind::Chain => Kind::Dns,
+            Kind::Dns => Kind::Chain,
+        };
+        let other = GroupKey {
+            kind: other,
+            ..self.key.clone()
+        };
+        if host.group(&other).is_some_and(|group| group.told.is_some()) {
+            return None;
         }
         let over = match self.key.kind {
             Kind::Chain => self.over_thresholds(&config.direct, host),

@@ -558,6 +558,23 @@ fn a_page_that_leaves_as_names_is_found() {
 }
 
 #[test]
+fn much_that_leaves_as_names_is_one_alert_too() {
+    let mut events = dig(|n| format!("{n:060}.evil.example"));
+    for event in &mut events {
+        match &mut event.what {
+            What::Access(access) => access.bytes_read *= 100,
+            What::Edge(edge) => edge.bytes *= 100,
+            What::Flow(flow) => flow.bytes_out *= 100,
+            What::Process(process) => process.given_bytes *= 100,
+            What::Gap(_) | What::Tamper(_) => {}
+        }
+    }
+    let alerts = detect(config(), &[events]);
+    let patterns: Vec<&str> = alerts.iter().map(|alert| alert.pattern).collect();
+    assert_eq!(patterns, ["dns"]);
+}
+
+#[test]
 fn names_that_are_names_are_left_alone() {
     none(dig(|n| format!("www{n}.hospital.example")));
     none(dig(|n| format!("{n:060}.d{n}.example")));
