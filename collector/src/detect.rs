@@ -69,13 +69,14 @@ impl Detector {
 
     /// The state of the block's boot, put last among the boots of its sensor.
     fn host(&mut self, block: &Block) -> &mut Host {
+        let window_ns = u64::try_from(self.config.direct.window.as_nanos()).unwrap_or(u64::MAX);
         let boots = self.hosts.entry(block.origin.sensor.clone()).or_default();
         let known = boots
             .iter()
             .position(|host| host.origin().boot_id == block.origin.boot_id);
         let host = match known {
             Some(index) => boots.remove(index),
-            None => Host::new(block.origin.clone()),
+            None => Host::new(block.origin.clone(), window_ns),
         };
         if boots.len() >= limits::BOOTS_PER_SENSOR {
             boots.remove(0);

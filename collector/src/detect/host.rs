@@ -16,6 +16,8 @@ use crate::event::{Access, Direction, Edge, Flow, Gap, Origin, Process, ProcessK
 #[derive(Debug)]
 pub(super) struct Host {
     origin: Origin,
+    /// How long after a process exited its sums are kept when it is in a lineage.
+    handed_on_ns: u64,
     processes: BTreeMap<ProcessKey, Actor>,
     lineage: Lineage,
     /// Senders of what others read.
@@ -68,9 +70,11 @@ impl Actor {
 }
 
 impl Host {
-    pub(super) fn new(origin: Origin) -> Self {
+    /// A boot of which nothing is known; `window_ns` is how long what was handed on can be in an alert.
+    pub(super) fn new(origin: Origin, window_ns: u64) -> Self {
         Self {
             origin,
+            handed_on_ns: window_ns.max(limits::LATE_NS),
             processes: BTreeMap::new(),
             lineage: Lineage::default(),
             groups: BTreeMap::new(),
@@ -342,7 +346,7 @@ impl Host {
     /// Lets go what processes did that exited long ago; who they were stays, for the chains of their children.
     fn sweep(&mut self) {
         let late = self.newest_ns.saturating_sub(limits::LATE_NS);
-        let handed_on_late = self.newest_ns.saturating_sub(limits::HANDED_ON_NS);
+        let handed_on_late = self.newest_ns.saturating_sub(self.handed_on_ns);
         for (key, actor) in &mut self.processes {
             let late = if actor.joined || self.lineage.has_handed_on(*key) {
                 handed_on_late

@@ -26,7 +26,7 @@ pub(super) const CHAIN: usize = 64;
 pub(super) const GAPS_SHOWN: usize = 16;
 /// Events between two rounds of letting go what exited processes did.
 pub(super) const SWEEP_EVERY: u64 = 65_536;
-/// How long after a process exited its sums are kept for late events, nanoseconds.
+/// How long after a process exited its sums are kept for late events, nanoseconds; those of a lineage for the window.
 pub(super) const LATE_NS: u64 = 600 * 1_000_000_000;
 /// Steps between processes and carriers of one boot, and how many of these there are. What carries or has nothing goes first,
 /// then what was longest unused; an eighth at a time, so that the search is rare.
@@ -43,8 +43,6 @@ pub(super) const STEPS_SHOWN: usize = 64;
 pub(super) const NAMES_ASKED: usize = 4_096;
 /// Lineages of one boot that something was sent by, counted by store and destination. Those without an alert go first.
 pub(super) const LINEAGES: usize = 16_384;
-/// How long after a process exited its sums are kept when others may have what it read: the longest window there is.
-pub(super) const HANDED_ON_NS: u64 = 604_800 * 1_000_000_000;
 
 const _: () = assert!(MOMENTS_PER_STEP >= 2 && PATH <= STEPS_SHOWN);
 const _: () = assert!(PROCESSES_FORGOTTEN_AT_ONCE > 0 && PROCESSES_FORGOTTEN_AT_ONCE < PROCESSES);

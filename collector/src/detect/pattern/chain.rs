@@ -184,6 +184,7 @@ impl<'a> Joint<'a> {
             });
         }
         let mut all = BTreeMap::new();
+        let mut got = BTreeSet::new();
         for sender in &senders {
             for (reader, share) in host.lineage().shares(sender.key, &key.store) {
                 let own = reader == sender.key;
@@ -197,6 +198,7 @@ impl<'a> Joint<'a> {
                 if left_to_direct || approved(config, key, (!own).then_some(actor), sender.actor) {
                     continue;
                 }
+                got.insert(sender.key);
                 let handed = all.entry(reader).or_insert(Handed {
                     reading,
                     bytes: 0,
@@ -208,6 +210,7 @@ impl<'a> Joint<'a> {
                 handed.widest = handed.widest.max((share.bytes, sender.key));
             }
         }
+        senders.retain(|sender| got.contains(&sender.key));
         let last_read = all.values().map(|handed| handed.reading.last_ns).max()?;
         let begin_ns = last_sent.max(last_read).saturating_sub(window_ns);
         let share_min = config.direct.sent_share_min;

@@ -449,6 +449,25 @@ fn a_chain_is_approved_with_its_reader_and_its_twins_alert() {
     ] {
         assert_eq!(detect(with(&way), &[other]).len(), 1);
     }
+    let beside = [
+        usual(),
+        vec![
+            program(1, 1002, JOB, "/usr/bin/tar"),
+            program(1, 1003, JOB, "/usr/bin/nc"),
+            takes(2, 1002, 2, 300_000),
+            hands(2, EdgeKind::UnixSocket, 1002, 1003, 300_000),
+            sends(3, 1003, 300_000),
+        ],
+    ]
+    .concat();
+    let alerts = detect(with(&way), &[beside]);
+    assert_eq!(alerts.len(), 1);
+    let (figures, flows) = (alerts[0].figures, alerts[0].flows);
+    assert_eq!(
+        (figures.bytes_read, figures.bytes_sent, flows),
+        (300_000, 300_000, 1),
+        "only what is not approved counts"
+    );
     let own = [
         family(),
         vec![
