@@ -392,22 +392,24 @@ impl Lineage {
         else {
             return;
         };
-        let passed: Vec<(ShareKey, Share)> = state
-            .shares
-            .iter()
-            .filter(|(key, _)| which.is_none_or(|which| which.contains(key)))
-            .filter(|(key, _)| Node::Process(key.source) != to)
-            .map(|(key, share)| {
-                let room = step.since(share.first_ns.saturating_sub(TICK_NS));
-                let share = Share {
-                    bytes: share.bytes.min(room),
-                    first_ns: share.first_ns.max(step.first_ns),
-                    via: Some((from, way)),
-                };
-                (*key, share)
-            })
-            .filter(|(_, share)| share.bytes > 0)
-            .collect();
+        let on = |(key, share): (&ShareKey, &Share)| {
+            let room = step.since(share.first_ns.saturating_sub(TICK_NS));
+            let passed = Share {
+                bytes: share.bytes.min(room),
+                first_ns: share.first_ns.max(step.first_ns),
+                via: Some((from, way)),
+            };
+            let back = Node::Process(key.source) == to;
+            (passed.bytes > 0 && !back).then_some((*key, passed))
+        };
+        let passed: Vec<(ShareKey, Share)> = match which {
+            None => state.shares.iter().filter_map(on).collect(),
+            Some(which) => which
+                .iter()
+                .filter_map(|key| state.shares.get_key_value(key))
+                .filter_map(on)
+                .collect(),
+        };
         for (key, share) in passed {
             if self.take(to, key, share) {
                 self.news.entry(to).or_default().insert(key);
