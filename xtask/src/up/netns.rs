@@ -117,15 +117,34 @@ impl Drop for Namespace {
     }
 }
 
-/// Two neighbours in a network this host has no route to: some machines have such a network for their own.
+/// Two neighbours in four addresses this host has no route to: some machines have such a network for their own, and
+/// others like us may run beside.
 fn free_addresses() -> Result<[Ipv4Addr; 2]> {
     let routes = ip("-4 -o route show table all")?;
-    let free = NETWORKS.iter().find(|network| {
-        let [a, b, c] = network;
-        !routes.contains(&format!("{a}.{b}.{c}."))
-    });
-    let [a, b, c] = free.context("all networks for examples (RFC 5737) are in use on this host")?;
-    Ok([1, 2].map(|last| Ipv4Addr::new(*a, *b, *c, last)))
+    let blocks = NETWORKS
+        .iter()
+        .flat_map(|network| (0..64).map(move |block| (network, block)));
+    let free = blocks
+        .into_iter()
+        .find(|(network, block)| is_free(&routes, **network, *block));
+    let ([a, b, c], block) =
+        free.context("all networks for examples (RFC 5737) are in use on this host")?;
+    Ok([1, 2].map(|last| Ipv4Addr::new(*a, *b, *c, block * 4 + last)))
+}
+
+/// Whether no route leads to this block of four addresses, or to more of its network than four.
+fn is_free(routes: &str, [a, b, c]: [u8; 3], block: u8) -> bool {
+    let begin = format!("{a}.{b}.{c}.");
+    let mut used = routes
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix(begin.as_str()));
+    used.all(|rest| {
+        let (last, length) = rest.split_once('/').unwrap_or((rest, "32"));
+        match (last.parse::<u8>(), length.parse::<u8>()) {
+            (Ok(last), Ok(length)) => length >= 30 && last / 4 != block,
+            _ => false,
+        }
+    })
 }
 
 fn ip(arguments: &str) -> Result<String> {
@@ -134,4 +153,26 @@ fn ip(arguments: &str) -> Result<String> {
 
 fn tool() -> Result<std::path::PathBuf> {
     find_program("ip").context("ip is not installed (Debian package iproute2)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_free_without_a_route_to_it() {
+        let routes = "default via 10.0.0.1 dev e\n192.0.2.0/24 dev e\n203.0.113.4/30 dev c\n\
+                      local 203.0.113.5 dev c table local\n";
+        let check = |network, block, expect| {
+            assert_eq!(
+                is_free(routes, network, block),
+                expect,
+                "{network:?} {block}"
+            );
+        };
+        check([192, 0, 2], 9, false);
+        check([198, 51, 100], 0, true);
+        check([203, 0, 113], 0, true);
+        check([203, 0, 113], 1, false);
+    }
 }
