@@ -10,7 +10,9 @@ use super::alert::{Alert, Destination};
 use super::lineage::Lineage;
 use super::{limits, pattern};
 use crate::config::DetectConfig;
-use crate::event::{Access, Direction, Edge, Flow, Gap, Origin, Process, ProcessKey, Tamper};
+use crate::event::{
+    Access, Direction, Edge, EdgeKind, End, Flow, Gap, Origin, Process, ProcessKey, Tamper,
+};
 
 /// One boot of a host.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(super) struct Host {
     handed_on_ns: u64,
     processes: BTreeMap<ProcessKey, Actor>,
     lineage: Lineage,
+    /// What went over sockets within the host since the last time.
+    served: Vec<Edge>,
     /// Senders of what others read.
     groups: BTreeMap<GroupKey, Group>,
     /// Groups that can have something of what a process read.
@@ -77,6 +81,7 @@ impl Host {
             handed_on_ns: window_ns.max(limits::LATE_NS),
             processes: BTreeMap::new(),
             lineage: Lineage::default(),
+            served: Vec::new(),
             groups: BTreeMap::new(),
             readers: BTreeMap::new(),
             gaps: VecDeque::new(),
@@ -178,6 +183,31 @@ impl Host {
 
     pub(super) fn edge(&mut self, edge: &Edge) {
         self.lineage.edge(edge);
+        let over_socket = matches!(edge.kind, EdgeKind::UnixSocket | EdgeKind::Loopback);
+        if over_socket && !edge.stores.is_empty() {
+            self.served.push(edge.clone());
+        }
+    }
+
+    /// What came from a process that holds records of a store but was never seen to read any was served out of its memory: by a
+    /// database, or an archive that had them before the sensor was there. Asked when all accesses of the block are known.
+    fn serve(&mut self) {
+        for edge in std::mem::take(&mut self.served) {
+            let End::Process(server) = edge.from else {
+                continue;
+            };
+            for store in &edge.stores {
+                if self.lineage.has_of_others(server, store) {
+                    continue;
+                }
+                let actor = self.touch(server);
+                let reading = actor.readings.entry(store.clone()).or_default();
+                if reading.serve(&edge) {
+                    self.lineage.served(server, store, &edge);
+                    self.changed.insert(server);
+                }
+            }
+        }
     }
 
     pub(super) fn tamper(&mut self, tamper: &Tamper) {
@@ -199,6 +229,7 @@ impl Host {
 
     /// Judges what has changed since the last time.
     pub(super) fn judge(&mut self, config: &DetectConfig) -> Vec<Alert> {
+        self.serve();
         let mut alerts = Vec::new();
         let mut changed = std::mem::take(&mut self.changed);
         for key in changed.iter().copied() {

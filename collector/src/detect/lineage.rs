@@ -3,7 +3,8 @@
 //! Whoever reads records is a *source*. Every process and carrier keeps, by store and source, a [`Share`]: how many bytes
 //! can have come from there at most, and since when. A share goes on along a step no wider than the bytes that went over
 //! it since the share was there, so it is bounded by the narrowest step of a path whose steps are in order of time.
-//! Of several paths the widest counts, and the earliest time: an upper bound that only grows.
+//! Of several paths the widest counts, and the earliest time: an upper bound that only grows. What a process took out of
+//! several carriers adds up: a store that was copied file by file is packed out of as many files.
 //!
 //! Shares are passed on when they or a step have grown, and only from there on, until nothing grows any more. Where that
 //! ends does not depend on the order in which it is done, so neither on how events were cut into blocks.
@@ -55,6 +56,10 @@ pub(super) struct Share {
     pub(super) first_ns: u64,
     /// The last step of the widest path; `None` at the source.
     via: Option<(Node, Way)>,
+    /// Bytes that came by that step.
+    widest: u64,
+    /// Bytes that came out of carriers, all together.
+    carried: u64,
 }
 
 /// What went over a step.
@@ -66,6 +71,8 @@ struct Step {
     last_ns: u64,
     /// How much went over is not known, or bounded by nothing.
     boundless: bool,
+    /// Of a step out of a carrier: what it has added to the shares of the process it leads to.
+    added: BTreeMap<ShareKey, u64>,
 }
 
 impl Step {
@@ -141,26 +148,43 @@ impl Lineage {
     /// A process read records.
     pub(super) fn access(&mut self, access: &Access) {
         let taken = access.bytes_read.saturating_add(access.bytes_mapped);
-        if taken == 0 {
-            return;
+        if taken > 0 {
+            let span = (access.first_ns, access.last_ns);
+            self.took(access.process, &access.store, taken, span);
         }
+    }
+
+    fn took(
+        &mut self,
+        source: ProcessKey,
+        store: &str,
+        taken: u64,
+        (first_ns, last_ns): (u64, u64),
+    ) {
         let key = ShareKey {
-            store: self.store(&access.store),
-            source: access.process,
+            store: self.store(store),
+            source,
         };
-        let node = Node::Process(access.process);
+        let node = Node::Process(source);
         let share = self
-            .touch(node, access.last_ns)
+            .touch(node, last_ns)
             .shares
             .entry(key)
             .or_insert(Share {
                 bytes: 0,
-                first_ns: access.first_ns,
+                first_ns,
                 via: None,
+                widest: 0,
+                carried: 0,
             });
         share.bytes = share.bytes.saturating_add(taken);
-        share.first_ns = share.first_ns.min(access.first_ns);
+        share.first_ns = share.first_ns.min(first_ns);
         self.news.entry(node).or_default().insert(key);
+    }
+
+    /// A process served records out of its memory: a source of as much.
+    pub(super) fn served(&mut self, server: ProcessKey, store: &str, edge: &Edge) {
+        self.took(server, store, edge.bytes, (edge.first_ns, edge.last_ns));
     }
 
     /// Something was handed on.
@@ -279,6 +303,12 @@ impl Lineage {
             .map(|(key, share)| (key.source, share))
     }
 
+    /// True when the process can have what others read of a store.
+    pub(super) fn has_of_others(&self, process: ProcessKey, store: &str) -> bool {
+        self.shares(process, store)
+            .any(|(source, _)| source != process)
+    }
+
     /// Bytes that have come to the process, whatever they were.
     pub(super) fn incoming(&self, process: ProcessKey) -> u64 {
         self.nodes
@@ -392,14 +422,19 @@ impl Lineage {
         else {
             return;
         };
+        let is_carrier = matches!(from, Node::Carrier(_));
         let on = |(key, share): (&ShareKey, &Share)| {
             let room = step.since(share.first_ns.saturating_sub(TICK_NS));
             let passed = Share {
                 bytes: share.bytes.min(room),
                 first_ns: share.first_ns.max(step.first_ns),
                 via: Some((from, way)),
+                widest: share.bytes.min(room),
+                carried: 0,
             };
-            let back = Node::Process(key.source) == to;
+            // What a process itself put into a file is nothing new to it.
+            let own = is_carrier && share.via.is_some_and(|(writer, _)| writer == to);
+            let back = Node::Process(key.source) == to || own;
             (passed.bytes > 0 && !back).then_some((*key, passed))
         };
         let passed: Vec<(ShareKey, Share)> = match which {
@@ -410,7 +445,10 @@ impl Lineage {
                 .filter_map(on)
                 .collect(),
         };
-        for (key, share) in passed {
+        for (key, mut share) in passed {
+            if is_carrier {
+                share.carried = self.more(&(from, to, way), key, share.bytes);
+            }
             if self.take(to, key, share) {
                 self.news.entry(to).or_default().insert(key);
                 if let Node::Process(process) = to {
@@ -421,14 +459,28 @@ impl Lineage {
         }
     }
 
+    /// How much more than before a step out of a carrier gives of a share.
+    fn more(&mut self, step: &StepKey, key: ShareKey, bytes: u64) -> u64 {
+        let Some(step) = self.steps.get_mut(step) else {
+            return 0;
+        };
+        let before = step.added.entry(key).or_default();
+        let more = bytes.saturating_sub(*before);
+        *before = bytes.max(*before);
+        more
+    }
+
     /// Takes a share; true when it is more than was there.
     fn take(&mut self, node: Node, key: ShareKey, share: Share) -> bool {
         let shares = &mut self.nodes.entry(node).or_default().shares;
         if let Some(known) = shares.get_mut(&key) {
-            let (wider, earlier) = (share.bytes > known.bytes, share.first_ns < known.first_ns);
-            if wider {
-                known.bytes = share.bytes;
+            known.carried = known.carried.saturating_add(share.carried);
+            let bytes = share.bytes.max(known.carried);
+            let (wider, earlier) = (bytes > known.bytes, share.first_ns < known.first_ns);
+            known.bytes = known.bytes.max(bytes);
+            if share.widest > known.widest && known.via.is_some() {
                 known.via = share.via;
+                known.widest = share.widest;
             }
             known.first_ns = known.first_ns.min(share.first_ns);
             return wider || earlier;

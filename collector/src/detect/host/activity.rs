@@ -7,7 +7,7 @@ use super::super::alert::{Destination, Figures};
 use super::super::ledger::Ledger;
 use super::super::limits;
 use crate::event::{
-    Access, Flow, FlowName, NameSource, ProcessKey, RecordId, RecordName, Tamper, TamperKind,
+    Access, Edge, Flow, FlowName, NameSource, ProcessKey, RecordId, RecordName, Tamper, TamperKind,
 };
 
 /// Highest signal there is.
@@ -22,6 +22,8 @@ pub(in crate::detect) struct Reading {
     pub(in crate::detect) not_told_apart: u64,
     pub(in crate::detect) bytes_read: u64,
     pub(in crate::detect) bytes_mapped: u64,
+    /// It served records out of its memory before it was seen to read any.
+    serves: bool,
     /// First touch of a record that was read, nanoseconds since the Unix epoch; `None` before there is one.
     pub(in crate::detect) first_ns: Option<u64>,
     /// Last touch.
@@ -60,6 +62,24 @@ impl Reading {
             self.names.push(name.clone());
         }
         self.records.insert(access.record)
+    }
+
+    /// Adds what the process served out of its memory, if it is one that was never seen to read; true when it is. Which records
+    /// they were nobody can tell.
+    pub(super) fn serve(&mut self, edge: &Edge) -> bool {
+        if !self.serves && self.first_ns.is_some() || edge.bytes == 0 {
+            return false;
+        }
+        self.serves = true;
+        self.taken.add(edge.last_ns, edge.bytes);
+        self.bytes_read = self.bytes_read.saturating_add(edge.bytes);
+        self.first_ns = Some(
+            self.first_ns
+                .map_or(edge.first_ns, |first| first.min(edge.first_ns)),
+        );
+        self.last_ns = self.last_ns.max(edge.last_ns);
+        self.not_told_apart += 1;
+        true
     }
 
     /// Distinct records that are told apart.

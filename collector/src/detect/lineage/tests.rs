@@ -115,7 +115,7 @@ fn the_narrowest_step_of_a_path_bounds_it() {
 }
 
 #[test]
-fn of_two_paths_the_wider_counts_and_two_sources_are_two() {
+fn what_comes_out_of_two_pipes_adds_up_and_two_sources_are_two() {
     let mut lineage = Lineage::default();
     reads(&mut lineage, 1, 1, 4_000);
     reads(&mut lineage, 2, 1, 700);
@@ -124,12 +124,49 @@ fn of_two_paths_the_wider_counts_and_two_sources_are_two() {
     goes(&mut lineage, process(1), pipe(2), 2_000, 900);
     goes(&mut lineage, pipe(2), process(3), 2_000, 900);
     goes(&mut lineage, process(2), process(3), 2_000, 9_000);
-    assert_eq!(has(&mut lineage, 3), [(1, 900), (2, 700)]);
+    assert_eq!(has(&mut lineage, 3), [(1, 1_000), (2, 700)]);
     let path = lineage.path(STORE, key(1), key(3));
     assert_eq!(
         path.iter().map(|hop| hop.bytes).collect::<Vec<_>>(),
         [Some(900), Some(900)]
     );
+}
+
+#[test]
+fn of_two_processes_the_wider_counts() {
+    let mut lineage = Lineage::default();
+    reads(&mut lineage, 1, 1, 4_000);
+    for (between, bytes) in [(2, 100), (3, 900)] {
+        goes(&mut lineage, process(1), process(between), 2_000, bytes);
+        goes(&mut lineage, process(between), process(4), 2_000, bytes);
+    }
+    assert_eq!(has(&mut lineage, 4), [(1, 900)]);
+}
+
+#[test]
+fn a_store_that_is_copied_file_by_file_is_packed_out_of_all_of_them() {
+    let mut lineage = Lineage::default();
+    reads(&mut lineage, 1, 1, 400_000);
+    for file in 0..400 {
+        goes(&mut lineage, process(1), pipe(file), 2_000, 1_000);
+    }
+    for file in 0..400 {
+        goes(&mut lineage, pipe(file), process(2), 5_000, 1_000);
+        lineage.spread();
+    }
+    assert_eq!(has(&mut lineage, 2), [(1, 400_000)]);
+}
+
+#[test]
+fn what_a_process_puts_down_and_takes_up_again_is_not_more() {
+    let mut lineage = Lineage::default();
+    reads(&mut lineage, 1, 1, 4_000);
+    goes(&mut lineage, process(1), process(2), 2_000, 100);
+    for _ in 0..5 {
+        goes(&mut lineage, process(2), pipe(1), 3_000, 5_000);
+        goes(&mut lineage, pipe(1), process(2), 3_000, 5_000);
+    }
+    assert_eq!(has(&mut lineage, 2), [(1, 100)]);
 }
 
 #[test]

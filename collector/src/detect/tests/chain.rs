@@ -344,6 +344,35 @@ fn a_database_and_a_service_hand_on_over_sockets() {
 }
 
 #[test]
+fn what_a_service_gives_out_of_its_memory_was_read_of_its_store() {
+    let of_store = |mut event: Event| {
+        if let What::Edge(edge) = &mut event.what {
+            edge.stores = vec!["pacs".to_owned()];
+        }
+        event
+    };
+    let served = |second, bytes| of_store(hands(second, EdgeKind::Loopback, 500, 1000, bytes));
+    let alert = only(&job(vec![
+        program(0, 500, 1, "/usr/sbin/Orthanc"),
+        program(1, 1000, JOB, "/usr/bin/curl"),
+        served(2, 400_000),
+        served(3, 600_000),
+        sends(4, 1000, 900_000),
+    ]));
+    assert_eq!(alert.figures.bytes_read, 1_000_000);
+    assert_eq!(alert.figures.records, 0, "which records nobody can tell");
+    assert!(!alert.at_least.is_empty());
+    // One that was seen to read handed on what it read, and its talk is no record.
+    none(job(vec![
+        program(0, 500, 1, "/usr/sbin/Orthanc"),
+        takes(1, 500, 1, 5_000),
+        program(1, 1000, JOB, "/usr/bin/curl"),
+        served(2, 1_000_000),
+        sends(4, 1000, 900_000),
+    ]));
+}
+
+#[test]
 fn work_that_looks_like_it_is_left_alone() {
     // A line in a log.
     none(job(vec![
