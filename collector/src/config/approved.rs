@@ -2,7 +2,8 @@
 //!
 //! **Invariant:** a way approves one executable, one user, one store and one destination together, so a copy of the program
 //! under another path or the same program run by somebody else is not approved. A way without a reader approves what the
-//! executable has read itself; what another program reads and hands on needs a way that names that program.
+//! executable has read itself, and sends itself or has a program send that it starts, as rsync has ssh; else a way names the
+//! one that sends and, as its reader, the one that reads.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -14,7 +15,7 @@ pub struct ApprovedWay {
     pub name: String,
     /// The store whose records may go.
     pub store: String,
-    /// Absolute path of the executable that sends.
+    /// Absolute path of the executable that sends, or without a reader has one send that it starts.
     pub executable: String,
     /// Absolute path of the executable that reads the records, where it is not the one that sends them.
     pub reader: Option<String>,

@@ -246,6 +246,22 @@ impl Host {
         alerts
     }
 
+    /// True when a process was started by another, or by one that it started.
+    pub(super) fn descends(&self, process: ProcessKey, from: ProcessKey) -> bool {
+        let mut next = process;
+        for _ in 0..limits::CHAIN {
+            let actor = self.processes.get(&next);
+            let Some(parent) = actor.and_then(|actor| actor.process.as_ref()?.parent) else {
+                return false;
+            };
+            if parent == from {
+                return true;
+            }
+            next = parent;
+        }
+        false
+    }
+
     pub(super) fn lineage(&self) -> &Lineage {
         &self.lineage
     }

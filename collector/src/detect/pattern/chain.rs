@@ -195,7 +195,15 @@ impl<'a> Joint<'a> {
                     continue;
                 };
                 let left_to_direct = told.is_none() && is_direct(host, key, reader, sender.key);
-                if left_to_direct || approved(config, key, (!own).then_some(actor), sender.actor) {
+                if left_to_direct
+                    || approved(
+                        config,
+                        host,
+                        key,
+                        (!own).then_some((reader, actor)),
+                        *sender,
+                    )
+                {
                     continue;
                 }
                 got.insert(sender.key);
@@ -534,18 +542,30 @@ fn is_direct(host: &Host, key: &GroupKey, reader: ProcessKey, sender: ProcessKey
 }
 
 /// True when the hospital lets this sender send there what this reader reads; `None`: what it reads itself.
-fn approved(config: &DetectConfig, key: &GroupKey, reader: Option<&Actor>, sender: &Actor) -> bool {
-    let reads = |way: &ApprovedWay| match reader {
-        None => way.reader.is_none(),
-        Some(actor) => {
-            let process = actor.process.as_ref().filter(|_| actor.earlier.is_empty());
-            process.is_some_and(|process| way.reader.as_ref() == Some(&process.executable))
-        }
-    };
+/// A program that has another send for it, as `rsync` has `ssh`, is approved by its own name: the other is started by it.
+fn approved(
+    config: &DetectConfig,
+    host: &Host,
+    key: &GroupKey,
+    reader: Option<(ProcessKey, &Actor)>,
+    sender: Sender<'_>,
+) -> bool {
+    let covered = |way: &ApprovedWay, actor| covers(way, actor, &key.store, &key.destination);
     config
         .approved
         .iter()
-        .any(|way| reads(way) && covers(way, sender, &key.store, &key.destination))
+        .any(|way| match (reader, &way.reader) {
+            (None, None) => covered(way, sender.actor),
+            (None, Some(_)) => false,
+            (Some((reader, actor)), None) => {
+                covered(way, actor) && host.descends(sender.key, reader)
+            }
+            (Some((_, actor)), Some(wanted)) => {
+                let process = actor.process.as_ref().filter(|_| actor.earlier.is_empty());
+                process.is_some_and(|process| process.executable == *wanted)
+                    && covered(way, sender.actor)
+            }
+        })
 }
 
 /// A step of the lineage as evidence.

@@ -419,6 +419,34 @@ fn work_that_looks_like_it_is_left_alone() {
 }
 
 #[test]
+fn a_program_that_has_another_send_for_it_is_approved_by_its_own_name() {
+    let backup = |parent| {
+        job(vec![
+            program(1, 1000, JOB, "/usr/bin/rsync"),
+            program(1, 1001, parent, "/usr/bin/ssh"),
+            takes(2, 1000, 1, 4_000_000),
+            hands(2, EdgeKind::UnixSocket, 1000, 1001, 4_000_000),
+            sends(3, 1001, 4_000_000),
+        ])
+    };
+    let config = |executable: &str| DetectConfig {
+        approved: vec![ApprovedWay {
+            name: "nightly".into(),
+            store: "pacs".into(),
+            executable: executable.into(),
+            reader: None,
+            user: "anna".into(),
+            destination: "203.0.113.9/32:443".parse().unwrap(),
+        }],
+        ..config()
+    };
+    assert!(detect(config("/usr/bin/rsync"), &[backup(1000)]).is_empty());
+    let alerts = |executable, parent| detect(config(executable), &[backup(parent)]).len();
+    assert_eq!(alerts("/usr/bin/rsync", JOB), 1, "nothing to do with it");
+    assert_eq!(alerts("/tmp/rsync", 1000), 1);
+}
+
+#[test]
 fn a_chain_is_approved_with_its_reader_and_its_twins_alert() {
     let backup = |reader: &str, sender: &str| {
         job(vec![
