@@ -115,6 +115,17 @@ pub(crate) fn spread<R: Reach>(file: File<R>) -> Result<u32, Trouble> {
     Ok(store)
 }
 
+/// Something is about to go into a file of any kind by the current process, which may be a holder.
+#[inline(always)]
+pub(crate) fn filled<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
+    match file.inode()?.kind()? {
+        Kind::Pipe => spread(file).map(|_| Outcome::Summed),
+        Kind::Regular | Kind::Directory | Kind::Disk | Kind::Socket | Kind::Other => {
+            Ok(Outcome::Ignored)
+        }
+    }
+}
+
 /// Whether something done with a carrier passes data on: reading makes a holder, writing as a holder may bring data of more
 /// stores.
 // VERIFIER: on its own, for the stack of its callers.

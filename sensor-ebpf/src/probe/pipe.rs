@@ -1,9 +1,9 @@
-//! Bytes go into a pipe, or out of one, without read or write: splice, tee, vmsplice, and sendfile into one. And a write
-//! to a pipe begins: who reads at the other end may be faster than the call that writes returns.
+//! Bytes go into a pipe, or out of one, without read or write: splice, tee, vmsplice, and sendfile into one. And all of
+//! these and a write to one begin: who reads at the other end may be faster than the call that writes returns.
 //!
 //! What is read of a record by these is counted by probe/copy.rs; here it is only the pipe's end.
 //!
-//! Hook:   fentry/pipe_write, fentry/anon_pipe_write, fexit/do_splice, fexit/do_tee, fexit/__x64_sys_sendfile64, fexit/__x64_sys_vmsplice (lsm and fentry) | tp_btf/sys_exit of
+//! Hook:   fentry/pipe_write, fentry/anon_pipe_write, fentry and fexit/do_splice, do_tee, __x64_sys_sendfile64, __x64_sys_vmsplice (lsm and fentry) | tp_btf/sys_exit of
 //!         splice, tee, sendfile, vmsplice (probe/syscall.rs)
 //! Proto:  5.10..6.14    fs/pipe.c  ssize_t pipe_write(struct kiocb *, struct iov_iter *)
 //!         6.15..latest  fs/pipe.c  ssize_t anon_pipe_write(struct kiocb *, struct iov_iter *)
@@ -20,13 +20,13 @@ use aya_ebpf::{
     macros::{fentry, fexit},
     programs::{FEntryContext, FExitContext},
 };
-use sensor_ebpf::layout::count::Hook;
+use sensor_ebpf::layout::count::{Error, Hook};
 
 use crate::{
-    count::{self, Outcome, Trouble},
+    count::{self, Outcome},
     kernel::{
         file::File,
-        read::{Probed, Typed},
+        read::{Probed, Reach, Typed},
         regs::Regs,
         request::kiocb_file,
         task::Task,
@@ -39,23 +39,50 @@ use crate::{
 
 #[fentry(function = "pipe_write")]
 fn fentry_pipe_write(ctx: FEntryContext) -> i32 {
-    count::run(Hook::Hand, || writes(ctx.arg(0)));
+    begins(|| kiocb_file(ctx.arg(0)));
     0
 }
 
 #[fentry(function = "anon_pipe_write")]
 fn fentry_pipe_write_anon(ctx: FEntryContext) -> i32 {
-    count::run(Hook::Hand, || writes(ctx.arg(0)));
+    begins(|| kiocb_file(ctx.arg(0)));
     0
 }
 
-/// `request` is a typed struct kiocb of a write to a pipe.
+#[fentry(function = "do_splice")]
+fn fentry_pipe_splice(ctx: FEntryContext) -> i32 {
+    begins(|| Ok(File::<Typed>::new(ctx.arg(2))));
+    0
+}
+
+#[fentry(function = "do_tee")]
+fn fentry_pipe_tee(ctx: FEntryContext) -> i32 {
+    begins(|| Ok(File::<Typed>::new(ctx.arg(1))));
+    0
+}
+
+#[fentry(function = "__x64_sys_sendfile64")]
+fn fentry_pipe_sendfile(ctx: FEntryContext) -> i32 {
+    begins(|| called(ctx.arg(0)));
+    0
+}
+
+#[fentry(function = "__x64_sys_vmsplice")]
+fn fentry_pipe_vmsplice(ctx: FEntryContext) -> i32 {
+    begins(|| called(ctx.arg(0)));
+    0
+}
+
+/// Something is about to go into a file: if it is a pipe and the process a holder, the pipe is a carrier from now on.
 #[inline(always)]
-fn writes(request: *const u8) -> Result<Outcome, Trouble> {
-    if !may_be_holder() {
-        return Ok(Outcome::Ignored);
-    }
-    carrier::spread(kiocb_file(request)?).map(|_| Outcome::Summed)
+fn begins<R: Reach>(file: impl Fn() -> Result<File<R>, Error>) {
+    count::run(Hook::Hand, || {
+        if may_be_holder() {
+            carrier::filled(file()?)
+        } else {
+            Ok(Outcome::Ignored)
+        }
+    });
 }
 
 #[fexit(function = "do_splice")]
@@ -84,22 +111,23 @@ fn fexit_pipe_tee(ctx: FExitContext) -> i32 {
 
 #[fexit(function = "__x64_sys_sendfile64")]
 fn fexit_pipe_sendfile(ctx: FExitContext) -> i32 {
-    count::run(Hook::Write, || called(ctx.arg(0), Act::Write, ctx.arg(1)));
+    count::run(Hook::Write, || {
+        access::piped(called(ctx.arg(0))?, Act::Write, ctx.arg(1))
+    });
     0
 }
 
 #[fexit(function = "__x64_sys_vmsplice")]
 fn fexit_pipe_vmsplice(ctx: FExitContext) -> i32 {
-    count::run(Hook::Write, || called(ctx.arg(0), Act::Write, ctx.arg(1)));
+    count::run(Hook::Write, || {
+        access::piped(called(ctx.arg(0))?, Act::Write, ctx.arg(1))
+    });
     0
 }
 
-/// A system call whose first argument is the pipe's descriptor.
+/// The file of a system call's first argument.
 #[inline(always)]
-fn called(regs: *const u8, act: Act, bytes: i64) -> Result<Outcome, Trouble> {
-    if bytes <= 0 {
-        return Ok(Outcome::Ignored);
-    }
+fn called(regs: *const u8) -> Result<File<Probed>, Error> {
     let file = Task::current().file(Regs::new(regs).first()? as u32)?;
-    access::piped(File::<Probed>::new(file), act, bytes)
+    Ok(File::new(file))
 }

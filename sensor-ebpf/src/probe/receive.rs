@@ -1,14 +1,15 @@
 //! A process receives what another of the machine has sent: where that one holds records, so does this one from now on.
 //!
-//! Hook:   fexit/unix_stream_recvmsg, fexit/unix_dgram_recvmsg, fexit/unix_stream_splice_read, fexit/tcp_recvmsg (lsm and fentry) |
+//! Hook:   fexit/unix_stream_recvmsg, fexit/unix_dgram_recvmsg, fexit/unix_stream_splice_read, fexit/inet_recvmsg, fexit/inet6_recvmsg (lsm and fentry) |
 //!         tp_btf/sock_recv_length (tracepoint)
 //! Proto:  5.10..latest  net/unix/af_unix.c  int unix_stream_recvmsg(struct socket *, struct msghdr *, size_t, int flags)
 //!         5.10..latest  net/unix/af_unix.c  int unix_dgram_recvmsg(struct socket *, struct msghdr *, size_t, int flags)
 //!         5.10..latest  net/unix/af_unix.c  ssize_t unix_stream_splice_read(struct socket *, loff_t *,
 //!         struct pipe_inode_info *, size_t, unsigned int)
-//!         5.19..latest  net/ipv4/tcp.c  int tcp_recvmsg(struct sock *, struct msghdr *, size_t, int flags, int *addr_len)
+//!         5.10..latest  net/ipv4/af_inet.c  int inet_recvmsg(struct socket *, struct msghdr *, size_t, int flags)
+//!         5.10..latest  net/ipv6/af_inet6.c  int inet6_recvmsg(struct socket *, struct msghdr *, size_t, int flags)
 //!         6.3..latest   include/trace/events/sock.h  (struct sock *sk, int ret, int flags)
-//! Kernel: 5.19, trampolines
+//! Kernel: 5.12, trampolines
 //! Emits:  nothing; sums in EDGES, entries in HOLDERS
 //! Reads:  socket.sk, sock.__sk_common.skc_family, as probe/flow.rs of its ends,
 //!         task_struct.{tgid, group_leader, start_boottime}
@@ -53,10 +54,18 @@ fn fexit_unix_spliced(ctx: FExitContext) -> i32 {
     0
 }
 
-#[fexit(function = "tcp_recvmsg")]
-fn fexit_tcp_received(ctx: FExitContext) -> i32 {
+#[fexit(function = "inet_recvmsg")]
+fn fexit_inet_received(ctx: FExitContext) -> i32 {
     count::run(Hook::Receive, || {
-        hand::received_tcp(Sock::<Typed>::new(ctx.arg(0)), i64::from(ctx.arg::<i32>(5)))
+        hand::received_tcp(Sock::<Typed>::of(ctx.arg(0))?, i64::from(ctx.arg::<i32>(4)))
+    });
+    0
+}
+
+#[fexit(function = "inet6_recvmsg")]
+fn fexit_inet6_received(ctx: FExitContext) -> i32 {
+    count::run(Hook::Receive, || {
+        hand::received_tcp(Sock::<Typed>::of(ctx.arg(0))?, i64::from(ctx.arg::<i32>(4)))
     });
     0
 }

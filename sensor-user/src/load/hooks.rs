@@ -291,6 +291,30 @@ pub const PROGRAMS: &[Program] = &[
         NOTHING,
     ),
     optional(
+        "fentry_pipe_splice",
+        Attach::Fentry("do_splice"),
+        TRAMPOLINES,
+        PIPED,
+    ),
+    optional(
+        "fentry_pipe_tee",
+        Attach::Fentry("do_tee"),
+        TRAMPOLINES,
+        PIPED,
+    ),
+    optional(
+        "fentry_pipe_sendfile",
+        Attach::Fentry("__x64_sys_sendfile64"),
+        TRAMPOLINES,
+        PIPED,
+    ),
+    optional(
+        "fentry_pipe_vmsplice",
+        Attach::Fentry("__x64_sys_vmsplice"),
+        TRAMPOLINES,
+        PIPED,
+    ),
+    optional(
         "fexit_pipe_splice",
         Attach::Fexit(&["do_splice"]),
         TRAMPOLINES,
@@ -351,8 +375,14 @@ pub const PROGRAMS: &[Program] = &[
         HANDED,
     ),
     optional(
-        "fexit_tcp_received",
-        Attach::Fexit(&["tcp_recvmsg"]),
+        "fexit_inet_received",
+        Attach::Fexit(&["inet_recvmsg"]),
+        TRAMPOLINES,
+        HANDED_TCP,
+    ),
+    optional(
+        "fexit_inet6_received",
+        Attach::Fexit(&["inet6_recvmsg"]),
         TRAMPOLINES,
         HANDED_TCP,
     ),

@@ -77,6 +77,16 @@ const REASONS: &[(&str, &str, &str)] = &[
         "to whom a datagram goes that is sent without a connection, no tracepoint says",
     ),
     (
+        "handed-by-unix-*",
+        "tracepoint",
+        "what is received over sockets is told by a tracepoint from Linux 6.3 on",
+    ),
+    (
+        "handed-by-loopback",
+        "tracepoint",
+        "what is received over sockets is told by a tracepoint from Linux 6.3 on",
+    ),
+    (
         "loop-device",
         "*",
         "the opening is seen; the bytes are read by the device's own thread, for whoever reads the device",
