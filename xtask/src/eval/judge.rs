@@ -95,7 +95,12 @@ pub(super) fn unnamed(alerts: &[&Value], expect: &Expect) -> Vec<String> {
     }
     let is_named = |wanted: &str| {
         texts.iter().any(|text| {
-            *text == wanted || (!wanted.contains('/') && text.rsplit('/').next() == Some(wanted))
+            let is_program = !wanted.contains('/') && text.rsplit('/').next() == Some(wanted);
+            // A technique is named by any of its own kinds, T1560 by T1560.001.
+            let is_kind = text
+                .strip_prefix(wanted)
+                .is_some_and(|rest| rest.starts_with('.') && wanted.starts_with('T'));
+            *text == wanted || is_program || is_kind
         })
     };
     let expected = expect.path.iter().chain(&expect.techniques);
@@ -152,5 +157,8 @@ mod tests {
         let all: Vec<&Value> = alerts.iter().collect();
         let expect = expect("path = [\"curl\", \"/usr/bin/tar\"]\ntechniques = [\"T1005\"]");
         assert_eq!(unnamed(&all, &expect), ["/usr/bin/tar"]);
+        let kinds = self::expect("techniques = [\"T1560\", \"T1005\"]");
+        let alert = serde_json::json!({"techniques": [{"id": "T1560.001"}]});
+        assert_eq!(unnamed(&[&alert], &kinds), ["T1005"]);
     }
 }
