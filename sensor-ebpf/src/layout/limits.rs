@@ -34,8 +34,9 @@ pub const SUMS_BITS: u32 = 12;
 pub const SUMS_MAX: u32 = 2 << SUMS_BITS;
 /// Words that tell which slots of a half are used: a bit for each slot, and a last word for sums that found theirs taken.
 pub const USED_WORDS: u32 = (1 << SUMS_BITS) / 64 + 1;
-/// Sums of accesses per tick and buffer that found their slot taken; what does not fit here is reported one by one.
-pub const ACCESSES_MAX: u32 = 16_384;
+/// Sums of accesses per tick and buffer that found their slot taken: room for a second of readers at full speed while the sensor
+/// is not let run. What does not fit here is reported one by one.
+pub const ACCESSES_MAX: u32 = 65_536;
 /// Processes that hold records at one time.
 pub const HOLDERS_MAX: u32 = 65_536;
 /// Open TCP sockets of processes that hold records.

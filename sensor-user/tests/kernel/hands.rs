@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::Failed;
 use sensor_user::event::{CarrierKind, Edge, EdgeKind, End, StoreId, What};
+use sensor_user::load::hooks;
 
 use crate::actor;
-use crate::watch::{SERVICE, Watch, same};
+use crate::watch::{SERVICE, Watch, same, skipped};
 
 /// Bytes of the record: many times what a pipe holds.
 const LEN: usize = 1_000_000;
@@ -76,6 +77,9 @@ fn carries(edge: &Edge, wanted: CarrierKind) -> bool {
 
 /// A program that serves records holds them without having opened any: who receives from it has read so much of its store.
 pub(crate) fn service(watch: &mut Watch) -> Result<(), Failed> {
+    if watch.is_blind_to(hooks::RECEIVED) {
+        return skipped("what is received over sockets is not seen here");
+    }
     let socket = watch.elsewhere().join("service");
     let arguments = [socket.clone().into()];
     let mut server = Command::new(watch.elsewhere().join(SERVICE))
