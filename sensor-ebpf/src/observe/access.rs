@@ -44,7 +44,7 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
             }
         }
         // A named pipe, ahead of what goes into it.
-        Judged::Outside if matches!(act, Act::Open) && may_be_holder() => {
+        Judged::Outside if matches!(act, Act::Open) && may_be_holder() && file.is_writable()? => {
             return carrier::filled(file);
         }
         Judged::Outside if matches!(act, Act::Map) && is_armed()? => {

@@ -227,9 +227,14 @@ fn ahead(fd: u64) -> Result<(), Trouble> {
     }
 }
 
-/// Puts a carrier into the map.
+/// Puts a carrier into the map; one that is there may carry records of more stores from now on.
 #[inline(always)]
 fn mark(file: &Inode, stores: u64) -> Result<(), Trouble> {
+    if let Some(carrier) = CARRIERS.get_ptr_mut(file) {
+        // SAFETY: as in `passes`.
+        unsafe { (*carrier).stores |= stores };
+        return Ok(());
+    }
     let word = CARRIER_HINTS
         .get_ptr_mut(place(file.ino))
         .ok_or(Error::NoControl)?;

@@ -57,10 +57,10 @@ impl Sockets {
             .looked_ns
             .is_none_or(|then| now_ns.saturating_sub(then) >= LOOK_NS)
         {
-            self.looked_ns = Some(now_ns);
+            let is_first = self.looked_ns.replace(now_ns).is_none();
             self.tell_quiet(kernel)?;
-            // An update puts another file in a program's place.
-            if !self.services.is_empty() {
+            // They have been told at the start; an update puts another file in a program's place.
+            if !is_first && !self.services.is_empty() {
                 kernel.tell_services(&self.services)?;
             }
         }

@@ -31,6 +31,8 @@ pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
             number(rest, 2)?,
             false,
         ),
+        "give" => hands::give(),
+        "serve-input" => hands::serve_input(&path(rest, 0)?),
         "serve-unix" => hands::serve(&path(rest, 0)?),
         "receive-unix" => hands::receive(&path(rest, 0)?),
         "upload-only" => upload(None, address(rest, 0)?, number(rest, 1)?, false),

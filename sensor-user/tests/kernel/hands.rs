@@ -108,6 +108,45 @@ pub(crate) fn service(watch: &mut Watch) -> Result<(), Failed> {
     same("stores", &edge.stores, &vec![StoreId(2)])
 }
 
+/// Two processes that hold records of different stores write to one pipe: who reads it afterwards holds those of both.
+pub(crate) fn two_stores(watch: &mut Watch) -> Result<(), Failed> {
+    if watch.is_blind_to(hooks::RECEIVED) {
+        return skipped("what is received over sockets is not seen here");
+    }
+    std::fs::write(watch.store().join("small.dcm"), [b's'; 1_000])?;
+    let socket = watch.elsewhere().join("both");
+    let script = "{ cat store/small.dcm; \"$1\" --act give; } | { sleep 1; exec \"$2\" --act serve-input \"$3\"; }";
+    let mut pipeline = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(watch.elsewhere().join(SERVICE))
+        .arg(std::env::current_exe()?)
+        .arg(&socket)
+        .current_dir(watch.elsewhere())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let out = pipeline.stdout.as_mut().ok_or("no output")?;
+    out.read_exact(&mut [0])?;
+    let client = actor::command("receive-unix", &[socket.into()])?.spawn()?;
+    let to = watch.finish(client)?;
+    watch.finish(pipeline)?;
+    let edges: Vec<_> = watch.edges_to(to).collect();
+    let [edge] = edges.as_slice() else {
+        return Err(format!("one edge was to come up: {edges:?}").into());
+    };
+    same("stores", &edge.stores, &vec![StoreId(1), StoreId(2)])
+}
+
+/// Writes something of what a service holds.
+pub(crate) fn give() -> io::Result<()> {
+    io::stdout().write_all(&[b'g'; 100])
+}
+
+/// Takes everything there is, and then serves.
+pub(crate) fn serve_input(socket: &Path) -> io::Result<()> {
+    io::stdin().lock().read_to_end(&mut Vec::new())?;
+    serve(socket)
+}
+
 /// The service: gives whoever comes first what it has in memory.
 pub(crate) fn serve(socket: &Path) -> io::Result<()> {
     let listener = UnixListener::bind(socket)?;

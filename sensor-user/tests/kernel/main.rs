@@ -69,6 +69,7 @@ const TESTS: &[(&str, Test)] = &[
     ),
     ("hands_pipeline_is_exact", hands::pipeline),
     ("hands_service_gives_records", hands::service),
+    ("hands_two_stores_are_both_carried", hands::two_stores),
     ("tamper_signal_is_told", tamper::signalled),
     ("tamper_trace_is_told", tamper::traced),
     ("tamper_bpf_objects_taken_are_told", tamper::taken),
