@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{Alert, AtLeast, Attempt, Destination, Link, Place, Step};
-use crate::event::{Direction, FlowName, Gap, GapReason, NameForm, RecordName};
+use crate::event::{Direction, FlowName, Gap, GapReason, Medium, NameForm, RecordName};
 
 /// An alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,6 +143,9 @@ pub struct PlaceForm {
     /// Of a file or pipe: where it lies, if that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// What it lies on, where that leads out of the host: `removable`, `network` or `image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub medium: Option<String>,
 }
 
 /// Where records went; `direction` is `connected` or `accepted`, `protocol` the IANA number, or from 256 on
@@ -342,6 +345,7 @@ impl From<&Place> for PlaceForm {
                 device: Some(carrier.key.device),
                 inode: Some(carrier.key.inode),
                 path: (!carrier.path.is_empty()).then(|| carrier.path.clone()),
+                medium: (carrier.medium != Medium::Fixed).then(|| carrier.medium.name().into()),
                 ..kind(carrier.key.kind.name())
             },
         }

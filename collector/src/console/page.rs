@@ -208,7 +208,10 @@ fn path(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
 
 fn place(alert: &AlertForm, place: &PlaceForm) -> String {
     let named = |what: &str| match place.path.as_deref() {
-        Some(path) => format!("{what} {}", text::clean(path)),
+        Some(path) => match place.medium.as_deref() {
+            Some(medium) => format!("{what} {} ({})", text::clean(path), text::clean(medium)),
+            None => format!("{what} {}", text::clean(path)),
+        },
         None => format!("{what} {}", place.inode.unwrap_or_default()),
     };
     match place.kind.as_str() {
@@ -443,7 +446,7 @@ mod tests {
 
     use super::*;
     use crate::detect::{Path, Place, Step};
-    use crate::event::{Carrier, CarrierKey, CarrierKind, ProcessKey};
+    use crate::event::{Carrier, CarrierKey, CarrierKind, Medium, ProcessKey};
     use crate::sink::ocsf;
 
     #[test]
@@ -464,7 +467,7 @@ mod tests {
                 generation: 0,
             },
             path: "/tmp/x\x1b.zip".into(),
-            medium: crate::event::Medium::Fixed,
+            medium: Medium::Removable,
         });
         let step = |from: &Place, to: &Place, way, bytes| Step {
             from: from.clone(),
@@ -491,7 +494,7 @@ mod tests {
         let parts = [
             "How the records went",
             "store pacs → zip pid 4711  read, 4.00 kB",
-            "zip pid 4711 → file /tmp/x\\u{1b}.zip  written, 2.00 kB",
+            "zip pid 4711 → file /tmp/x\\u{1b}.zip (removable)  written, 2.00 kB",
             "mapped, an unknown amount",
             "→ 203.0.113.9:443  sent, 2.10 kB",
             "and 3 further steps",

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::Ledger;
 use super::limits;
-use crate::event::{Access, CarrierKey, Edge, EdgeKind, End, Process, ProcessKey};
+use crate::event::{Access, Carrier, CarrierKey, Edge, EdgeKind, End, Medium, Process, ProcessKey};
 
 /// Sums of a tick do not tell what came first in it; a sensor's tick is 200 ms, and this is what order may be off by.
 const TICK_NS: u64 = 250_000_000;
@@ -91,8 +91,9 @@ struct State {
     shares: BTreeMap<ShareKey, Share>,
     /// Bytes of all steps that lead here.
     incoming: u64,
-    /// Where a carrier lies.
+    /// Where a carrier lies, and on what.
     path: String,
+    medium: Medium,
     /// Last time anything came or was read, nanoseconds since the Unix epoch.
     last_ns: u64,
 }
@@ -316,11 +317,14 @@ impl Lineage {
             .map_or(0, |state| state.incoming)
     }
 
-    /// Where a carrier lies; empty when that is not known.
-    pub(super) fn path_of(&self, carrier: CarrierKey) -> &str {
-        self.nodes
-            .get(&Node::Carrier(carrier))
-            .map_or("", |state| state.path.as_str())
+    /// A carrier, with what is known of where it lies.
+    pub(super) fn carrier(&self, key: CarrierKey) -> Carrier {
+        let state = self.nodes.get(&Node::Carrier(key));
+        Carrier {
+            key,
+            path: state.map_or_else(String::new, |state| state.path.clone()),
+            medium: state.map_or(Medium::Fixed, |state| state.medium),
+        }
     }
 
     /// The widest path from a source, its first step first.
@@ -374,6 +378,7 @@ impl Lineage {
             End::Carrier(carrier) => {
                 let node = Node::Carrier(carrier.key);
                 let state = self.touch(node, at_ns);
+                state.medium = carrier.medium;
                 if !carrier.path.is_empty() && state.path != carrier.path {
                     state.path.clone_from(&carrier.path);
                 }

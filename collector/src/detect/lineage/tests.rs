@@ -1,7 +1,7 @@
 //! The narrowest step, the order of time, and what is forgotten.
 
 use super::*;
-use crate::event::{Carrier, CarrierKind, RecordId};
+use crate::event::{CarrierKind, RecordId};
 
 const SECOND: u64 = 1_000_000_000;
 const STORE: &str = "pacs";
@@ -45,7 +45,7 @@ fn pipe(inode: u64) -> End {
             generation: 0,
         },
         path: String::new(),
-        medium: crate::event::Medium::Fixed,
+        medium: Medium::Fixed,
     })
 }
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::detect::{Path, Place};
-use crate::event::{Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End, FlowName, NameSource};
+use crate::event::{
+    Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End, FlowName, Medium, NameSource,
+};
 
 const JOB: u32 = 900;
 
@@ -59,7 +61,7 @@ fn carrier(kind: CarrierKind, inode: u64, path: &str) -> End {
             generation: 0,
         },
         path: path.into(),
-        medium: crate::event::Medium::Fixed,
+        medium: Medium::Fixed,
     })
 }
 
