@@ -1,3 +1,1 @@
-. "$(dirname "$0")/../lib/check.sh"
-find "$STORE" -type f | sed 's/.*/form = "record=@&"/' | curl -sS -f --config - "http://$APPROVED:8080/"
-arrived "$WORK/got" "$(size "$STORE")"
+. "$(dirname "$0")/../curl-approved/run.sh"

@@ -1,3 +1,1 @@
-. "$(dirname "$0")/../lib/check.sh"
-rclone -q --config /dev/null copy "$STORE" ":webdav:" --webdav-url "http://$APPROVED:8081/" --webdav-vendor other
-arrived "$WORK/got" "$(size "$STORE")"
+. "$(dirname "$0")/../rclone-approved/run.sh"

@@ -1,7 +1,2 @@
-. "$(dirname "$0")/../lib/check.sh"
-. "$(dirname "$0")/../lib/ssh.sh"
-export RESTIC_PASSWORD=secret
-r() { restic -q --no-cache -o "sftp.command=$SSH root@$SINK -s sftp" -r "sftp:root@$SINK:$WORK/got/repo" "$@"; }
-r init
-r backup "$STORE"
-arrived "$WORK/got" 20000
+APPROVED="$SINK"
+. "$(dirname "$0")/../restic-approved/run.sh"

@@ -1,7 +1,4 @@
 mkdir "$WORK/bin"
 cp /usr/bin/rsync "$WORK/bin/"
 PATH="$WORK/bin:$PATH"
-. "$(dirname "$0")/../lib/check.sh"
-. "$(dirname "$0")/../lib/ssh.sh"
-rsync -a -e "$SSH" "$STORE/" "root@$APPROVED:$WORK/got/"
-arrived "$WORK/got" "$(size "$STORE")"
+. "$(dirname "$0")/../rsync-approved/run.sh"

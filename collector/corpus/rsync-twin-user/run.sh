@@ -1,4 +1,1 @@
-. "$(dirname "$0")/../lib/check.sh"
-. "$(dirname "$0")/../lib/ssh.sh"
-rsync -a -e "$SSH" "$STORE/" "root@$APPROVED:$WORK/got/"
-arrived "$WORK/got" "$(size "$STORE")"
+. "$(dirname "$0")/../rsync-approved/run.sh"

@@ -1,4 +1,2 @@
-. "$(dirname "$0")/../lib/check.sh"
-find "$STORE" -name "*.dcm" | sort > "$WORK/list"
-xargs -a "$WORK/list" storescu -R -aec PACS "$SINK" 11112
-arrived "$WORK/got" 20000
+APPROVED="$SINK"
+. "$(dirname "$0")/../storescu-approved/run.sh"
