@@ -155,7 +155,9 @@ fn scenarios(args: &Args) -> Result<Vec<Scenario>> {
         );
     }
     if found.is_empty() {
-        bail!("no scenario there, or none whose name contains what --only says");
+        bail!(
+            "no scenario is there whose name contains what --only says, or none at all; a scenario is a folder with scenario.toml and run.sh"
+        );
     }
     Ok(found)
 }

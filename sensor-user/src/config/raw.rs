@@ -270,7 +270,12 @@ fn quiet_sockets(paths: &[String]) -> Result<Vec<glob::Pattern>, Refusal> {
             let reason = format!("{path:?} is not absolute; write the path from /");
             return refuse(key, reason);
         }
-        glob::Pattern::new(path).or_else(|error| refuse(key, format!("{path:?}: {error}")))
+        glob::Pattern::new(path).or_else(|error| {
+            refuse(
+                key,
+                format!("{path:?}: {error}; write [[] for a bracket that is meant"),
+            )
+        })
     };
     paths.iter().map(pattern).collect()
 }
