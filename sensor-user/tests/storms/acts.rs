@@ -86,9 +86,12 @@ fn ended(child: i32) -> io::Result<()> {
     }
 }
 
+/// Most bytes sent over a connection.
+pub(crate) const SENT_MAX: u64 = 50;
+
 /// Bytes sent over the n-th connection.
 pub(crate) const fn sent_len(n: usize) -> usize {
-    n % 50 + 1
+    n % SENT_MAX as usize + 1
 }
 
 /// Reads a record, then makes so many connections, one after the other, and sends something over each; the other end
@@ -97,7 +100,7 @@ fn connections(record: &Path, to: SocketAddr, count: usize) -> io::Result<()> {
     let _content = std::fs::read(record)?;
     for n in 0..count {
         let mut socket = TcpStream::connect(to)?;
-        socket.write_all(&[b'x'; 50][..sent_len(n)])?;
+        socket.write_all(&[b'x'; SENT_MAX as usize][..sent_len(n)])?;
         socket.shutdown(std::net::Shutdown::Write)?;
         if socket.read(&mut [0])? != 0 {
             return Err(io::Error::other("an answer"));

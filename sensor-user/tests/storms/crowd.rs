@@ -1,14 +1,14 @@
 //! Many processes and many connections.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::TcpListener;
 
 use libtest_mimic::Failed;
 
-use crate::acts::{sent_len, tree};
-use crate::tally::Tally;
-use crate::watch::{Watch, same};
+use crate::acts::{SENT_MAX, sent_len, tree};
+use crate::forest::{accounted, all_or_lost, only_rings};
+use crate::tally::{ACCESSES, NEWS, Tally};
+use crate::watch::Watch;
 use crate::{actor, sizes};
 
 /// Many processes live for a moment and read a byte of a record.
@@ -19,16 +19,26 @@ pub(crate) fn processes(watch: &mut Watch) -> Result<(), Failed> {
         actor::command("processes", &[record.into(), count.to_string().into()])?.spawn()?;
     let pid = program.id();
     let tally = Tally::storm(watch, vec![program])?;
-    same("losses", &tally.lost, &BTreeMap::new())?;
+    let news = tally.lost(NEWS);
+    only_rings(&tally)?;
+    accounted(&tally, count as u64, count as u64)?;
     let whole = tally
         .processes
         .values()
         .filter(|did| (did.opens, did.read) == (1, 1))
         .count();
-    same("processes that read a byte", &whole, &count)?;
-    same("forks", &tally.forks.get(&pid), &Some(&(count as u64)))?;
-    let ended = |key| tally.exits.contains(key);
-    same("ends", &tally.processes.keys().all(ended), &true)
+    all_or_lost(
+        "processes that read a byte",
+        whole,
+        count,
+        tally.lost(ACCESSES),
+    )?;
+    let forks = tally.forks.get(&pid).copied().unwrap_or(0) as usize;
+    all_or_lost("forks", forks, count, news)?;
+    let known = tally.processes.len();
+    let ended = tally.processes.keys();
+    let ended = ended.filter(|key| tally.exits.contains(key)).count();
+    all_or_lost("ends", ended, known, news)
 }
 
 /// Many connections are open for a moment, one after the other.
@@ -52,8 +62,11 @@ pub(crate) fn connections(watch: &mut Watch) -> Result<(), Failed> {
     let program = actor::command("connections", &arguments)?.spawn()?;
     let tally = Tally::storm(watch, vec![program])?;
     server.join().map_err(|_| "the server panicked")??;
-    same("losses", &tally.lost, &BTreeMap::new())?;
-    same("connections", &tally.flows.len(), &count)?;
+    only_rings(&tally)?;
+    let news = tally.lost(NEWS);
+    all_or_lost("connections", tally.flows.len(), count, news)?;
     let sent: usize = (0..count).map(sent_len).sum();
-    same("bytes sent", &tally.flows.values().sum(), &(sent as u64))
+    let seen: u64 = tally.flows.values().sum();
+    // What a lost end of a connection would have told is at most what the longest sends.
+    all_or_lost("bytes sent", seen as usize, sent, news * SENT_MAX)
 }

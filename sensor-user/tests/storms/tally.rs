@@ -12,6 +12,13 @@ use crate::watch::Watch;
 /// Quiet for so long means that the storm is over. Generous: the machine may be emulated.
 const QUIET: Duration = Duration::from_secs(3);
 
+/// What gaps call processes and flows that found their ring full.
+pub(crate) const NEWS: &str = "critical ring full";
+/// The same of accesses.
+pub(crate) const ACCESSES: &str = "no room for accesses";
+/// The same of names.
+pub(crate) const NAMES: &str = "no room for names";
+
 /// What came up.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {

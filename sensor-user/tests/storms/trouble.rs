@@ -7,7 +7,7 @@ use std::process::Child;
 
 use libtest_mimic::Failed;
 
-use crate::tally::Tally;
+use crate::tally::{NEWS, Tally};
 use crate::watch::{Watch, same};
 use crate::{actor, acts, forest, sizes};
 
@@ -47,38 +47,11 @@ pub(crate) fn one_page(watch: &mut Watch) -> Result<(), Failed> {
     let pid = parent.id();
     programs.push(parent);
     let tally = Tally::storm(watch, programs)?;
-    eprintln!("lost: {:?}, {} bytes", tally.lost, tally.lost_bytes);
-    let (accesses, names) = (
-        tally.lost("no room for accesses"),
-        tally.lost("no room for names"),
-    );
-    let all = (sizes::trees() * readers.len() + count) as u64;
-    let (mut seen, mut opens, mut read) = (0, 0, 0);
-    for did in tally.processes.values() {
-        seen += did.records.len() as u64;
-        opens += did.opens;
-        read += did.read;
-    }
-    // An access that is lost is an opening or a reading.
-    same(
-        "accesses seen and lost",
-        &(opens <= all && opens + accesses >= all),
-        &true,
-    )?;
-    same(
-        "records seen and lost",
-        &(seen <= all && seen + accesses >= all),
-        &true,
-    )?;
+    forest::only_rings(&tally)?;
+    let opened = (sizes::trees() * readers.len() + count) as u64;
     let bytes = forest::total() * readers.len() as u64 + count as u64;
-    same("bytes seen and lost", &(read + tally.lost_bytes), &bytes)?;
-    let nameless = tally.nameless() as u64;
-    same(
-        "records without a name and names lost",
-        &(nameless <= names),
-        &true,
-    )?;
+    forest::accounted(&tally, opened, bytes)?;
+    forest::named(&tally)?;
     let forks = tally.forks.get(&pid).copied().unwrap_or(0);
-    let forks = forks + tally.lost("critical ring full");
-    same("forks seen and lost", &(forks >= count as u64), &true)
+    forest::all_or_lost("forks", forks as usize, count, tally.lost(NEWS))
 }
