@@ -190,7 +190,7 @@ impl Host {
     }
 
     /// What came from a process that holds records of a store but was never seen to read any was served out of its memory: by a
-    /// database, or an archive that had them before the sensor was there. Asked when all accesses of the block are known.
+    /// database, or an archive that had them before the sensor was there. Asked when all of the block has been passed on.
     fn serve(&mut self) {
         for edge in std::mem::take(&mut self.served) {
             let End::Process(server) = edge.from else {
@@ -229,6 +229,7 @@ impl Host {
 
     /// Judges what has changed since the last time.
     pub(super) fn judge(&mut self, config: &DetectConfig) -> Vec<Alert> {
+        let mut grown = self.lineage.spread();
         self.serve();
         let mut alerts = Vec::new();
         let mut changed = std::mem::take(&mut self.changed);
@@ -241,6 +242,7 @@ impl Host {
             pattern::tampering::judge(self, key, &mut actor, &mut alerts);
             self.processes.insert(key, actor);
         }
+        changed.append(&mut grown);
         changed.append(&mut self.lineage.spread());
         pattern::chain::judge(config, self, &changed, &mut alerts);
         alerts

@@ -345,14 +345,32 @@ fn a_database_and_a_service_hand_on_over_sockets() {
     }
 }
 
+fn of_store(mut event: Event) -> Event {
+    if let What::Edge(edge) = &mut event.what {
+        edge.stores = vec!["pacs".to_owned()];
+    }
+    event
+}
+
+#[test]
+fn who_hands_on_what_it_got_in_the_same_block_serves_nothing_of_its_own() {
+    let alert = only(&job(vec![
+        program(1, 1000, JOB, "/usr/bin/zip"),
+        program(1, 1001, JOB, "/usr/bin/scp"),
+        program(1, 1002, 1001, "/usr/bin/ssh"),
+        takes(2, 1000, 1, 4_281_604),
+        writes(2, 1000, file(5, "/tmp/.x.zip"), 2_120_000),
+        gets(2, 1001, file(5, "/tmp/.x.zip"), 2_120_000),
+        of_store(hands(2, EdgeKind::UnixSocket, 1001, 1002, 2_130_000)),
+        sends(3, 1002, 2_200_000),
+    ]));
+    let figures = (alert.figures.records, alert.figures.bytes_read);
+    assert_eq!(figures, (1, 4_281_604));
+    assert!(alert.at_least.is_empty(), "{:?}", alert.at_least);
+}
+
 #[test]
 fn what_a_service_gives_out_of_its_memory_was_read_of_its_store() {
-    let of_store = |mut event: Event| {
-        if let What::Edge(edge) = &mut event.what {
-            edge.stores = vec!["pacs".to_owned()];
-        }
-        event
-    };
     let served = |second, bytes| of_store(hands(second, EdgeKind::Loopback, 500, 1000, bytes));
     let alert = only(&job(vec![
         program(0, 500, 1, "/usr/sbin/Orthanc"),
