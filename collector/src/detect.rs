@@ -9,6 +9,7 @@
 
 mod alert;
 mod evidence;
+mod few;
 mod host;
 mod ledger;
 mod limits;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what the sensor costs.
 
 mod daemons;
+pub(crate) mod graph;
 pub(crate) mod idle;
 pub(crate) mod overhead;
 mod page;
@@ -30,6 +31,8 @@ enum What {
     Workloads(workloads::Args),
     /// Measure what the sensor takes of this machine while nothing happens
     Idle(idle::Args),
+    /// Measure what an edge of a host's graph costs the collector, in time and memory
+    Graph(graph::Args),
     /// Measure what real work on this machine takes with the sensor, and with empty programs in its place
     Real(real::Args),
 }
@@ -43,6 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Overhead(args) => overhead::run(args),
         What::Workloads(args) => workloads::run(args),
         What::Idle(args) => idle::run(args),
+        What::Graph(args) => graph::run(args),
         What::Real(args) => real::run(args),
     }
 }

@@ -21,6 +21,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("workloads", bench::workloads::section),
     ("real", bench::real::section),
     ("idle", bench::idle::section),
+    ("graph", bench::graph::section),
     ("coverage", coverage::section),
 ];
 

@@ -1,7 +1,6 @@
 //! Bytes by the moment they are known for, in bounded memory.
 
-use std::collections::BTreeMap;
-
+use super::few::Few;
 use super::limits::MOMENTS_PER_LEDGER;
 
 /// A sum of bytes that can be asked for the part since a moment.
@@ -10,7 +9,7 @@ use super::limits::MOMENTS_PER_LEDGER;
 /// at the later moment: the part since a moment may then be too large, never too small.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger<const MOMENTS: usize = MOMENTS_PER_LEDGER> {
-    moments: BTreeMap<u64, u64>,
+    moments: Few<u64, u64>,
 }
 
 impl<const MOMENTS: usize> Ledger<MOMENTS> {
@@ -19,7 +18,7 @@ impl<const MOMENTS: usize> Ledger<MOMENTS> {
         if bytes == 0 {
             return;
         }
-        let sum = self.moments.entry(at_ns).or_default();
+        let sum = self.moments.or_insert(at_ns, 0);
         *sum = sum.saturating_add(bytes);
         if self.moments.len() > MOMENTS {
             self.merge();
@@ -29,20 +28,16 @@ impl<const MOMENTS: usize> Ledger<MOMENTS> {
     /// Bytes at or after a moment.
     pub(super) fn since(&self, at_ns: u64) -> u64 {
         self.moments
-            .range(at_ns..)
+            .since(at_ns)
             .fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
     fn merge(&mut self) {
-        let older = self.moments.keys().take(MOMENTS / 2 + 1);
-        let closest = older
-            .clone()
-            .zip(older.skip(1))
-            .min_by_key(|(a, b)| *b - *a)
-            .map(|(a, b)| (*a, *b));
+        let older = || self.moments.iter().map(|(at, _)| *at).take(MOMENTS / 2 + 1);
+        let closest = older().zip(older().skip(1)).min_by_key(|(a, b)| b - a);
         if let Some((earlier, later)) = closest {
-            let moved = self.moments.remove(&earlier).unwrap_or(0);
-            let sum = self.moments.entry(later).or_default();
+            let moved = self.moments.remove(earlier).unwrap_or(0);
+            let sum = self.moments.or_insert(later, 0);
             *sum = sum.saturating_add(moved);
         }
     }

@@ -29,8 +29,8 @@ pub(super) const SWEEP_EVERY: u64 = 65_536;
 /// How long after a process exited its sums are kept for late events, nanoseconds; those of a lineage for the window.
 pub(super) const LATE_NS: u64 = 600 * 1_000_000_000;
 /// Steps between processes and carriers of one boot, and how many of these there are. What carries or has nothing goes first,
-/// then what was longest unused; an eighth at a time, so that the search is rare. A step to a carrier of its own takes 1.5 kB.
-pub(super) const STEPS: usize = 131_072;
+/// then what was longest unused; an eighth at a time, so that the search is rare. A step and what it leads to take 500 bytes.
+pub(super) const STEPS: usize = 1_048_576;
 /// Moments the bytes of a step are kept for; above that, neighbours are merged.
 pub(super) const MOMENTS_PER_STEP: usize = 8;
 /// Sources one process or carrier can have records from. The one with the fewest bytes goes first.

@@ -12,8 +12,11 @@
 //! **Invariant:** memory is bounded by [`limits`]; steps that carry nothing go first, then those longest unused, and what
 //! was forgotten is counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use slotmap::{KeyData, SlotMap, new_key_type};
+
+use super::few::Few;
 use super::ledger::Ledger;
 use super::limits;
 use crate::event::{Access, Carrier, CarrierKey, Edge, EdgeKind, End, Medium, Process, ProcessKey};
@@ -22,7 +25,7 @@ use crate::event::{Access, Carrier, CarrierKey, Edge, EdgeKind, End, Medium, Pro
 const TICK_NS: u64 = 250_000_000;
 
 /// A process, or what lies between processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Node {
     Process(ProcessKey),
     Carrier(CarrierKey),
@@ -37,8 +40,18 @@ pub(super) enum Way {
     Edge(EdgeKind),
 }
 
+new_key_type! {
+    /// A node of the graph; never that of another once it is forgotten.
+    struct Id;
+}
+
+/// Before every node; the null key of a slot map comes behind all others.
+fn least() -> Id {
+    KeyData::from_ffi(0).into()
+}
+
 /// From, to, how.
-type StepKey = (Node, Node, Way);
+type StepKey = (Id, Id, Way);
 
 /// Whose records: the store's number, and the process that read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +68,7 @@ pub(super) struct Share {
     /// Not before this moment, nanoseconds since the Unix epoch.
     pub(super) first_ns: u64,
     /// The last step of the widest path; `None` at the source.
-    via: Option<(Node, Way)>,
+    via: Option<(Id, Way)>,
     /// Bytes that came by that step.
     widest: u64,
     /// Bytes that came out of carriers, all together.
@@ -72,7 +85,7 @@ struct Step {
     /// How much went over is not known, or bounded by nothing.
     boundless: bool,
     /// Of a step out of a carrier: what it has added to the shares of the process it leads to.
-    added: BTreeMap<ShareKey, u64>,
+    added: Few<ShareKey, u64>,
 }
 
 impl Step {
@@ -86,16 +99,30 @@ impl Step {
 }
 
 /// What is known of a process or carrier.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    shares: BTreeMap<ShareKey, Share>,
+    node: Node,
+    shares: Few<ShareKey, Share>,
     /// Bytes of all steps that lead here.
     incoming: u64,
     /// Where a carrier lies, and on what.
-    path: String,
+    path: Box<str>,
     medium: Medium,
-    /// Last time anything came or was read, nanoseconds since the Unix epoch.
+    /// Last time anything came, went or was read, nanoseconds since the Unix epoch.
     last_ns: u64,
+}
+
+impl State {
+    fn new(node: Node) -> Self {
+        Self {
+            node,
+            shares: Few::default(),
+            incoming: 0,
+            path: Box::default(),
+            medium: Medium::Fixed,
+            last_ns: 0,
+        }
+    }
 }
 
 /// A step of a path, as evidence.
@@ -115,12 +142,14 @@ pub(super) struct Hop {
 pub(super) struct Lineage {
     /// How many steps, and how many processes and carriers, are kept.
     max: usize,
-    nodes: BTreeMap<Node, State>,
+    nodes: SlotMap<Id, State>,
+    /// Only looked up in, so that its order does not matter.
+    ids: HashMap<Node, Id>,
     steps: BTreeMap<StepKey, Step>,
     stores: BTreeMap<String, u32>,
     /// Steps that have grown, and shares that have, since the last time they were passed on.
     wider: BTreeSet<StepKey>,
-    news: BTreeMap<Node, BTreeSet<ShareKey>>,
+    news: BTreeMap<Id, BTreeSet<ShareKey>>,
     /// Sources of which somebody else has a share.
     handed_on: BTreeSet<ProcessKey>,
     forgotten: u64,
@@ -136,7 +165,8 @@ impl Lineage {
     fn with_room_for(max: usize) -> Self {
         Self {
             max,
-            nodes: BTreeMap::new(),
+            nodes: SlotMap::with_key(),
+            ids: HashMap::new(),
             steps: BTreeMap::new(),
             stores: BTreeMap::new(),
             wider: BTreeSet::new(),
@@ -166,21 +196,19 @@ impl Lineage {
             store: self.store(store),
             source,
         };
-        let node = Node::Process(source);
-        let share = self
-            .touch(node, last_ns)
-            .shares
-            .entry(key)
-            .or_insert(Share {
-                bytes: 0,
-                first_ns,
-                via: None,
-                widest: 0,
-                carried: 0,
-            });
+        self.make_room();
+        let id = self.id(Node::Process(source), last_ns);
+        let none = Share {
+            bytes: 0,
+            first_ns,
+            via: None,
+            widest: 0,
+            carried: 0,
+        };
+        let share = self.nodes[id].shares.or_insert(key, none);
         share.bytes = share.bytes.saturating_add(taken);
         share.first_ns = share.first_ns.min(first_ns);
-        self.news.entry(node).or_default().insert(key);
+        self.news.entry(id).or_default().insert(key);
     }
 
     /// A process served records out of its memory: a source of as much.
@@ -190,6 +218,7 @@ impl Lineage {
 
     /// Something was handed on.
     pub(super) fn edge(&mut self, edge: &Edge) {
+        self.make_room();
         let from = self.end(&edge.from, edge.last_ns);
         let to = self.end(&edge.to, edge.last_ns);
         // Of memory that was read it may not be known how much; of everything else the sensor counts the bytes.
@@ -211,9 +240,11 @@ impl Lineage {
         let Some(parent) = process.parent.filter(|parent| *parent != process.key) else {
             return;
         };
+        self.make_room();
+        let at_ns = process.started_ns;
         let key = (
-            Node::Process(parent),
-            Node::Process(process.key),
+            self.id(Node::Process(parent), at_ns),
+            self.id(Node::Process(process.key), at_ns),
             Way::Start,
         );
         let known = self
@@ -240,19 +271,11 @@ impl Lineage {
         loop {
             if let Some(key) = self.wider.pop_first() {
                 self.pass(key, None, &mut grown);
-            } else if let Some((node, shares)) = self.news.pop_first() {
-                let begin = (
-                    node,
-                    Node::Process(ProcessKey {
-                        pid: 0,
-                        start_cs: 0,
-                    }),
-                    Way::Start,
-                );
+            } else if let Some((id, shares)) = self.news.pop_first() {
                 let on: Vec<StepKey> = self
                     .steps
-                    .range(begin..)
-                    .take_while(|((from, _, _), _)| *from == node)
+                    .range((id, least(), Way::Start)..)
+                    .take_while(|((from, _, _), _)| *from == id)
                     .map(|(key, _)| *key)
                     .collect();
                 for key in on {
@@ -271,11 +294,11 @@ impl Lineage {
 
     /// Stores of which the process can have records, and whether any of them were read by another.
     pub(super) fn stores(&self, process: ProcessKey) -> Vec<(&str, bool)> {
-        let Some(state) = self.nodes.get(&Node::Process(process)) else {
+        let Some(state) = self.state(Node::Process(process)) else {
             return Vec::new();
         };
         let mut found: BTreeMap<u32, bool> = BTreeMap::new();
-        for key in state.shares.keys() {
+        for (key, _) in state.shares.iter() {
             *found.entry(key.store).or_default() |= key.source != process;
         }
         self.stores
@@ -290,7 +313,7 @@ impl Lineage {
         process: ProcessKey,
         store: &str,
     ) -> impl Iterator<Item = (ProcessKey, &Share)> {
-        let state = self.nodes.get(&Node::Process(process));
+        let state = self.state(Node::Process(process));
         let number = self.stores.get(store).copied();
         state
             .zip(number)
@@ -298,7 +321,7 @@ impl Lineage {
             .flat_map(|(state, number)| {
                 state
                     .shares
-                    .range(first_of(number)..)
+                    .since(first_of(number))
                     .take_while(move |(key, _)| key.store == number)
             })
             .map(|(key, share)| (key.source, share))
@@ -312,17 +335,16 @@ impl Lineage {
 
     /// Bytes that have come to the process, whatever they were.
     pub(super) fn incoming(&self, process: ProcessKey) -> u64 {
-        self.nodes
-            .get(&Node::Process(process))
+        self.state(Node::Process(process))
             .map_or(0, |state| state.incoming)
     }
 
     /// A carrier, with what is known of where it lies.
     pub(super) fn carrier(&self, key: CarrierKey) -> Carrier {
-        let state = self.nodes.get(&Node::Carrier(key));
+        let state = self.state(Node::Carrier(key));
         Carrier {
             key,
-            path: state.map_or_else(String::new, |state| state.path.clone()),
+            path: state.map_or_else(String::new, |state| state.path.to_string()),
             medium: state.map_or(Medium::Fixed, |state| state.medium),
         }
     }
@@ -334,25 +356,27 @@ impl Lineage {
         };
         let key = ShareKey { store, source };
         let mut hops = Vec::new();
-        let mut node = Node::Process(to);
-        while hops.len() < limits::PATH {
-            let share = self
-                .nodes
-                .get(&node)
-                .and_then(|state| state.shares.get(&key));
-            let Some((from, way)) = share.and_then(|share| share.via) else {
+        let mut next = self.ids.get(&Node::Process(to)).copied();
+        while let Some(id) = next.take_if(|_| hops.len() < limits::PATH) {
+            let state = self.nodes.get(id);
+            let share = state.and_then(|state| Some((state.node, state.shares.get(key)?.via?)));
+            let Some((node, (from, way))) = share else {
                 break;
             };
-            let step = self.steps.get(&(from, node, way));
+            // A step whose beginning was forgotten is the first that can be told, and not told.
+            let Some(begin) = self.nodes.get(from) else {
+                break;
+            };
+            let step = self.steps.get(&(from, id, way));
             hops.push(Hop {
-                from,
+                from: begin.node,
                 to: node,
                 way,
                 bytes: step.filter(|step| !step.boundless).map(|step| step.bytes),
                 first_ns: step.map_or(0, |step| step.first_ns),
                 last_ns: step.map_or(0, |step| step.last_ns),
             });
-            node = from;
+            next = Some(from);
         }
         hops.reverse();
         hops
@@ -372,35 +396,46 @@ impl Lineage {
         number
     }
 
-    fn end(&mut self, end: &End, at_ns: u64) -> Node {
+    fn end(&mut self, end: &End, at_ns: u64) -> Id {
         match end {
-            End::Process(key) => Node::Process(*key),
+            End::Process(key) => self.id(Node::Process(*key), at_ns),
             End::Carrier(carrier) => {
-                let node = Node::Carrier(carrier.key);
-                let state = self.touch(node, at_ns);
+                let id = self.id(Node::Carrier(carrier.key), at_ns);
+                let state = &mut self.nodes[id];
                 state.medium = carrier.medium;
-                if !carrier.path.is_empty() && state.path != carrier.path {
-                    state.path.clone_from(&carrier.path);
+                if !carrier.path.is_empty() && *state.path != *carrier.path {
+                    state.path = carrier.path.as_str().into();
                 }
-                node
+                id
             }
         }
     }
 
-    /// The state of a process or carrier, made when it is new.
-    fn touch(&mut self, node: Node, at_ns: u64) -> &mut State {
-        if self.nodes.len() >= self.max && !self.nodes.contains_key(&node) {
+    /// Which node a process or carrier is, made when it is new, and used at this moment.
+    fn id(&mut self, node: Node, at_ns: u64) -> Id {
+        let nodes = &mut self.nodes;
+        let new = || nodes.insert(State::new(node));
+        let id = *self.ids.entry(node).or_insert_with(new);
+        let state = &mut self.nodes[id];
+        state.last_ns = state.last_ns.max(at_ns);
+        id
+    }
+
+    fn state(&self, node: Node) -> Option<&State> {
+        self.nodes.get(*self.ids.get(&node)?)
+    }
+
+    /// Makes sure that a step and both its ends will find room.
+    fn make_room(&mut self) {
+        if self.nodes.len() + 2 > self.max {
             self.forget_nodes();
         }
-        let state = self.nodes.entry(node).or_default();
-        state.last_ns = state.last_ns.max(at_ns);
-        state
+        if self.steps.len() + 1 > self.max {
+            self.forget_steps();
+        }
     }
 
     fn step(&mut self, key: StepKey, bytes: u64, boundless: bool, (first_ns, last_ns): (u64, u64)) {
-        if self.steps.len() >= self.max && !self.steps.contains_key(&key) {
-            self.forget_steps();
-        }
         let step = self.steps.entry(key).or_default();
         if step.last_ns == 0 {
             step.first_ns = first_ns;
@@ -410,7 +445,7 @@ impl Lineage {
         step.bytes = step.bytes.saturating_add(bytes);
         step.boundless |= boundless;
         step.sums.add(last_ns, bytes);
-        let to = self.touch(key.1, last_ns);
+        let to = &mut self.nodes[key.1];
         let more = if boundless { u64::MAX } else { bytes };
         to.incoming = to.incoming.saturating_add(more);
         self.wider.insert(key);
@@ -423,12 +458,14 @@ impl Lineage {
         which: Option<&BTreeSet<ShareKey>>,
         grown: &mut BTreeSet<ProcessKey>,
     ) {
-        let Some((step, state)) = self.steps.get(&(from, to, way)).zip(self.nodes.get(&from))
-        else {
+        let Some((step, state)) = self.steps.get(&(from, to, way)).zip(self.nodes.get(from)) else {
             return;
         };
-        let is_carrier = matches!(from, Node::Carrier(_));
-        let on = |(key, share): (&ShareKey, &Share)| {
+        let Some(target) = self.nodes.get(to).map(|state| state.node) else {
+            return;
+        };
+        let is_carrier = matches!(state.node, Node::Carrier(_));
+        let on = |(key, share): (ShareKey, &Share)| {
             let room = step.since(share.first_ns.saturating_sub(TICK_NS));
             let passed = Share {
                 bytes: share.bytes.min(room),
@@ -439,16 +476,19 @@ impl Lineage {
             };
             // What a process itself put into a file is nothing new to it.
             let own = is_carrier && share.via.is_some_and(|(writer, _)| writer == to);
-            let back = Node::Process(key.source) == to || own;
-            (passed.bytes > 0 && !back).then_some((*key, passed))
+            let back = Node::Process(key.source) == target || own;
+            (passed.bytes > 0 && !back).then_some((key, passed))
         };
         let passed: Vec<(ShareKey, Share)> = match which {
-            None => state.shares.iter().filter_map(on).collect(),
-            Some(which) => which
-                .iter()
-                .filter_map(|key| state.shares.get_key_value(key))
-                .filter_map(on)
-                .collect(),
+            None => {
+                let all = state.shares.iter();
+                all.filter_map(|(key, share)| on((*key, share))).collect()
+            }
+            Some(which) => {
+                let known = which.iter();
+                let known = known.filter_map(|key| Some((*key, state.shares.get(*key)?)));
+                known.filter_map(on).collect()
+            }
         };
         for (key, mut share) in passed {
             if is_carrier {
@@ -456,7 +496,7 @@ impl Lineage {
             }
             if self.take(to, key, share) {
                 self.news.entry(to).or_default().insert(key);
-                if let Node::Process(process) = to {
+                if let Node::Process(process) = target {
                     grown.insert(process);
                     self.handed_on.insert(key.source);
                 }
@@ -469,16 +509,16 @@ impl Lineage {
         let Some(step) = self.steps.get_mut(step) else {
             return 0;
         };
-        let before = step.added.entry(key).or_default();
+        let before = step.added.or_insert(key, 0);
         let more = bytes.saturating_sub(*before);
         *before = bytes.max(*before);
         more
     }
 
     /// Takes a share; true when it is more than was there.
-    fn take(&mut self, node: Node, key: ShareKey, share: Share) -> bool {
-        let shares = &mut self.nodes.entry(node).or_default().shares;
-        if let Some(known) = shares.get_mut(&key) {
+    fn take(&mut self, id: Id, key: ShareKey, share: Share) -> bool {
+        let shares = &mut self.nodes[id].shares;
+        if let Some(known) = shares.get_mut(key) {
             known.carried = known.carried.saturating_add(share.carried);
             let bytes = share.bytes.max(known.carried);
             let (wider, earlier) = (bytes > known.bytes, share.first_ns < known.first_ns);
@@ -494,11 +534,11 @@ impl Lineage {
             self.forgotten += 1;
             let weakest = shares.iter().min_by_key(|(_, share)| share.bytes);
             match weakest.map(|(key, share)| (*key, share.bytes)) {
-                Some((weakest, bytes)) if bytes < share.bytes => shares.remove(&weakest),
+                Some((weakest, bytes)) if bytes < share.bytes => shares.remove(weakest),
                 _ => return false,
             };
         }
-        shares.insert(key, share);
+        shares.or_insert(key, share);
         true
     }
 
@@ -507,7 +547,7 @@ impl Lineage {
         let mut order: Vec<(bool, u64, u64, StepKey)> = self
             .steps
             .iter()
-            .map(|(key, step)| (self.has_shares(&key.0), step.last_ns, step.bytes, *key))
+            .map(|(key, step)| (self.has_shares(key.0), step.last_ns, step.bytes, *key))
             .collect();
         order.sort_unstable();
         for (carries, _, _, key) in order.into_iter().take(self.max / 8) {
@@ -517,28 +557,32 @@ impl Lineage {
         }
     }
 
-    /// Lets go processes and carriers that have nothing, then those to which nothing has come for longest.
+    /// Lets go processes and carriers that have nothing, then those longest unused; and the steps from and to them.
     fn forget_nodes(&mut self) {
-        let mut order: Vec<(bool, u64, Node)> = self
+        let mut order: Vec<(bool, u64, Node, Id)> = self
             .nodes
             .iter()
-            .map(|(node, state)| (self.has_shares(node), state.last_ns, *node))
+            .map(|(id, state)| (!state.shares.is_empty(), state.last_ns, state.node, id))
             .collect();
         order.sort_unstable();
-        for (carries, _, node) in order.into_iter().take(self.max / 8) {
-            self.nodes.remove(&node);
-            self.news.remove(&node);
+        for (carries, _, node, id) in order.into_iter().take((self.max / 8).max(2)) {
+            self.nodes.remove(id);
+            self.ids.remove(&node);
+            self.news.remove(&id);
             if let Node::Process(process) = node {
                 self.handed_on.remove(&process);
             }
             self.forgotten += u64::from(carries);
         }
+        let nodes = &self.nodes;
+        let whole = |(from, to, _): &StepKey| nodes.contains_key(*from) && nodes.contains_key(*to);
+        self.steps.retain(|key, _| whole(key));
+        self.wider.retain(whole);
     }
 
-    fn has_shares(&self, node: &Node) -> bool {
-        self.nodes
-            .get(node)
-            .is_some_and(|state| !state.shares.is_empty())
+    fn has_shares(&self, id: Id) -> bool {
+        let state = self.nodes.get(id);
+        state.is_some_and(|state| !state.shares.is_empty())
     }
 }
 
