@@ -40,6 +40,8 @@ pub struct Config {
 pub struct DetectConfig {
     /// Thresholds of the patterns *direct* and *chain*.
     pub direct: DirectConfig,
+    /// Thresholds of the pattern *dns*.
+    pub dns: DnsConfig,
     /// The hospital's normal work.
     pub approved: Vec<ApprovedWay>,
 }
@@ -64,6 +66,27 @@ impl Default for DirectConfig {
             sent_bytes_min: 16_384,
             sent_share_min: 0.05,
             window: Duration::from_hours(24),
+        }
+    }
+}
+
+/// Thresholds of the pattern *dns*, in which records leave as names that are asked for. All of these must be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DnsConfig {
+    /// Distinct names below one domain.
+    pub names: u64,
+    /// Bytes of these names, without the domain.
+    pub bytes: u64,
+    /// Bytes of such a name on average: a shorter one is a name, not data.
+    pub length: u64,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            names: 20,
+            bytes: 600,
+            length: 20,
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    ApprovedWay, Config, DEFAULT_DATA_DIR, DetectConfig, DirectConfig, FileSinkConfig, Network,
-    SyslogSinkConfig,
+    ApprovedWay, Config, DEFAULT_DATA_DIR, DetectConfig, DirectConfig, DnsConfig, FileSinkConfig,
+    Network, SyslogSinkConfig,
 };
 
 /// Key and reason of a refused value.
@@ -41,6 +41,22 @@ struct Detect {
     horizon_days: Option<u64>,
     #[serde(default)]
     direct: Direct,
+    #[serde(default)]
+    dns: Dns,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dns {
+    /// 1 to 4096; default 20.
+    #[serde(rename = "names_min")]
+    names: Option<u64>,
+    /// 1 to 2^20; default 600.
+    #[serde(rename = "bytes_min")]
+    bytes: Option<u64>,
+    /// 1 to 255; default 20.
+    #[serde(rename = "length_min")]
+    length: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -125,6 +141,7 @@ impl Raw {
             horizon,
             detect: DetectConfig {
                 direct,
+                dns: self.detect.dns.check()?,
                 approved: approved(self.approved)?,
             },
             file_sink: self.sink.file.map(FileSink::check).transpose()?,
@@ -163,6 +180,23 @@ impl Direct {
                 1,
                 604_800,
             )?),
+        })
+    }
+}
+
+impl Dns {
+    fn check(self) -> Result<DnsConfig, Refused> {
+        let default = DnsConfig::default();
+        Ok(DnsConfig {
+            names: bounded("detect.dns.names_min", self.names, default.names, 1, 4_096)?,
+            bytes: bounded(
+                "detect.dns.bytes_min",
+                self.bytes,
+                default.bytes,
+                1,
+                1 << 20,
+            )?,
+            length: bounded("detect.dns.length_min", self.length, default.length, 1, 255)?,
         })
     }
 }

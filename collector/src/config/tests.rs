@@ -57,6 +57,10 @@ fn a_bad_value_names_file_key_and_reason() {
         ),
         ("data_dir = \"data\"".into(), &["data_dir", "absolute"]),
         (
+            "[detect.dns]\nlength_min = 256".into(),
+            &["detect.dns.length_min", "256 is not between 1 and 255"],
+        ),
+        (
             "[detect.direct]\nread_bytes_min = 0".into(),
             &["detect.direct.read_bytes_min", "0 is not between 1 and"],
         ),

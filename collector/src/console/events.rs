@@ -131,6 +131,7 @@ struct ProcessForm<'a> {
     session: Option<u32>,
     unit: &'a str,
     container: &'a str,
+    given_bytes: u64,
     started_ns: u64,
     exited_ns: Option<u64>,
 }
@@ -256,6 +257,7 @@ impl<'a> ProcessForm<'a> {
             session: process.session,
             unit: &process.unit,
             container: &process.container,
+            given_bytes: process.given_bytes,
             started_ns: process.started_ns,
             exited_ns: process.exited_ns,
         }

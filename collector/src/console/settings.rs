@@ -25,6 +25,15 @@ pub fn config(out: &mut impl Write, config: &Config) -> Result<(), std::io::Erro
         text::bytes(direct.sent_bytes_min),
         direct.sent_share_min * 100.0
     )?;
+    let dns = &config.detect.dns;
+    writeln!(
+        out,
+        "- raise one when who can have records asks DNS for at least {} names below one domain, of {} bytes or more on \
+         average and {} in all",
+        dns.names,
+        dns.length,
+        text::bytes(dns.bytes)
+    )?;
     if config.detect.approved.is_empty() {
         writeln!(out, "- approve no way off the hosts")?;
     }

@@ -6,7 +6,7 @@ mod tampering;
 mod thresholds;
 
 use super::{Alert, Detector};
-use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
+use crate::config::{ApprovedWay, DetectConfig};
 use crate::event::{
     Access, Block, Direction, Event, Flow, Gap, GapReason, NameForm, Origin, Process, ProcessKey,
     RecordId, RecordName, What,
@@ -155,10 +155,7 @@ fn block(events: Vec<Event>) -> Block {
 }
 
 fn config() -> DetectConfig {
-    DetectConfig {
-        direct: DirectConfig::default(),
-        approved: Vec::new(),
-    }
+    DetectConfig::default()
 }
 
 /// The alerts of blocks, in order.

@@ -28,7 +28,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
+use crate::config::{ApprovedWay, DetectConfig, DirectConfig, DnsConfig};
 use crate::detect::alert::{Alert, Figures};
 use crate::detect::host::{Actor, Case, GroupKey, Host, Kind, Reading, Sending};
 use crate::event::{ProcessKey, RecordId};
@@ -249,7 +249,9 @@ impl<'a> Joint<'a> {
         }
         let over = match self.key.kind {
             Kind::Chain => self.over_thresholds(&config.direct, host),
-            Kind::Dns => self.handed_bytes() >= dns::NAME_BYTES_MIN && self.names_asked().is_some(),
+            Kind::Dns => {
+                self.handed_bytes() >= config.dns.bytes && self.names_asked(&config.dns).is_some()
+            }
         };
         over.then(|| case(1, host.newest_ns()))
     }
@@ -281,9 +283,10 @@ impl<'a> Joint<'a> {
     }
 
     /// The domain that was asked for most of what looks like data, if that is enough to tell.
-    fn names_asked(&self) -> Option<dns::Asked> {
+    fn names_asked(&self, config: &DnsConfig) -> Option<dns::Asked> {
         let since = self.arrived_ns().max(self.begin_ns);
         dns::most_asked(
+            config,
             self.senders
                 .iter()
                 .flat_map(|sender| sender.sending.asked_since(since)),

@@ -1,8 +1,8 @@
 //! *Dns*: processes that can have records ask DNS for many long names below one domain, whose owner gets to read them.
 //!
-//! It takes the lineages of *chain*, and processes that have read records themselves, and fires when at least `NAMES_MIN`
+//! It takes the lineages of *chain*, and processes that have read records themselves, and fires when at least `names_min`
 //! distinct names below one domain were asked for since the records can have been there, whose own parts are at least
-//! `NAME_BYTES_MIN` bytes in all and `LENGTH_MIN` each on average, and as much can have come from the readers. A page of a
+//! `bytes_min` bytes in all and `length_min` each on average, and as much can have come from the readers. A page of a
 //! record is enough, so the thresholds of *direct* do not apply, but a reader counts as in *chain*.
 //!
 //! Likely false positives are services that look up names all day, such as mail filters and browsers, after they have read
@@ -14,19 +14,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::DirectConfig;
+use crate::config::{DetectConfig, DnsConfig};
 use crate::detect::alert::Technique;
 use crate::text;
 
 /// Short name of the pattern.
 pub(super) const NAME: &str = "dns";
 
-/// Distinct names below one domain.
-const NAMES_MIN: usize = 20;
-/// Bytes of these names, without the domain.
-pub(super) const NAME_BYTES_MIN: u64 = 600;
-/// Bytes of such a name on average: a shorter one is a name, not data.
-const LENGTH_MIN: u64 = 20;
 /// A label before a two-letter one that is no longer than this is part of a public suffix.
 const SUFFIX_LABEL: usize = 3;
 
@@ -66,7 +60,10 @@ impl Asked {
 }
 
 /// The domain below which most bytes of names were asked for, of those where it is enough.
-pub(super) fn most_asked<'a>(names: impl Iterator<Item = &'a str>) -> Option<Asked> {
+pub(super) fn most_asked<'a>(
+    config: &DnsConfig,
+    names: impl Iterator<Item = &'a str>,
+) -> Option<Asked> {
     let mut domains: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for name in names {
         let domain = domain(name);
@@ -83,9 +80,10 @@ pub(super) fn most_asked<'a>(names: impl Iterator<Item = &'a str>) -> Option<Ask
             bytes: names.iter().map(|name| name.len() as u64).sum(),
         })
         .filter(|asked| {
-            asked.names >= NAMES_MIN
-                && asked.bytes >= NAME_BYTES_MIN
-                && asked.bytes >= LENGTH_MIN * asked.names as u64
+            let names = asked.names as u64;
+            names >= config.names
+                && asked.bytes >= config.bytes
+                && asked.bytes >= config.length * names
         })
         .max_by_key(|asked| asked.bytes)
 }
@@ -105,12 +103,15 @@ fn domain(name: &str) -> &str {
     }
 }
 
-pub(super) fn measured_by(config: &DirectConfig) -> String {
+pub(super) fn measured_by(config: &DetectConfig) -> String {
+    let dns = &config.dns;
     format!(
-        "within {}: at least {NAMES_MIN} names of {LENGTH_MIN} bytes or more on average and {} in all asked for below one \
-         domain, by who can have as much of the records",
-        text::duration(u64::try_from(config.window.as_nanos()).unwrap_or(u64::MAX)),
-        text::bytes(NAME_BYTES_MIN),
+        "within {}: at least {} names of {} bytes or more on average and {} in all asked for below one domain, by who can \
+         have as much of the records",
+        text::duration(u64::try_from(config.direct.window.as_nanos()).unwrap_or(u64::MAX)),
+        dns.names,
+        dns.length,
+        text::bytes(dns.bytes),
     )
 }
 
@@ -140,7 +141,8 @@ mod tests {
             let names: Vec<String> = (0..count)
                 .map(|n| format!("{n:0length$}.d{}.example", n % domains))
                 .collect();
-            most_asked(names.iter().map(String::as_str)).map(|asked| asked.names)
+            let names = names.iter().map(String::as_str);
+            most_asked(&DnsConfig::default(), names).map(|asked| asked.names)
         };
         for (count, length, domains, expect) in [
             (20, 60, 1, Some(20)),

@@ -674,6 +674,13 @@ fn much_that_leaves_as_names_is_one_alert_too() {
 fn names_that_are_names_are_left_alone() {
     none(dig(|n| format!("www{n}.hospital.example")));
     none(dig(|n| format!("{n:060}.d{n}.example")));
+    let mut more = config();
+    more.dns.names = 101;
+    let alerts = detect(more, &[dig(|n| format!("{n:060}.evil.example"))]);
+    assert!(
+        alerts.is_empty(),
+        "100 are fewer than configured: {alerts:#?}"
+    );
     let mut before = dig(|n| format!("{n:060}.evil.example"));
     before.retain(|event| !matches!(event.what, What::Access(_)));
     none(before);

@@ -55,10 +55,12 @@ impl Joint<'_> {
         let path = self.path(host, &chain);
         let opened = self.senders.iter().min_by_key(|s| s.sending.opened_ns);
         let leaving = exfiltration(opened.unwrap_or(&sender).sending, first_ns);
-        let asked = self.names_asked().filter(|_| self.key.kind == Kind::Dns);
+        let asked = self
+            .names_asked(&config.dns)
+            .filter(|_| self.key.kind == Kind::Dns);
         let (name, measured_by) = match self.key.kind {
             Kind::Chain => (NAME, measured_by(&config.direct)),
-            Kind::Dns => (dns::NAME, dns::measured_by(&config.direct)),
+            Kind::Dns => (dns::NAME, dns::measured_by(config)),
         };
         let called = asked.as_ref().map(|asked| FlowName {
             source: NameSource::Question,
