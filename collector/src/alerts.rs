@@ -6,6 +6,7 @@
 //! **Invariant:** a revision is stored once. Detection runs over the log again at every start; what it finds again is
 //! recognised by id and revision and is not told a second time.
 
+mod closing;
 pub mod form;
 mod store;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use closing::{Closing, Verdict};
 pub use store::{AlertReader, AlertStore, Cursor, Entry, Stored};
 
 use crate::detect::Alert;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Closing;
 use crate::detect::{Alert, AtLeast, Attempt, Destination, Link, Place, Step};
 use crate::event::{Direction, FlowName, Gap, GapReason, Medium, NameForm, RecordName};
 
@@ -58,6 +59,9 @@ pub struct AlertForm {
     pub measured_by: String,
     pub story: String,
     pub next_steps: Vec<String>,
+    /// What a person made of it, of this revision or an older one; never stored with the alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closing>,
 }
 
 /// How bad and how sure.
@@ -211,6 +215,12 @@ pub struct GapForm {
 }
 
 impl AlertForm {
+    /// Its closing, if nothing has come to it since.
+    pub fn closed(&self) -> Option<&Closing> {
+        let closed = self.closed.as_ref();
+        closed.filter(|closing| closing.revision >= self.revision)
+    }
+
     /// What it is about, in a few words without the host; the same as long as it does not settle.
     pub fn headline(&self) -> &'static str {
         match (&self.destination, self.settled) {
@@ -277,6 +287,7 @@ impl From<&Alert> for AlertForm {
             measured_by: alert.measured_by.clone(),
             story: alert.story.clone(),
             next_steps: alert.next_steps.clone(),
+            closed: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::form::AlertForm;
-use super::{AlertError, ToFinding};
+use super::{AlertError, ToFinding, closing};
 use crate::database::{self, Commit};
 use crate::detect::Alert;
 
@@ -75,7 +75,7 @@ pub struct Stored {
 /// The alerts, open for writing.
 #[derive(Debug)]
 pub struct AlertStore {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
 }
 
@@ -92,6 +92,9 @@ impl AlertStore {
                 transaction.pragma_update(None, "user_version", FORMAT)?;
             }
             let found = database::format(&transaction)?;
+            if found == FORMAT {
+                transaction.execute_batch(closing::SCHEMA)?;
+            }
             transaction.commit()?;
             Ok((connection, found))
         };
@@ -190,7 +193,7 @@ impl AlertStore {
             .map_err(|source| self.error(source))
     }
 
-    fn error(&self, source: rusqlite::Error) -> AlertError {
+    pub(super) fn error(&self, source: rusqlite::Error) -> AlertError {
         AlertError::Database {
             path: self.path.clone(),
             source,
@@ -261,7 +264,7 @@ fn insert(
 /// The alerts, open for reading only.
 #[derive(Debug)]
 pub struct AlertReader {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
 }
 
@@ -304,10 +307,14 @@ impl AlertReader {
                 |row| row.get(0),
             )
             .optional()
-            .map_err(|source| AlertError::Database {
-                path: self.path.clone(),
-                source,
-            })
+            .map_err(|source| self.error(source))
+    }
+
+    pub(super) fn error(&self, source: rusqlite::Error) -> AlertError {
+        AlertError::Database {
+            path: self.path.clone(),
+            source,
+        }
     }
 
     fn forms(&self, sql: &str, prefix: &str) -> Result<Vec<AlertForm>, AlertError> {
@@ -319,10 +326,7 @@ impl AlertReader {
                     .query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
                     .collect()
             })
-            .map_err(|source| AlertError::Database {
-                path: self.path.clone(),
-                source,
-            })?;
+            .map_err(|source| self.error(source))?;
         let parse = |(id, body): (String, String)| {
             serde_json::from_str(&body).map_err(|error| AlertError::Row {
                 path: self.path.clone(),
@@ -330,7 +334,9 @@ impl AlertReader {
                 reason: error.to_string(),
             })
         };
-        rows.into_iter().map(parse).collect()
+        let mut forms = rows.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        self.with_closings(&mut forms)?;
+        Ok(forms)
     }
 }
 

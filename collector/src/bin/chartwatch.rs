@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use collector::alerts::AlertReader;
 use collector::alerts::form::AlertForm;
+use collector::alerts::{AlertReader, AlertStore, Closing, Verdict};
 use collector::config::{Config, DEFAULT_DATA_DIR, DEFAULT_FILE, DetectConfig, EXIT_BAD_CONFIG};
 use collector::log::LogReader;
 use collector::replay::{self, Span};
@@ -21,6 +21,7 @@ Examples:
   chartwatch alerts                       what has been raised, the latest first
   chartwatch show 3fa1c2d4                everything about one alert
   chartwatch show 3fa1c2d4 --json         the same as an OCSF finding
+  chartwatch close 3fa1c2d4 --as false-positive --why 'export for the registry, ticket 4711'
   chartwatch replay --from 2026-03-01T00:00:00Z --to 2026-03-31T23:59:59Z
   chartwatch events --from 2026-03-16T03:00:00Z | jq .access
   chartwatch sensors                      who is alive, and what it cannot see
@@ -30,6 +31,9 @@ Exit status:
   1   failure; the last line on standard error says why (an id that is not known, too)
   2   wrong usage
   64  configuration that cannot be used; the message names file, key and reason";
+
+/// Bytes of a reason.
+const WHY_MAX: usize = 4_096;
 
 /// Looks at what the Chartwatch collector has found.
 #[derive(Debug, Parser)]
@@ -61,6 +65,21 @@ enum Command {
         /// As an OCSF Data Security Finding, one line of JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Say what became of an alert. It stays, and is open again when it grows.
+    #[command(
+        after_help = "Needs the right to write to the collector's data. To have no alert of such work any more, add an \
+                            approved way to the collector's configuration."
+    )]
+    Close {
+        /// Its id, or a beginning of it that no other alert has.
+        id: String,
+        /// Whether it was right.
+        #[arg(long = "as", value_name = "VERDICT")]
+        verdict: Judged,
+        /// Why, for whoever reads it next year.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        why: String,
     },
     /// Run a span of the event log through detection again.
     #[command(
@@ -94,6 +113,15 @@ enum Command {
     },
 }
 
+/// What an alert turned out to be.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Judged {
+    /// Records did leave, and should not have.
+    TruePositive,
+    /// It was work that is allowed, or no records left.
+    FalsePositive,
+}
+
 #[derive(Debug, Args)]
 struct ReplayArgs {
     /// Tell alerts from this time on; without it from the beginning of the log.
@@ -110,6 +138,14 @@ struct ReplayArgs {
 fn rfc3339(text: &str) -> Result<u64, String> {
     text::parse_rfc3339(text)
         .ok_or_else(|| "not a time of RFC 3339 such as 2026-03-16T03:00:00Z".into())
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("is empty; say what was found out".into()),
+        text if text.len() > WHY_MAX => Err(format!("is longer than {WHY_MAX} bytes")),
+        text => Ok(text.to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -153,6 +189,7 @@ fn run(cli: Cli, detect: DetectConfig, out: &mut impl Write) -> Result<(), anyho
             console::alerts(out, &AlertReader::open(&cli.data)?.newest()?, json)?;
         }
         Command::Show { id, json } => show(&cli.data, &id, json, out)?,
+        Command::Close { id, verdict, why } => close(&cli.data, &id, verdict, why, out)?,
         Command::Replay(args) => replay(&cli.data, detect, &args, out)?,
         Command::Events { from, to } => events(&cli.data, from, to, out)?,
         Command::Sensors { json } => {
@@ -172,18 +209,18 @@ fn run(cli: Cli, detect: DetectConfig, out: &mut impl Write) -> Result<(), anyho
     Ok(())
 }
 
-fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), anyhow::Error> {
+/// The one alert whose id begins like this.
+fn find(reader: &AlertReader, id: &str) -> Result<AlertForm, anyhow::Error> {
     let prefix = id.to_ascii_lowercase();
     if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
         bail!(
             "{id:?} is no alert id: ids are hexadecimal digits and dashes; `chartwatch alerts` lists them"
         );
     }
-    let reader = AlertReader::open(data)?;
     let mut matching = reader.matching(&prefix)?;
-    let alert = match matching.len() {
+    match matching.len() {
         0 => bail!("no alert has an id that begins with {prefix}; `chartwatch alerts` lists them"),
-        1 => matching.remove(0),
+        1 => Ok(matching.remove(0)),
         _ => {
             let ids: Vec<String> = matching.into_iter().map(|alert| alert.id).collect();
             bail!(
@@ -192,7 +229,60 @@ fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), a
                 ids.join(", ")
             );
         }
+    }
+}
+
+fn close(
+    data: &Path,
+    id: &str,
+    judged: Judged,
+    why: String,
+    out: &mut impl Write,
+) -> Result<(), anyhow::Error> {
+    let alert = find(&AlertReader::open(data)?, id)?;
+    let closing = Closing {
+        revision: alert.revision,
+        verdict: match judged {
+            Judged::TruePositive => Verdict::TruePositive,
+            Judged::FalsePositive => Verdict::FalsePositive,
+        },
+        why,
+        who: who(),
+        at_ns: now_ns(),
     };
+    AlertStore::open(data)
+        .and_then(|mut store| store.close(&alert.id, &closing))
+        .context(
+            "failed to close the alert; that needs the right to write to the collector's data",
+        )?;
+    writeln!(
+        out,
+        "Closed {} at revision {} as {}, by {}.",
+        alert.id,
+        closing.revision,
+        closing.verdict.name(),
+        text::clean(&closing.who)
+    )
+    .context("failed to write")
+}
+
+/// Who logged in, which sudo does not change (`/proc/self/loginuid`), else who this program runs as; by name if there is one.
+fn who() -> String {
+    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+    let login = login.trim().parse().ok().filter(|uid| *uid != u32::MAX);
+    let uid = login.unwrap_or_else(|| rustix::process::getuid().as_raw());
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| uid.to_string())
+}
+
+fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), anyhow::Error> {
+    let reader = AlertReader::open(data)?;
+    let alert = find(&reader, id)?;
     if json {
         let finding = reader
             .finding(&alert.id)?

@@ -70,12 +70,18 @@ fn row(alert: &AlertForm) -> [String; 10] {
             Some(to) => endpoint(&to.address, to.port),
             None => "the sensor".into(),
         },
-        if alert.settled {
-            "settled".into()
-        } else {
-            "going on".into()
-        },
+        state(alert).into(),
     ]
+}
+
+/// Where it stands: closed, grown since it was, or else whether more is to be expected.
+fn state(alert: &AlertForm) -> &'static str {
+    match (alert.closed(), &alert.closed) {
+        (Some(closing), _) => closing.verdict.name(),
+        (None, Some(_)) => "open again",
+        (None, None) if alert.settled => "settled",
+        (None, None) => "going on",
+    }
 }
 
 /// Columns as wide as their widest cell, two blanks between; numbers to the right.

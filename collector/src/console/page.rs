@@ -34,6 +34,7 @@ pub fn show(
         alert.revision,
         text::clean(&alert.pattern)
     )?;
+    closed(out, alert)?;
     paragraph(out, &alert.story, "", "")?;
     section(out, "What to do next")?;
     for (index, step) in alert.next_steps.iter().enumerate() {
@@ -53,6 +54,30 @@ pub fn show(
     when(out, alert)?;
     missing(out, alert)?;
     watched_by(out, alert, sensor)?;
+    Ok(())
+}
+
+/// What a person made of it.
+fn closed(out: &mut impl Write, alert: &AlertForm) -> Result<(), ConsoleError> {
+    let Some(closing) = &alert.closed else {
+        return Ok(());
+    };
+    let told = format!(
+        "Closed as {} on {} by {}: {}",
+        closing.verdict.name(),
+        text::time(closing.at_ns),
+        closing.who,
+        closing.why
+    );
+    paragraph(out, &told, "", "")?;
+    if alert.closed().is_none() {
+        let again = format!(
+            "That was revision {}; it has grown since, and is open again.",
+            closing.revision
+        );
+        paragraph(out, &again, "", "")?;
+    }
+    writeln!(out)?;
     Ok(())
 }
 

@@ -99,6 +99,46 @@ async fn an_alert_is_listed_shown_and_exported_while_the_collector_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_alert_says_so_until_it_grows() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.persisted(8).await;
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    let id = alerts[0]["id"].as_str().unwrap();
+    let close = ["close", &id[..8], "--as", "false-positive", "--why"];
+    let said = text(&place.chartwatch(&[&close[..], &["ticket \u{1b}[2J4711"]].concat()));
+    assert!(
+        said.contains(id) && said.contains("false-positive"),
+        "{said}"
+    );
+
+    let list = text(&place.chartwatch(&["alerts"]));
+    assert!(list.contains("false-positive"), "{list}");
+    let page = text(&place.chartwatch(&["show", id]));
+    assert!(page.contains("Closed as false-positive"), "{page}");
+    assert!(page.contains("ticket \\u{1b}[2J4711"), "{page}");
+    let closed = &place.json(&["alerts", "--json"])[0]["closed"];
+    assert_eq!(closed["verdict"], "false-positive");
+    assert_eq!(closed["revision"], alerts[0]["revision"]);
+    assert!(!closed["who"].as_str().unwrap().is_empty());
+
+    let more = vec![read(60, 1000, 9, 400_000), sent(61, 1000, 900_000, true)];
+    sensor.send(9, more).await;
+    place.alerts_until(|alerts| alerts[0]["bytes_sent"] == 900_000);
+    let list = text(&place.chartwatch(&["alerts"]));
+    assert!(list.contains("open again"), "{list}");
+    let page = text(&place.chartwatch(&["show", id]));
+    assert!(page.contains("it has grown since"), "{page}");
+    let again = ["close", id, "--as", "true-positive", "--why", "he did"];
+    text(&place.chartwatch(&again));
+    let list = text(&place.chartwatch(&["alerts"]));
+    assert!(list.contains("true-positive"), "{list}");
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replay_gives_what_live_gave_also_after_kills() {
     let place = Place::new("");
     let mut live: Vec<Value> = Vec::new();
@@ -264,6 +304,21 @@ fn wrong_usage_and_unknown_things_have_their_exit_status() {
         ),
         (&["show", "%"], 1, "is no alert id"),
         (&["show"], 2, "Usage"),
+        (
+            &["close", "abc", "--as", "true-positive", "--why", "it was"],
+            1,
+            "no alert has an id that begins with abc",
+        ),
+        (
+            &["close", "abc", "--as", "true-positive", "--why", " "],
+            2,
+            "say what was found out",
+        ),
+        (
+            &["close", "abc", "--as", "maybe", "--why", "x"],
+            2,
+            "true-positive",
+        ),
         (&["replay", "--from", "yesterday"], 2, "RFC 3339"),
         (
             &[
