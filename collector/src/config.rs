@@ -44,6 +44,48 @@ pub struct DetectConfig {
     pub dns: DnsConfig,
     /// The hospital's normal work.
     pub approved: Vec<ApprovedWay>,
+    /// Thresholds of the pattern *wipe*.
+    pub wipe: WipeConfig,
+    /// Programs that may remove and write over many records.
+    pub keepers: Vec<Keeper>,
+}
+
+/// Thresholds of the pattern *wipe*: one process takes many records away.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WipeConfig {
+    /// Distinct records of one store within the window; `None`: the pattern is off.
+    pub records_min: Option<u64>,
+    /// Length of the window.
+    pub window: Duration,
+}
+
+impl WipeConfig {
+    /// Length of the window, nanoseconds.
+    pub fn window_ns(&self) -> u64 {
+        u64::try_from(self.window.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for WipeConfig {
+    fn default() -> Self {
+        Self {
+            records_min: None,
+            window: Duration::from_hours(1),
+        }
+    }
+}
+
+/// A program that keeps a store: its housekeeping may remove and write over records, which is no way out for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keeper {
+    /// What the hospital calls it.
+    pub name: String,
+    /// The store it keeps.
+    pub store: String,
+    /// Absolute path of its executable.
+    pub executable: String,
+    /// Name of the user it runs as, or the number where the host has no name for it.
+    pub user: String,
 }
 
 /// Thresholds of the patterns *direct*, one process reads records and sends, and *chain*, where several share that work.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     ApprovedWay, Config, DEFAULT_DATA_DIR, DetectConfig, DirectConfig, DnsConfig, FileSinkConfig,
-    Network, SyslogSinkConfig,
+    Keeper, Network, SyslogSinkConfig, WipeConfig,
 };
 
 /// Key and reason of a refused value.
@@ -31,6 +31,8 @@ pub(super) struct Raw {
     #[serde(default)]
     approved: Vec<Approved>,
     #[serde(default)]
+    keeper: Vec<RawKeeper>,
+    #[serde(default)]
     sink: Sinks,
 }
 
@@ -43,6 +45,8 @@ struct Detect {
     direct: Direct,
     #[serde(default)]
     dns: Dns,
+    #[serde(default)]
+    wipe: Wipe,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +61,24 @@ struct Dns {
     /// 1 to 255; default 20.
     #[serde(rename = "length_min")]
     length: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wipe {
+    /// 2 to 2^20; without it the pattern is off.
+    records_min: Option<u64>,
+    /// 1 to 86400, the shortest horizon; default 3600.
+    window_seconds: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKeeper {
+    name: String,
+    store: String,
+    executable: String,
+    user: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -143,6 +165,8 @@ impl Raw {
                 direct,
                 dns: self.detect.dns.check()?,
                 approved: approved(self.approved)?,
+                wipe: self.detect.wipe.check()?,
+                keepers: keepers(self.keeper)?,
             },
             file_sink: self.sink.file.map(FileSink::check).transpose()?,
             syslog_sink: self.sink.syslog.map(SyslogSink::check).transpose()?,
@@ -197,6 +221,51 @@ impl Dns {
                 1 << 20,
             )?,
             length: bounded("detect.dns.length_min", self.length, default.length, 1, 255)?,
+        })
+    }
+}
+
+impl Wipe {
+    fn check(self) -> Result<WipeConfig, Refused> {
+        let default = WipeConfig::default();
+        let records_min = self
+            .records_min
+            .map(|value| bounded("detect.wipe.records_min", Some(value), value, 2, 1 << 20))
+            .transpose()?;
+        let seconds = default.window.as_secs();
+        let key = "detect.wipe.window_seconds";
+        let window = bounded(key, self.window_seconds, seconds, 1, 86_400)?;
+        Ok(WipeConfig {
+            records_min,
+            window: Duration::from_secs(window),
+        })
+    }
+}
+
+fn keepers(list: Vec<RawKeeper>) -> Result<Vec<Keeper>, Refused> {
+    let checked = list.into_iter().enumerate();
+    checked.map(|(index, raw)| raw.check(index)).collect()
+}
+
+impl RawKeeper {
+    fn check(self, index: usize) -> Result<Keeper, Refused> {
+        let key = |field: &str| format!("keeper[{index}].{field}");
+        for (field, value) in [
+            ("name", &self.name),
+            ("store", &self.store),
+            ("user", &self.user),
+        ] {
+            if value.is_empty() {
+                let reason = "is empty; a keeper needs every field";
+                return Err(refused(&key(field), reason.into()));
+            }
+        }
+        absolute(&key("executable"), &PathBuf::from(&self.executable))?;
+        Ok(Keeper {
+            name: self.name,
+            store: self.store,
+            executable: self.executable,
+            user: self.user,
         })
     }
 }

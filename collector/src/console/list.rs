@@ -68,6 +68,7 @@ fn row(alert: &AlertForm) -> [String; 10] {
         },
         match &alert.destination {
             Some(to) => endpoint(&to.address, to.port),
+            None if !alert.store.is_empty() => "nowhere".into(),
             None => "the sensor".into(),
         },
         state(alert).into(),

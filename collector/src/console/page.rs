@@ -45,6 +45,7 @@ pub fn show(
             figures(out, alert)?;
             destination(out, alert, to)?;
         }
+        None if !alert.store.is_empty() => wiped(out, alert)?,
         None => attempts(out, alert)?,
     }
     path(out, alert)?;
@@ -122,6 +123,15 @@ fn names(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> 
     Ok(())
 }
 
+/// What was taken away of the store.
+fn wiped(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    section(out, "Records")?;
+    field(out, "store", &text::clean(&alert.store))?;
+    let records = text::number(alert.distinct_records);
+    let told = format!("{}{records} distinct", at_least(alert));
+    field(out, "wiped", &told)
+}
+
 /// What was tried on the sensor.
 fn attempts(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
     section(out, "Attempts")?;
@@ -181,6 +191,7 @@ fn chain(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> 
     let (did, mark) = match &alert.destination {
         Some(_) if alert.path.is_empty() => ("sent", "  ◄ read the records and sent"),
         Some(_) => ("sent", "  ◄ sent"),
+        None if !alert.store.is_empty() => ("wiped", "  ◄ wiped"),
         None => ("tried", "  ◄ tried"),
     };
     section(

@@ -78,7 +78,7 @@ pub struct Alert {
 /// How much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
-    /// Distinct records read.
+    /// Distinct records read; in `wipe`, distinct records taken away.
     pub records: u64,
     /// Bytes of records that read calls gave.
     pub bytes_read: u64,

@@ -1,10 +1,12 @@
 //! What detection knows of one boot of a host: its processes, what they read, what they sent, and what is missing.
 
 mod activity;
+mod wiping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(super) use activity::{Case, Group, GroupKey, Kind, Reading, Sending, Tampering, Told};
+pub(super) use wiping::Wiping;
 
 use super::alert::{Alert, Destination};
 use super::lineage::Lineage;
@@ -60,6 +62,8 @@ pub(super) struct Actor {
     pub(super) cases: BTreeMap<(String, Destination), Case>,
     /// What it tried on the sensor.
     pub(super) tampering: Option<Tampering>,
+    /// What it took away, by store.
+    pub(super) wipings: BTreeMap<String, Wiping>,
     pub(super) destinations_forgotten: u64,
     /// It sent what others may have read.
     joined: bool,
@@ -70,6 +74,13 @@ impl Actor {
     /// When it exited, as far as is known.
     pub(super) fn exited_ns(&self) -> Option<u64> {
         self.process.as_ref()?.exited_ns
+    }
+
+    /// Records that count against the bound on them.
+    fn records_kept(&self) -> usize {
+        let read = self.readings.values().map(Reading::records_known);
+        let wiped = self.wipings.values().map(Wiping::records_kept);
+        read.chain(wiped).sum()
     }
 }
 
@@ -165,7 +176,13 @@ impl Host {
             None => actor.readings.entry(access.store.clone()).or_default(),
         };
         let new = reading.add(access, room);
-        self.records += usize::from(new);
+        let read_before = reading.has(&access.record);
+        let mut kept = usize::from(new);
+        if Wiping::is_one(access, read_before) {
+            let wiping = actor.wipings.entry(access.store.clone()).or_default();
+            kept += wiping.add(access, read_before, room);
+        }
+        self.records += kept;
         self.changed.insert(access.process);
     }
 
@@ -240,6 +257,7 @@ impl Host {
             };
             pattern::direct::judge(config, self, key, &mut actor, &mut alerts);
             pattern::tampering::judge(self, key, &mut actor, &mut alerts);
+            pattern::wipe::judge(config, self, key, &mut actor, &mut alerts);
             self.processes.insert(key, actor);
         }
         changed.append(&mut grown);
@@ -382,11 +400,7 @@ impl Host {
         order.sort_unstable();
         for (_, _, key) in order.into_iter().take(limits::PROCESSES_FORGOTTEN_AT_ONCE) {
             if let Some(actor) = self.processes.remove(&key) {
-                self.records -= actor
-                    .readings
-                    .values()
-                    .map(Reading::records_known)
-                    .sum::<usize>();
+                self.records -= actor.records_kept();
                 self.forgotten.processes += 1;
             }
         }
@@ -403,15 +417,12 @@ impl Host {
                 late
             };
             if actor.exited_ns().is_some_and(|exited| exited < late) {
-                self.records -= actor
-                    .readings
-                    .values()
-                    .map(Reading::records_known)
-                    .sum::<usize>();
+                self.records -= actor.records_kept();
                 actor.readings.clear();
                 actor.sendings.clear();
                 actor.cases.clear();
                 actor.tampering = None;
+                actor.wipings.clear();
             }
         }
     }

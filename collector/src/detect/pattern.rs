@@ -4,3 +4,4 @@ pub(super) mod chain;
 pub(super) mod direct;
 mod dns;
 pub(super) mod tampering;
+pub(super) mod wipe;

@@ -4,6 +4,7 @@ mod chain;
 mod growth;
 mod tampering;
 mod thresholds;
+mod wipe;
 
 use super::{Alert, Detector};
 use crate::config::{ApprovedWay, DetectConfig};

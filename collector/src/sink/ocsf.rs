@@ -40,6 +40,7 @@ pub fn finding(alert: &Alert) -> Result<String, serde_json::Error> {
 
 fn build(alert: &Alert) -> Finding {
     let form = AlertForm::from(alert);
+    let wiped = form.destination.is_none() && !form.store.is_empty();
     let activity = if alert.revision == 1 {
         Activity::CREATE
     } else {
@@ -73,8 +74,12 @@ fn build(alert: &Alert) -> Finding {
         metadata: metadata(&form),
         finding_info: finding_info(&form),
         data_security: DataSecurity {
-            data_lifecycle_state_id: 2,
-            data_lifecycle_state: "Data in-Transit",
+            data_lifecycle_state_id: if wiped { 1 } else { 2 },
+            data_lifecycle_state: if wiped {
+                "Data at-Rest"
+            } else {
+                "Data in-Transit"
+            },
             detection_system_id: 1,
             detection_system: "Endpoint",
             detection_pattern: form.measured_by.clone(),
@@ -134,6 +139,11 @@ fn finding_info(form: &AlertForm) -> FindingInfo {
                 text::clean(&form.store),
                 text::clean(&form.host)
             ),
+            None if !form.store.is_empty() => format!(
+                "Patient records of store {} are wiped on {}",
+                text::clean(&form.store),
+                text::clean(&form.host)
+            ),
             None => format!(
                 "Somebody disturbs the sensor of {}",
                 text::clean(&form.host)
@@ -142,6 +152,7 @@ fn finding_info(form: &AlertForm) -> FindingInfo {
         desc: form.story.clone(),
         types: [match &form.destination {
             Some(_) => format!("records-leave-{}", form.pattern),
+            None if !form.store.is_empty() => format!("records-{}", form.pattern),
             None => format!("sensor-{}", form.pattern),
         }],
         analytic: Analytic {

@@ -87,6 +87,11 @@ impl Reading {
         self.records.len()
     }
 
+    /// True when the record is one of those.
+    pub(in crate::detect) fn has(&self, record: &RecordId) -> bool {
+        self.records.contains(record)
+    }
+
     /// The records that are told apart.
     pub(in crate::detect) fn records(&self) -> impl Iterator<Item = &RecordId> {
         self.records.iter()
