@@ -53,8 +53,8 @@ pub struct DetectConfig {
 /// Thresholds of the pattern *wipe*: one process takes many records away.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WipeConfig {
-    /// Distinct records of one store within the window; `None`: the pattern is off.
-    pub records_min: Option<u64>,
+    /// Distinct records of one store within the window; 0: the pattern is off.
+    pub records_min: u64,
     /// Length of the window.
     pub window: Duration,
 }
@@ -69,7 +69,7 @@ impl WipeConfig {
 impl Default for WipeConfig {
     fn default() -> Self {
         Self {
-            records_min: None,
+            records_min: 100,
             window: Duration::from_hours(1),
         }
     }

@@ -66,7 +66,7 @@ struct Dns {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wipe {
-    /// 2 to 2^20; without it the pattern is off.
+    /// 0 to 2^20, 0 for off; default 100.
     records_min: Option<u64>,
     /// 1 to 86400, the shortest horizon; default 3600.
     window_seconds: Option<u64>,
@@ -228,10 +228,8 @@ impl Dns {
 impl Wipe {
     fn check(self) -> Result<WipeConfig, Refused> {
         let default = WipeConfig::default();
-        let records_min = self
-            .records_min
-            .map(|value| bounded("detect.wipe.records_min", Some(value), value, 2, 1 << 20))
-            .transpose()?;
+        let key = "detect.wipe.records_min";
+        let records_min = bounded(key, self.records_min, default.records_min, 0, 1 << 20)?;
         let seconds = default.window.as_secs();
         let key = "detect.wipe.window_seconds";
         let window = bounded(key, self.window_seconds, seconds, 1, 86_400)?;

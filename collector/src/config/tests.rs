@@ -20,7 +20,7 @@ fn the_shipped_sample_is_valid_with_and_without_its_comments() {
     assert!(config.file_sink.is_some() && config.syslog_sink.is_some());
     assert_eq!(config.detect.approved.len(), 3);
     assert_eq!(config.detect.keepers.len(), 1);
-    assert_eq!(config.detect.wipe.records_min, Some(100));
+    assert_eq!(config.detect.wipe.records_min, 100);
     let empty = parse("").unwrap();
     assert_eq!(
         (config.listen, config.data_dir, config.horizon),
@@ -63,8 +63,8 @@ fn a_bad_value_names_file_key_and_reason() {
             &["detect.dns.length_min", "256 is not between 1 and 255"],
         ),
         (
-            "[detect.wipe]\nrecords_min = 1".into(),
-            &["detect.wipe.records_min", "between 2"],
+            "[detect.wipe]\nrecords_min = 1048577".into(),
+            &["detect.wipe.records_min", "between 0"],
         ),
         (
             "[[keeper]]\nname = \"a\"\nstore = \"\"\nexecutable = \"/a\"\nuser = \"b\"".into(),

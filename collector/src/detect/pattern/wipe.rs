@@ -1,7 +1,6 @@
 //! *Wipe*: one process removes many records of a store, or writes over many it has read.
 //!
-//! Off unless `[detect.wipe] records_min` is set. It fires when one process has, within the window, taken away that many
-//! distinct records of one store: removed a name of them (by unlink, or by a rename onto it), or written to them after it
+//! It fires when one process has, within the window, taken away `records_min` distinct records of one store: removed a name of them (by unlink, or by a rename onto it), or written to them after it
 //! had read them. When it had read at least half of them it looks like encryption (T1486, Data Encrypted for Impact), else
 //! like deletion (T1485, Data Destruction). It is told again when the records have doubled and when the process has exited.
 //!
@@ -46,9 +45,10 @@ pub(in crate::detect) fn judge(
     actor: &mut Actor,
     alerts: &mut Vec<Alert>,
 ) {
-    let Some(records_min) = config.wipe.records_min else {
+    let records_min = config.wipe.records_min;
+    if records_min == 0 {
         return;
-    };
+    }
     let mut wipings = std::mem::take(&mut actor.wipings);
     for (store, wiping) in &mut wipings {
         let kept = config
@@ -231,6 +231,6 @@ fn measured_by(config: &WipeConfig) -> String {
         "within {}: at least {} of one store removed, or written over after they were read, by a program that does not \
          keep the store",
         text::duration(config.window_ns()),
-        text::count(config.records_min.unwrap_or_default(), "distinct record"),
+        text::count(config.records_min, "distinct record"),
     )
 }

@@ -6,7 +6,7 @@ use crate::config::{Keeper, WipeConfig};
 fn watching() -> DetectConfig {
     DetectConfig {
         wipe: WipeConfig {
-            records_min: Some(10),
+            records_min: 10,
             ..WipeConfig::default()
         },
         ..config()
