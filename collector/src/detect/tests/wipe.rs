@@ -52,10 +52,12 @@ fn many_removed_records_are_deletion_and_fewer_are_nothing() {
         detect(watching(), &[family(), again]).is_empty(),
         "distinct"
     );
-    assert!(
-        detect(config(), &[family(), all(10, removed)]).is_empty(),
-        "off"
-    );
+    let mut off = config();
+    off.wipe.records_min = 0;
+    for (config, alerts) in [(config(), 1), (off, 0)] {
+        let found = detect(config, &[family(), all(100, removed)]);
+        assert_eq!(found.len(), alerts);
+    }
 }
 
 #[test]
