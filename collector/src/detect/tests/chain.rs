@@ -219,6 +219,46 @@ fn tar_gzip_ssh() -> Vec<Event> {
 }
 
 #[test]
+fn an_ssh_that_forwards_ports_is_a_tunnel() {
+    for (arguments, expect) in [
+        (&["ssh", "-N", "-L", "127.0.0.1:9:h:9", "h"][..], true),
+        (&["ssh", "-fNR9:h:9", "h"], true),
+        (&["ssh", "-D1080", "h"], true),
+        (&["ssh", "-i", "key", "-D", "1080", "h"], true),
+        (&["ssh", "-i", "key", "h", "cat"], false),
+        (&["ssh", "-i", "key", "h", "grep", "-R", "x"], false),
+        (&["ssh", "-lDora", "h"], false),
+        (&["ssh", "--", "h"], false),
+    ] {
+        let tunnel = started(1, 1002, JOB, "/usr/bin/ssh", |process| {
+            process.arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+        });
+        let alert = only(&[tar_gzip_ssh(), vec![tunnel]].concat());
+        let named = techniques(&alert).contains(&"T1572");
+        assert_eq!(named, expect, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_file_on_what_can_be_carried_away_is_named() {
+    for (medium, expect) in [(Medium::Removable, true), (Medium::Fixed, false)] {
+        let mut stick = file(5, "/media/stick/x.zip");
+        if let End::Carrier(carrier) = &mut stick {
+            carrier.medium = medium;
+        }
+        let alert = only(&job(vec![
+            program(1, 1000, JOB, "/usr/bin/zip"),
+            takes(2, 1000, 1, 4_281_604),
+            writes(2, 1000, stick.clone(), 2_120_000),
+            program(3, 1001, JOB, "/usr/bin/curl"),
+            gets(3, 1001, stick, 2_120_000),
+            sends(4, 1001, 2_060_000),
+        ]));
+        assert_eq!(techniques(&alert).contains(&"T1052.001"), expect);
+    }
+}
+
+#[test]
 fn tar_gzip_and_ssh_are_one_path_of_pipes() {
     let alert = only(&tar_gzip_ssh());
     assert_eq!(pids(&alert.path), [1000, 1001, 1002]);

@@ -2,35 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use super::techniques::techniques;
 use super::{Handed, Joint, NAME, Sender, VERSION};
 use crate::config::{DetectConfig, DirectConfig};
-use crate::detect::alert::{self, Alert, AtLeast, Link, Path, Place, Step, Technique};
+use crate::detect::alert::{self, Alert, AtLeast, Link, Path, Place, Step};
 use crate::detect::host::{Case, Host, Kind};
 use crate::detect::lineage::{Hop, Node, Way};
-use crate::detect::pattern::direct::{LOCAL_DATA, exfiltration};
+use crate::detect::pattern::direct::exfiltration;
 use crate::detect::pattern::dns;
 use crate::detect::{evidence, limits, severity, story};
-use crate::event::{CarrierKind, FlowName, Gap, NameSource, ProcessKey, RecordName};
+use crate::event::{FlowName, Gap, NameSource, ProcessKey, RecordName};
 use crate::text;
-
-const STAGED: Technique = Technique {
-    id: "T1074.001",
-    name: "Data Staged: Local Data Staging",
-    tactic_id: "TA0009",
-    tactic: "Collection",
-};
-const PACKED: Technique = Technique {
-    id: "T1560.001",
-    name: "Archive Collected Data: Archive via Utility",
-    tactic_id: "TA0009",
-    tactic: "Collection",
-};
-
-/// Programs that pack or encrypt, by the last part of their path.
-const PACKERS: [&str; 21] = [
-    "7z", "7za", "7zr", "age", "bsdtar", "bzip2", "cpio", "gpg", "gzip", "lz4", "lzma", "openssl",
-    "pigz", "rar", "tar", "xz", "zip", "zstd", "gtar", "busybox", "pax",
-];
 
 impl Joint<'_> {
     pub(super) fn alert(&self, config: &DetectConfig, host: &Host, case: &Case) -> Alert {
@@ -263,32 +245,6 @@ fn how(path: &Path) -> String {
         "What was read went through {} from process to process to what was sent{narrowest}.",
         text::count(between.count() as u64, "step"),
     )
-}
-
-fn techniques(path: &Path, chain: &[Link], leaving: Technique) -> Vec<Technique> {
-    let mut techniques = vec![LOCAL_DATA];
-    let staged = path.steps.iter().any(
-        |step| matches!(&step.to, Place::Carrier(carrier) if carrier.key.kind == CarrierKind::File),
-    );
-    let on_path = |link: &&Link| {
-        path.steps
-            .iter()
-            .any(|step| step.from == Place::Process(link.key))
-    };
-    let packed = path
-        .processes
-        .iter()
-        .chain(chain)
-        .filter(on_path)
-        .filter_map(|link| link.process.as_ref())
-        .any(|process| {
-            let name = process.executable.rsplit('/').next().unwrap_or_default();
-            PACKERS.contains(&name)
-        });
-    techniques.extend(staged.then_some(STAGED));
-    techniques.extend(packed.then_some(PACKED));
-    techniques.push(leaving);
-    techniques
 }
 
 fn measured_by(config: &DirectConfig) -> String {

@@ -1,0 +1,91 @@
+//! By which techniques records went along a path.
+
+use crate::detect::alert::{Link, Path, Place, Technique};
+use crate::detect::pattern::direct::LOCAL_DATA;
+use crate::event::{Carrier, CarrierKind, Medium, Process};
+
+const STAGED: Technique = Technique {
+    id: "T1074.001",
+    name: "Data Staged: Local Data Staging",
+    tactic_id: "TA0009",
+    tactic: "Collection",
+};
+const PACKED: Technique = Technique {
+    id: "T1560.001",
+    name: "Archive Collected Data: Archive via Utility",
+    tactic_id: "TA0009",
+    tactic: "Collection",
+};
+const CARRIED: Technique = Technique {
+    id: "T1052.001",
+    name: "Exfiltration Over Physical Medium: Exfiltration over USB",
+    tactic_id: "TA0010",
+    tactic: "Exfiltration",
+};
+const TUNNELLED: Technique = Technique {
+    id: "T1572",
+    name: "Protocol Tunneling",
+    tactic_id: "TA0011",
+    tactic: "Command and Control",
+};
+
+/// Programs that pack or encrypt, by the last part of their path.
+const PACKERS: [&str; 23] = [
+    "7z", "7za", "7zr", "age", "borg", "bsdtar", "busybox", "bzip2", "cpio", "gpg", "gtar", "gzip",
+    "lz4", "lzma", "openssl", "pax", "pigz", "rar", "restic", "tar", "xz", "zip", "zstd",
+];
+/// Options of ssh(1) without a value, which may stand before one of another letter behind the same dash.
+const SSH_FLAGS: &str = "46AaCfGgKkMNnqsTtVvXxYy";
+/// Options of ssh(1) that forward a port, or a device.
+const SSH_FORWARDS: &str = "DLRw";
+
+/// All of them, the way out last.
+pub(super) fn techniques(path: &Path, chain: &[Link], leaving: Technique) -> Vec<Technique> {
+    let to_carriers = path.steps.iter().filter_map(|step| match &step.to {
+        Place::Carrier(carrier) => Some(carrier),
+        Place::Process(_) | Place::Store | Place::Destination => None,
+    });
+    let is_file = |carrier: &Carrier| carrier.key.kind == CarrierKind::File;
+    let is_portable = |carrier: &Carrier| {
+        matches!(carrier.medium, Medium::Removable | Medium::Image) && is_file(carrier)
+    };
+    let on_path = |link: &&Link| {
+        let from = Place::Process(link.key);
+        path.steps.iter().any(|step| step.from == from)
+    };
+    let links = path.processes.iter().chain(chain).filter(on_path);
+    let processes = || links.clone().filter_map(|link| link.process.as_ref());
+    let packed = processes().any(|process| PACKERS.contains(&program(process)));
+    let mut techniques = vec![LOCAL_DATA];
+    techniques.extend(to_carriers.clone().any(is_file).then_some(STAGED));
+    techniques.extend(packed.then_some(PACKED));
+    techniques.extend(to_carriers.clone().any(is_portable).then_some(CARRIED));
+    techniques.extend(processes().any(is_tunnel).then_some(TUNNELLED));
+    techniques.push(leaving);
+    techniques
+}
+
+/// The last part of a program's path.
+fn program(process: &Process) -> &str {
+    process.executable.rsplit('/').next().unwrap_or_default()
+}
+
+/// True of an ssh that forwards ports. What stands behind the host is the command that is run there.
+fn is_tunnel(process: &Process) -> bool {
+    let mut arguments = process.arguments.iter().skip(1);
+    let is_ssh = program(process) == "ssh";
+    while let Some(option) = arguments.next().filter(|_| is_ssh) {
+        let Some(letters) = option.strip_prefix('-') else {
+            return false;
+        };
+        let rest = letters.trim_start_matches(|letter| SSH_FLAGS.contains(letter));
+        if rest.starts_with(|letter| SSH_FORWARDS.contains(letter)) {
+            return true;
+        }
+        if rest.len() == 1 {
+            // Its value is the next argument.
+            arguments.next();
+        }
+    }
+    false
+}
