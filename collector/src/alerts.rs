@@ -20,6 +20,7 @@ pub use closing::{Closing, Verdict};
 pub use store::{AlertReader, AlertStore, Cursor, Entry, Stored};
 
 use crate::detect::Alert;
+use crate::text;
 
 /// Why alerts cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -138,10 +139,13 @@ fn tell(added: &[Stored], newest: &watch::Sender<i64>) {
         id,
         revision,
         settled,
+        headline,
+        host,
         ..
     } in added
     {
-        tracing::warn!(alert = %id, revision, settled, "patient records are leaving a host");
+        let host = text::clean(host);
+        tracing::warn!(alert = %id, revision, settled, "{headline} {host}");
     }
     if let Some(last) = added.last() {
         newest.send_replace(last.position);

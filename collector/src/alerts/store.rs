@@ -70,6 +70,10 @@ pub struct Stored {
     pub revision: u32,
     /// Nothing more is to be expected.
     pub settled: bool,
+    /// What it is about, in a few words that a host's name follows.
+    pub headline: &'static str,
+    /// The host's name.
+    pub host: String,
 }
 
 /// The alerts, open for writing.
@@ -133,8 +137,17 @@ impl AlertStore {
                 ..alert.clone()
             };
             let finding = to_finding(&alert)?;
-            let body = serde_json::to_string(&AlertForm::from(&alert))?;
-            added.push(insert(&transaction, &alert, &finding, &body).map_err(refused)?);
+            let form = AlertForm::from(&alert);
+            let body = serde_json::to_string(&form)?;
+            let position = insert(&transaction, &alert, &finding, &body).map_err(refused)?;
+            added.push(Stored {
+                position,
+                headline: form.headline(),
+                id: form.id,
+                revision: alert.revision,
+                settled: alert.settled,
+                host: form.host,
+            });
         }
         transaction.commit().map_err(refused)?;
         Ok(added)
@@ -246,19 +259,14 @@ fn insert(
     alert: &Alert,
     finding: &str,
     body: &str,
-) -> Result<Stored, rusqlite::Error> {
+) -> Result<i64, rusqlite::Error> {
     let id = alert.id.to_string();
     transaction
         .prepare_cached(
             "INSERT INTO alert (id, revision, settled, revised_ns, finding, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![id, alert.revision, alert.settled, alert.revised_ns as i64, finding, body])?;
-    Ok(Stored {
-        position: transaction.last_insert_rowid(),
-        id,
-        revision: alert.revision,
-        settled: alert.settled,
-    })
+    Ok(transaction.last_insert_rowid())
 }
 
 /// The alerts, open for reading only.

@@ -5,7 +5,8 @@
 //! - `finding_info.uid` is the alert's id, the same for every revision; `metadata.uid` names this revision
 //!   (`id.revision`), since that field identifies an event instance; `metadata.sequence` is the revision.
 //! - `activity_id` is 1 Create for the first revision and 2 Update for all others. 3 Close means that somebody has
-//!   resolved the finding, which no sensor can know; a settled alert says so in `unmapped.settled`.
+//!   resolved the finding: who closes an alert with `chartwatch close` is not told to sinks yet. A settled alert says so in
+//!   `unmapped.settled`.
 //! - `dst_endpoint` is where the records went. The schema's words for it in this class are the endpoint where sensitive
 //!   data is stored or was accessed from; it has no other place for a destination. Host and store are `device` and
 //!   `databucket`.
