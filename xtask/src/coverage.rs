@@ -136,7 +136,7 @@ fn machine(
     cells: &mut Vec<Cell>,
     problems: &mut Vec<String>,
 ) -> Result<()> {
-    let outcome = vm::run_tests(TESTS, kernel, backend)?;
+    let outcome = vm::run_tests(TESTS, kernel, backend, &[])?;
     // The lines come last: a machine that broke down has none.
     cells.extend(cells::parse(&outcome.output));
     if let Err(error) = outcome.check() {

@@ -2,7 +2,9 @@
 //! run and why.
 //!
 //! **Invariant:** a failing group does not keep the next from running; a group that cannot run is counted as skipped with
-//! its reason; the last line on standard output is `N passed, N failed, N skipped`.
+//! its reason; what failed is told once more below the table; the last line on standard output is `N passed, N failed,
+//! N skipped`. A test that needs a kernel and failed is run once more by itself, since a machine that stands still for
+//! seconds can fail any of them: if it passes then, it has passed, and is told as flaky.
 
 mod groups;
 mod harness;
@@ -47,6 +49,9 @@ impl std::fmt::Display for Reported {
 
 impl std::error::Error for Reported {}
 
+/// So many failed tests of a group are run once more.
+const AGAIN_MAX: usize = 3;
+
 /// What one group came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Tally {
@@ -54,6 +59,37 @@ struct Tally {
     failed: u64,
     skipped: u64,
     why: Vec<String>,
+    failures: Vec<Failure>,
+    /// Failed, and passed when run once more; counted as passed.
+    flaky: Vec<Failure>,
+}
+
+/// One test that failed, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    name: String,
+    said: String,
+}
+
+impl Failure {
+    /// Most lines of what was said that are told.
+    const LINES_MAX: usize = 30;
+
+    fn told(&self, group: &str, how: &str) -> String {
+        let mut lines: Vec<&str> = self.said.lines().collect();
+        let more = lines.len().saturating_sub(Self::LINES_MAX);
+        lines.truncate(Self::LINES_MAX);
+        let cut = if more > 0 {
+            format!("\n... and {more} lines more, above")
+        } else {
+            String::new()
+        };
+        format!(
+            "== {how}: {group}: {}\n{}{cut}",
+            self.name,
+            lines.join("\n")
+        )
+    }
 }
 
 impl Tally {
@@ -74,11 +110,36 @@ impl Tally {
 
     /// A group whose own running broke.
     fn broken(error: &anyhow::Error) -> Self {
-        say(format!("{error:#}"));
-        Self {
-            failed: 1,
-            ..Self::default()
+        let mut tally = Self::default();
+        tally.fail("as a whole", format!("{error:#}"));
+        tally
+    }
+
+    /// One more has failed, and says so at once.
+    fn fail(&mut self, name: impl Into<String>, said: impl Into<String>) {
+        let (name, said) = (name.into(), said.into());
+        say(format!("{name}: FAILED: {said}"));
+        self.failed += 1;
+        self.failures.push(Failure { name, said });
+    }
+
+    /// Runs the failed tests once more, each by itself. Many failures are no accident, and stay what they are.
+    fn again(&mut self, run: impl Fn(&str) -> Result<Self>) -> Result<()> {
+        if self.failures.len() > AGAIN_MAX || self.failures.len() as u64 != self.failed {
+            return Ok(());
         }
+        for failure in std::mem::take(&mut self.failures) {
+            say(format!("{} failed; once more, by itself", failure.name));
+            let second = run(&failure.name)?;
+            if (second.passed, second.failed) == (1, 0) {
+                self.failed -= 1;
+                self.passed += 1;
+                self.flaky.push(failure);
+            } else {
+                self.failures.push(failure);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -86,6 +147,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(args.yes, Need::ALL)?;
     let mut table = Table::new(&["group", "ran", "failed", "skipped", "seconds", "why"]);
     let mut sum = Tally::default();
+    let mut told = Vec::new();
     for group in groups::all(args.long) {
         if args
             .group
@@ -107,9 +169,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         sum.passed += tally.passed;
         sum.failed += tally.failed;
         sum.skipped += tally.skipped;
+        let failed = (tally.failures.iter()).map(|one| one.told(&group.name, "failed"));
+        let flaky =
+            (tally.flaky.iter()).map(|one| one.told(&group.name, "failed once, then passed"));
+        told.extend(failed.chain(flaky));
     }
     table.report(args.json.as_deref())?;
     let mut out = std::io::stdout().lock();
+    for text in told {
+        writeln!(out, "{text}\n").context("failed to print what failed")?;
+    }
     writeln!(out, "{}", in_words(&sum))
         .and_then(|()| out.flush())
         .context("failed to print the sum")?;
@@ -155,7 +224,7 @@ mod tests {
             passed: 12,
             failed: 0,
             skipped: 3,
-            why: Vec::new(),
+            ..Tally::default()
         };
         assert_eq!(in_words(&tally), "12 passed, 0 failed, 3 skipped");
     }
@@ -167,6 +236,7 @@ mod tests {
             failed: 1,
             skipped: 1,
             why: vec!["needs root".into()],
+            ..Tally::default()
         };
         let expect = [
             json!("g"),
@@ -177,5 +247,41 @@ mod tests {
             json!("needs root"),
         ];
         assert_eq!(row("g", &tally, 1.26), expect);
+    }
+    fn failed(names: &[&str]) -> Tally {
+        let mut tally = Tally::default();
+        for name in names {
+            tally.fail(*name, "it said why");
+        }
+        tally
+    }
+
+    #[test]
+    fn a_test_that_passes_by_itself_has_passed_and_is_flaky() {
+        let mut tally = failed(&["shaky", "broken"]);
+        tally
+            .again(|name| {
+                Ok(match name {
+                    "shaky" => Tally::passed(),
+                    _ => failed(&[name]),
+                })
+            })
+            .expect("the runs came to their ends");
+        assert_eq!((tally.passed, tally.failed), (1, 1));
+        assert_eq!(tally.failures[0].name, "broken");
+        assert_eq!(
+            tally.flaky[0].told("g", "failed once"),
+            "== failed once: g: shaky\nit said why"
+        );
+    }
+
+    #[test]
+    fn what_did_not_run_the_second_time_or_fails_in_number_stays_failed() {
+        let mut tally = failed(&["gone"]);
+        tally.again(|_| Ok(Tally::default())).expect("no run");
+        assert_eq!((tally.passed, tally.failed), (0, 1));
+        let mut tally = failed(&["a", "b", "c", "d"]);
+        tally.again(|_| Ok(Tally::passed())).expect("no run");
+        assert_eq!((tally.passed, tally.failed), (0, 4));
     }
 }

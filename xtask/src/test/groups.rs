@@ -99,8 +99,7 @@ fn gates() -> Tally {
         match gate.verdict {
             Verdict::Passed => tally.passed += 1,
             Verdict::Failed(error) => {
-                say(format!("{}: FAILED: {error:#}", gate.name));
-                tally.failed += 1;
+                tally.fail(gate.name, format!("{error:#}"));
             }
             Verdict::Skipped(why) => {
                 tally.skipped += 1;
@@ -144,6 +143,7 @@ fn workspace() -> Result<Tally> {
     tally.failed += documented.failed;
     tally.skipped += documented.skipped;
     tally.why.extend(documented.why);
+    tally.failures.extend(documented.failures);
     Ok(tally)
 }
 
@@ -179,20 +179,18 @@ fn judge(done: &Done) -> Result<Tally> {
     let counts = harness::count(&output);
     let mut tally = Tally {
         passed: counts.passed,
-        failed: counts.failed,
         skipped: counts.skipped,
         why: counts.why,
+        ..Tally::default()
     };
-    if !done.status.success() {
-        let failures = harness::failures(&output);
-        // Without a failed test, something broke before or beside them: the end of the output tells.
-        let told = if failures.is_empty() {
-            tail_of(log)
-        } else {
-            format!("; from {}:\n{failures}", log.display())
-        };
-        say(format!("it ended with {}{told}", done.status));
-        tally.failed = tally.failed.max(1);
+    for (name, said) in harness::failures(&output) {
+        tally.fail(name, said);
+    }
+    // A harness may count a failure and not tell it, and something may break before or beside the tests.
+    if tally.failed < counts.failed || (tally.failed == 0 && !done.status.success()) {
+        let said = format!("it ended with {}{}", done.status, tail_of(log));
+        tally.fail("as a whole", said);
+        tally.failed = tally.failed.max(counts.failed);
     }
     Ok(tally)
 }
@@ -207,29 +205,34 @@ fn native(target: &str) -> Result<Tally> {
             "this kernel does not describe its types (no /sys/kernel/btf/vmlinux)",
         ));
     }
-    let mut command = cargo();
-    command.args([
-        "test",
-        "--locked",
-        "--package",
-        "sensor-user",
-        "--test",
-        target,
-    ]);
-    command.args(["--", "--test-threads=1", "--color=never"]);
-    command.env("CHARTWATCH_BACKEND", "tracepoint");
-    let tally = judge(
-        &Step::new(format!("{target} native tracepoint"), command)
-            .limit(LIMIT)
-            .run_any()?,
-    )?;
+    let run = |title: String, more: &[&str]| {
+        let mut command = cargo();
+        command.args(["test", "--locked", "--package", "sensor-user"]);
+        command.args(["--test", target, "--"]);
+        command.args(["--test-threads=1", "--color=never"]);
+        command.args(more);
+        command.env("CHARTWATCH_BACKEND", "tracepoint");
+        judge(&Step::new(title, command).limit(LIMIT).run_any()?)
+    };
+    let mut tally = run(format!("{target} native tracepoint"), &[])?;
     ensure!(tally.passed + tally.failed > 0, "no {target} test ran");
+    tally.again(|name| run(format!("{target} native {name}"), &["--exact", name]))?;
     Ok(tally)
 }
 
 /// The same in a virtual machine.
 fn machine(target: &str, kernel: &str, backend: &str) -> Result<Tally> {
-    let outcome = vm::run_tests(target, kernel, backend)?;
+    let run = |harness: &[&str]| vm::run_tests(target, kernel, backend, harness);
+    let outcome = run(&[])?;
+    let mut tally = told_by(&outcome);
+    if outcome.broken().is_none() {
+        tally.again(|name| Ok(told_by(&run(&["--exact", name])?)))?;
+    }
+    Ok(tally)
+}
+
+/// What a machine's tests came to.
+fn told_by(outcome: &vm::Outcome) -> Tally {
     let mut tally = Tally::default();
     for test in &outcome.tests {
         match test.result {
@@ -238,14 +241,13 @@ fn machine(target: &str, kernel: &str, backend: &str) -> Result<Tally> {
                 tally.skipped += 1;
                 tally.why.push(format!("{}: {}", test.test, test.detail));
             }
-            _ => tally.failed += 1,
+            _ => tally.fail(&test.test, &test.detail),
         }
     }
-    if let Err(error) = outcome.check() {
-        say(format!("{error:#}"));
-        tally.failed = tally.failed.max(1);
+    if let Some(problem) = outcome.broken() {
+        tally.fail("the machine", problem);
     }
-    Ok(tally)
+    tally
 }
 
 /// The demonstration: real programs read and send records, and the alert must come.
@@ -307,11 +309,8 @@ fn install_and_units() -> Result<Tally> {
     if done.status.success() && about_us.is_empty() {
         tally.passed += 1;
     } else {
-        say(format!(
-            "systemd-analyze ended with {}:\n{said}",
-            done.status
-        ));
-        tally.failed += 1;
+        let said = format!("it ended with {}:\n{said}", done.status);
+        tally.fail("systemd-analyze", said);
     }
     Ok(tally)
 }

@@ -41,17 +41,31 @@ pub(super) fn count(output: &str) -> Counts {
     counts
 }
 
-/// What the harnesses say about the failed tests: their own sections, without the backtraces' frames.
-pub(super) fn failures(output: &str) -> String {
-    let mut told = Vec::new();
+/// The failed tests by name, each with what its harness tells of it, without the backtrace's frames.
+pub(super) fn failures(output: &str) -> Vec<(String, String)> {
+    let mut told: Vec<(String, String)> = Vec::new();
     let mut inside = false;
     for line in output.lines() {
-        inside = (inside || line == "failures:") && !line.starts_with("test result: ");
-        if inside && !is_frame(line) {
-            told.push(line);
+        if let Some(name) = headed(line) {
+            inside = true;
+            told.push((name.to_owned(), String::new()));
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            inside = false;
+        } else if let Some((_, said)) = told.last_mut().filter(|_| inside && !is_frame(line)) {
+            said.push_str(line);
+            said.push('\n');
         }
     }
-    told.join("\n")
+    for (_, said) in &mut told {
+        said.truncate(said.trim_end().len());
+    }
+    told
+}
+
+/// The test that `---- NAME ----` or `---- NAME stdout ----` begins to tell of.
+fn headed(line: &str) -> Option<&str> {
+    let name = line.strip_prefix("---- ")?.strip_suffix(" ----")?;
+    Some(name.strip_suffix(" stdout").unwrap_or(name))
 }
 
 /// `   12: function` or `             at file:line`.
@@ -131,11 +145,9 @@ test result: ok. 20 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; fin
     fn failures_are_told_without_frames() {
         let output = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nassertion failed\n   0: f\n             at g.rs:1\n\
                       test result: FAILED. 0 passed; 1 failed\nrunning 1 test\n";
-        assert_eq!(
-            failures(output),
-            "failures:\n\n---- a stdout ----\nassertion failed"
-        );
-        assert_eq!(failures("test a ... ok\n"), "");
+        let a = ("a".to_owned(), "assertion failed".to_owned());
+        assert_eq!(failures(output), [a]);
+        assert_eq!(failures("test a ... ok\n"), []);
     }
 
     #[test]
