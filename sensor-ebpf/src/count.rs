@@ -10,6 +10,7 @@ use sensor_ebpf::layout::{
 use crate::{
     maps::{COUNTS, ERRORS},
     news,
+    observe::share,
 };
 
 /// How a run ended well.
@@ -56,6 +57,7 @@ pub(crate) fn run(hook: Hook, body: impl FnOnce() -> Result<Outcome, Trouble>) -
         Ok(Outcome::Summed) => add(&mut counts.summed, 1),
         Ok(Outcome::Began) => {
             add(&mut counts.summed, 1);
+            share::began();
             return true;
         }
         Ok(Outcome::Ignored) => add(&mut counts.ignored, 1),

@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use sensor_ebpf::layout::{
-    access::{AccessKey, AccessSum, Answer, Carrier, Inode, Mark, SumSlot},
+    access::{AccessKey, AccessSum, Answer, Carrier, Inode, Mark, Shares, SumSlot},
     config::{Control, Holder},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS, LostBytes},
     edge::{EdgeKey, EdgeSum},
@@ -128,7 +128,8 @@ pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> =
 pub(crate) static HOLDERS: HashMap<u32, Holder> =
     HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
 
-/// Not zero once a process with such a number, or with one that shares its word, has held records.
+/// The lower half is not zero once a process with such a number, or with one that has the same word, has held records; the
+/// upper one, once it has shared memory.
 #[map]
 pub(crate) static HOLDER_HINTS: Array<u32> = Array::with_max_entries(limits::HOLDER_HINTS_MAX, 0);
 
@@ -136,6 +137,11 @@ pub(crate) static HOLDER_HINTS: Array<u32> = Array::with_max_entries(limits::HOL
 #[map]
 pub(crate) static CARRIERS: HashMap<Inode, Carrier> =
     HashMap::with_max_entries(limits::CARRIERS_MAX, BPF_F_NO_PREALLOC);
+
+/// Memory that processes share which do not hold records.
+#[map]
+pub(crate) static SHARES: HashMap<Process, Shares> =
+    HashMap::with_max_entries(limits::SHARES_MAX, BPF_F_NO_PREALLOC);
 
 /// Not zero once a carrier has had such an inode number, or one that shares its word.
 #[map]

@@ -11,6 +11,7 @@ pub(crate) mod packet;
 pub(crate) mod proc;
 pub(crate) mod record;
 pub(crate) mod rename;
+pub(crate) mod share;
 pub(crate) mod sum;
 pub(crate) mod talk;
 pub(crate) mod tamper;

@@ -91,6 +91,9 @@ pub struct Kernel {
     /// `quiet_sockets`: unix sockets, by path, that carry no records by nature; `*` stands for any text but `/`. At most 256.
     /// Default: those of the journal, the message buses, name services, display and sound. What goes over them is not followed.
     pub quiet_sockets: Vec<glob::Pattern>,
+    /// `quiet_programs`: programs, by path, that share memory with everybody and carry no records by nature. At most 256. Default:
+    /// display and sound servers. What they share is not followed.
+    pub quiet_programs: Vec<PathBuf>,
     /// Files of the sensor's own, by whose change somebody could blind it: its program, its unit, the key, and the file these
     /// settings were read from. No key of the file.
     pub own_files: Vec<(Part, PathBuf)>,

@@ -149,19 +149,26 @@ pub fn access(key: &layout::AccessKey, sum: &layout::AccessSum, tick_ns: u64) ->
     }
 }
 
+fn carrier_kind(store: u32) -> Option<CarrierKind> {
+    match store {
+        layout::CARRIER_FILE => Some(CarrierKind::File),
+        layout::CARRIER_PIPE => Some(CarrierKind::Pipe),
+        layout::CARRIER_MEMORY => Some(CarrierKind::Memory),
+        _ => None,
+    }
+}
+
 /// True for the store number of what is no record but may carry what is.
 #[must_use]
 pub fn is_carrier(store: u32) -> bool {
-    matches!(store, layout::CARRIER_FILE | layout::CARRIER_PIPE)
+    carrier_kind(store).is_some()
 }
 
-/// Makes edges of a sum that is no record's but a carrier's.
+/// Makes edges of a sum that is no record's but a carrier's; none of one that is a record's.
 #[must_use]
 pub fn carried(access: &Access) -> Vec<Edge> {
-    let kind = if access.store.0 == layout::CARRIER_PIPE {
-        CarrierKind::Pipe
-    } else {
-        CarrierKind::File
+    let Some(kind) = carrier_kind(access.store.0) else {
+        return Vec::new();
     };
     let (process, carrier) = (
         End::Process(access.process),

@@ -197,6 +197,7 @@ impl Enricher {
                             medium = self.media.medium(file.device);
                         }
                         End::Carrier(CarrierKind::Pipe, file) => carrier = self.place(file),
+                        End::Carrier(CarrierKind::Memory, _) => {}
                     }
                 }
                 let stores = edge.stores.iter().map(|store| self.store(*store)).collect();

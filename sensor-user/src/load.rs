@@ -34,6 +34,7 @@ use crate::config::{Backend, Guard, Kernel as Settings, Store};
 use crate::mounts::Mounts;
 
 pub use canary::Canary;
+pub use files::Program;
 pub use kernel::{Kernel, Sums};
 pub use roots::Roots;
 
@@ -151,7 +152,7 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
                 let roots = Roots::tell(&mut kernel, stores, &mounts)?;
                 kernel.set_roots(roots);
                 kernel
-                    .tell_services(&services(stores))
+                    .tell_programs(&programs(settings, stores))
                     .map_err(|e| LoadError::NoBackend(chain(&e)))?;
                 baseline::look(&mut kernel);
                 return Ok(kernel);
@@ -166,12 +167,12 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
     })
 }
 
-/// Stores that are programs, by their numbers.
-pub fn services(stores: &[Store]) -> Vec<(u32, PathBuf)> {
-    (1..)
-        .zip(stores)
-        .filter(|(_, store)| store.service)
-        .map(|(number, store)| (number, store.canonical.clone()))
+/// The programs of which something is known: stores that are programs, and those that are quiet.
+pub fn programs(settings: &Settings, stores: &[Store]) -> Vec<Program> {
+    let services = (1..).zip(stores).filter(|(_, store)| store.service);
+    services
+        .map(|(number, store)| Program::Serves(number, store.canonical.clone()))
+        .chain(settings.quiet_programs.iter().cloned().map(Program::Quiet))
         .collect()
 }
 

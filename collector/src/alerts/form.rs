@@ -127,7 +127,7 @@ pub struct StepForm {
     pub last_ns: u64,
 }
 
-/// An end of a step; `kind` is `store`, `process`, `file`, `pipe`, `unknown` or `destination`.
+/// An end of a step; `kind` is `store`, `process`, `file`, `pipe`, `memory`, `unknown` or `destination`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlaceForm {
     /// What it is.

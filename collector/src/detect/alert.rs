@@ -222,7 +222,7 @@ pub enum Place {
     Store,
     /// A process.
     Process(ProcessKey),
-    /// A file outside of the stores, or a pipe.
+    /// A file outside of the stores, a pipe or shared memory.
     Carrier(Carrier),
     /// The destination.
     Destination,

@@ -34,6 +34,7 @@ pub(super) fn handed_on(
             (Place::Process(_), Place::Carrier(carrier)) => {
                 let through = match carrier.key.kind {
                     CarrierKind::Pipe => "handed them through a pipe".to_owned(),
+                    CarrierKind::Memory => "put them into memory that it shares".to_owned(),
                     CarrierKind::File | CarrierKind::Unknown if carrier.path.is_empty() => {
                         "put them into a file whose place was not seen".to_owned()
                     }
@@ -46,6 +47,7 @@ pub(super) fn handed_on(
             (Place::Carrier(carrier), Place::Process(key)) => {
                 let got = match carrier.key.kind {
                     CarrierKind::Pipe => " to",
+                    CarrierKind::Memory => " with",
                     CarrierKind::File | CarrierKind::Unknown => ", from where they came to",
                 };
                 parts.push(format!("{got} {},", program(link(*key))));

@@ -51,6 +51,8 @@ pub enum CarrierKind {
     File,
     /// A pipe, with or without a name.
     Pipe,
+    /// Memory without a file, which a process shares with those that it starts.
+    Memory,
 }
 
 impl CarrierKind {
@@ -60,6 +62,7 @@ impl CarrierKind {
             Self::Unknown => "unknown",
             Self::File => "file",
             Self::Pipe => "pipe",
+            Self::Memory => "memory",
         }
     }
 }

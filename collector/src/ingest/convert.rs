@@ -380,6 +380,7 @@ fn carrier(raw: wire::Carrier) -> Result<Carrier, WireError> {
             kind: match wire::CarrierKind::try_from(raw.kind) {
                 Ok(wire::CarrierKind::File) => CarrierKind::File,
                 Ok(wire::CarrierKind::Pipe) => CarrierKind::Pipe,
+                Ok(wire::CarrierKind::Memory) => CarrierKind::Memory,
                 Ok(wire::CarrierKind::Unspecified) | Err(_) => CarrierKind::Unknown,
             },
             device: raw.device,

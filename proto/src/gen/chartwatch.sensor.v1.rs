@@ -226,7 +226,8 @@ pub struct Flow {
     #[prost(enumeration = "NameSource", tag = "15")]
     pub name_source: i32,
 }
-/// A file outside of the stores, or a pipe, into which a holder of records wrote: by identity, as with a record.
+/// A file outside of the stores, a pipe or memory, into which a holder of records wrote or may have: by identity, as with a
+/// record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Carrier {
     /// What it is.
@@ -515,6 +516,8 @@ pub enum CarrierKind {
     File = 1,
     /// A pipe, with or without a name.
     Pipe = 2,
+    /// Memory without a file, which a process shares with those that it starts. Device, number and generation are the sensor's own.
+    Memory = 3,
 }
 impl CarrierKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -526,6 +529,7 @@ impl CarrierKind {
             Self::Unspecified => "CARRIER_KIND_UNSPECIFIED",
             Self::File => "CARRIER_KIND_FILE",
             Self::Pipe => "CARRIER_KIND_PIPE",
+            Self::Memory => "CARRIER_KIND_MEMORY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -534,6 +538,7 @@ impl CarrierKind {
             "CARRIER_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "CARRIER_KIND_FILE" => Some(Self::File),
             "CARRIER_KIND_PIPE" => Some(Self::Pipe),
+            "CARRIER_KIND_MEMORY" => Some(Self::Memory),
             _ => None,
         }
     }

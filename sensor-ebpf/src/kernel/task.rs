@@ -1,10 +1,15 @@
 //! The current process, and those that tracepoints hand over.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_task_btf};
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid,
+    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+};
 use sensor_ebpf::layout::{count::Error, proc::Process};
 
 use super::fields;
+use super::file::File;
 use super::read::{Probed, Reach, Typed};
+use super::regs::Regs;
 
 /// TS_COMPAT of `thread_info.status`, x86: the system call came in as a 32-bit one (arch/x86/include/asm/thread_info.h).
 const TS_COMPAT: u32 = 2;
@@ -25,6 +30,13 @@ impl Task {
     pub(crate) fn current() -> Self {
         // SAFETY: no precondition; offered to tracing, LSM and cgroup_skb programs from 5.11 on.
         Self(unsafe { bpf_get_current_task_btf() }.cast())
+    }
+
+    /// What the thread came into the kernel with: of a system call, its arguments.
+    #[inline(always)]
+    pub(crate) fn registers(self) -> Regs {
+        // SAFETY: `self.0` is a typed task_struct; offered to tracing and LSM programs from 5.15 on.
+        Regs::new(unsafe { bpf_task_pt_regs(self.0.cast_mut().cast()) } as *const u8)
     }
 
     /// The process the thread belongs to.
@@ -107,6 +119,17 @@ impl Task {
             )
         };
         Ok((start, end.saturating_sub(start)))
+    }
+
+    /// The file of the program that the process runs; null of a kernel thread.
+    #[inline(always)]
+    pub(crate) fn program(self) -> Result<File<Typed>, Error> {
+        // SAFETY: as above.
+        let file = unsafe {
+            let mm: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
+            Typed::get(mm, fields::MM_PROGRAM.load())?
+        };
+        Ok(File::new(file))
     }
 
     /// Bytes of the environment that the process was given.

@@ -1,7 +1,7 @@
 //! Sums of what processes do with records, and names of records.
 
 use super::header::Header;
-use super::limits::NAME_MAX;
+use super::limits::{NAME_MAX, SHARES_EACH};
 use super::proc::Process;
 
 /// Store number of the sensor's own private store, by which it tests itself.
@@ -19,9 +19,15 @@ pub const OWN_FILES: u32 = MOVED - 256;
 pub const CARRIER_FILE: u32 = MOVED - 512;
 /// The same of pipes.
 pub const CARRIER_PIPE: u32 = CARRIER_FILE + 1;
+/// The same of memory that has no file: what a process maps so, and its descendants share.
+pub const CARRIER_MEMORY: u32 = CARRIER_FILE + 2;
+/// Device of the identity that such memory is given: number and generation are when it was mapped, and by which process.
+pub const MEMORY_DEV: u32 = u32::MAX;
 
 /// Store number of the first program that serves the records of a store: `n` more is that of store `n`.
 pub const SERVICES: u32 = CARRIER_FILE - 2048;
+/// Store number of programs that share memory with everybody and carry no records by nature, as a display server does.
+pub const QUIET_PROGRAM: u32 = CARRIER_FILE - 1;
 
 /// A file by identity.
 #[repr(C)]
@@ -86,6 +92,41 @@ pub struct Carrier {
     pub stores: u64,
     /// When a holder last wrote to it, boot clock, nanoseconds.
     pub last_ns: u64,
+}
+
+/// Memory that a process shares with others, mapped before it held a record.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// 0 while the place is free; [`SUM_READY`] and up when the rest is there.
+    pub state: u64,
+    /// The file that is mapped, or an identity of [`MEMORY_DEV`].
+    pub file: Inode,
+    /// Bytes of the file, or of the mapping where there is none.
+    pub bytes: u64,
+}
+
+/// What one process shares, as far as there are places.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Shares {
+    /// In no order.
+    pub places: [Share; SHARES_EACH],
+}
+
+impl Shares {
+    /// All places free.
+    pub const NONE: Self = Self {
+        places: [Share {
+            state: 0,
+            file: Inode {
+                ino: 0,
+                dev: 0,
+                generation: 0,
+            },
+            bytes: 0,
+        }; SHARES_EACH],
+    };
 }
 
 /// Who touches what.
@@ -182,6 +223,7 @@ const _: () = assert!(size_of::<Inode>() == 16 && align_of::<Inode>() == 8);
 const _: () = assert!(size_of::<Mark>() == 8);
 const _: () = assert!(size_of::<Answer>() == 40);
 const _: () = assert!(size_of::<Carrier>() == 16);
+const _: () = assert!(size_of::<Share>() == 32);
 const _: () = assert!(size_of::<AccessKey>() == 32);
 const _: () = assert!(size_of::<AccessSum>() == 80);
 const _: () = assert!(size_of::<SumSlot>() == 120);

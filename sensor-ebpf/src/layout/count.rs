@@ -122,10 +122,12 @@ pub enum Error {
     CarriersFull = 19,
     /// No room for a connection within the machine.
     LocalsFull = 20,
+    /// No room for a process that shares memory.
+    SharesFull = 21,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 21] = [
+pub const ERRORS: [(Error, &str); 22] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -147,6 +149,7 @@ pub const ERRORS: [(Error, &str); 21] = [
     (Error::TalkingFull, "no memory to mark a socket"),
     (Error::CarriersFull, "map of carriers full"),
     (Error::LocalsFull, "map of local connections full"),
+    (Error::SharesFull, "map of shared memory full"),
 ];
 
 /// What a hook's runs came to, on one CPU.

@@ -63,6 +63,7 @@ macro_rules! fields {
             MM_ARG_END "mm_struct" "arg_end" Int 8 required;
             MM_ENV_START "mm_struct" "env_start" Int 8 required;
             MM_ENV_END "mm_struct" "env_end" Int 8 required;
+            MM_PROGRAM "mm_struct" "exe_file" Pointer("file") 8 required;
             MM_OWNER "mm_struct" "owner" Pointer("task_struct") 8 optional;
             BPRM_FILENAME "linux_binprm" "filename" Opaque 8 required;
             FILES_FDT "files_struct" "fdt" Pointer("fdtable") 8 required;

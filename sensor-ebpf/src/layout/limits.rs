@@ -59,9 +59,13 @@ pub const PAYLOADS_DNS: u32 = 64;
 pub const COPIES_MAX: u32 = 4_096;
 /// Files and pipes that holders have written to.
 pub const CARRIERS_MAX: u32 = 262_144;
+/// Processes that share memory and hold no record.
+pub const SHARES_MAX: u32 = 16_384;
+/// Pieces of memory that are noted of one of them; of more, the later ones take the places of earlier ones.
+pub const SHARES_EACH: usize = 8;
 /// Words that tell whether any carrier may have such an inode number, as a power of two.
 pub const CARRIER_HINTS_BITS: u32 = 14;
-/// Words that tell whether a process with such a number may hold records.
+/// Words that tell whether a process with such a number may hold records, or shares memory with one that may.
 pub const HOLDER_HINTS_MAX: u32 = 1 << 15;
 /// Descriptors of a new holder that are looked at ahead of what it does with them.
 pub const AHEAD_MAX: u64 = 64;
@@ -79,4 +83,5 @@ pub const WAKE_BYTES: u64 = 64 * 1024;
 const _: () = assert!(PATH_SMALL.is_power_of_two() && PATH_LARGE.is_power_of_two());
 const _: () = assert!(ARGUMENTS_SMALL.is_power_of_two() && ARGUMENTS_LARGE.is_power_of_two());
 const _: () = assert!(PAYLOAD_MAX.is_power_of_two());
+const _: () = assert!(SHARES_EACH.is_power_of_two());
 const _: () = assert!(PATH_SMALL < PATH_LARGE && ARGUMENTS_SMALL < ARGUMENTS_LARGE);

@@ -1,7 +1,9 @@
 //! What processes do with records, and who holds them.
 
 use sensor_ebpf::layout::{
-    access::{AccessKey, CANARY_STORE, CARRIER_FILE, Inode, NO_STORE, OWN_FILES, SERVICES},
+    access::{
+        AccessKey, CANARY_STORE, CARRIER_FILE, Inode, NO_STORE, OWN_FILES, QUIET_PROGRAM, SERVICES,
+    },
     config::Holder,
     count::Error,
     proc::Process,
@@ -21,7 +23,7 @@ pub(crate) use super::sum::Act;
 use super::{
     carrier::{self, Passing, may_be_holder},
     record::{Judged, Record, control, judge, judge_entry, link},
-    sum, tamper,
+    share, sum, tamper,
 };
 
 /// Something is done with a file; `result` is what the call gave: bytes, or a negative error number.
@@ -98,7 +100,7 @@ pub(crate) fn piped<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<Ou
 // VERIFIER: two functions side by side, for the stack of what they call (512 bytes in all on 6.1).
 #[inline(always)]
 pub(crate) fn mapped<R: Reach>(file: File<R>, shared: bool) -> Result<Outcome, Trouble> {
-    if shared && may_be_holder() {
+    if shared {
         share(file)
     } else {
         only_mapped(file)
@@ -110,13 +112,14 @@ fn only_mapped<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
     touched(file, Act::Map, 0)
 }
 
-/// Who may be a holder maps a file so that it can write there.
+/// A file is mapped so that what is written there is written to it.
 #[inline(never)]
 pub(crate) fn share<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
     let size = file.inode()?.size()?;
     let record = match judge(file, false)? {
+        Judged::Outside if !may_be_holder() => return share::mapped(file),
         Judged::Outside => match carrier::spread(file)? {
-            NO_STORE => return Ok(Outcome::Ignored),
+            NO_STORE => return share::mapped(file),
             store => Record {
                 file: file.inode()?.key()?,
                 store,
@@ -201,7 +204,10 @@ fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Tro
 #[inline(always)]
 fn served(process: Process, record: &Record, act: Act) -> Result<Outcome, Trouble> {
     // A program is mapped when it is run (load_elf_binary() of fs/binfmt_elf.c).
-    if !matches!(act, Act::Map) || process.pid == control()?.own_pid {
+    if !matches!(act, Act::Map)
+        || record.store == QUIET_PROGRAM
+        || process.pid == control()?.own_pid
+    {
         return Ok(Outcome::Ignored);
     }
     let stores = 1 << ((record.store - SERVICES) & 63);
@@ -307,9 +313,18 @@ pub(crate) fn is_holder(process: &Process) -> bool {
     held(process).is_some()
 }
 
-/// The stores a process holds records of; absent when it holds none.
+/// The stores a process holds records of; absent when it holds none. Memory that it shares with a holder makes it one.
 #[inline(always)]
 pub(crate) fn held(process: &Process) -> Option<u64> {
+    match noted(process) {
+        None => share::reached(process),
+        stores => stores,
+    }
+}
+
+/// The same of what is noted already, without a look at what it shares.
+#[inline(always)]
+pub(crate) fn noted(process: &Process) -> Option<u64> {
     // SAFETY: the value is only read; a later process under the same pid has another start.
     match unsafe { HOLDERS.get(process.pid) } {
         Some(holder) if holder.process.start_ns == process.start_ns => Some(holder.stores),

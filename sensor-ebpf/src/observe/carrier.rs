@@ -26,7 +26,7 @@ use crate::{
 };
 
 use super::{
-    access::{Act, held, hold},
+    access::{Act, held, hold, noted},
     hand::note_local,
     record::{self, Judged, Record, control},
 };
@@ -42,13 +42,13 @@ pub(crate) enum Passing {
     Begins,
 }
 
-/// True when the current process may hold records.
+/// True when the current process may hold records, or what it shares memory with may.
 #[inline(always)]
 pub(crate) fn may_be_holder() -> bool {
     is_hinted(current_pid())
 }
 
-/// True when a process with such a number may hold records.
+/// The same of a process with such a number.
 #[inline(always)]
 pub(crate) fn is_hinted(pid: u32) -> bool {
     let Some(word) = HOLDER_HINTS.get_ptr(pid & (HOLDER_HINTS_MAX - 1)) else {
@@ -62,9 +62,28 @@ pub(crate) fn is_hinted(pid: u32) -> bool {
 #[inline(always)]
 pub(crate) fn hint_holder(pid: u32) {
     if let Some(word) = HOLDER_HINTS.get_ptr_mut(pid & (HOLDER_HINTS_MAX - 1)) {
-        // SAFETY: the value of an array map is always there, and is only ever set to one.
-        unsafe { word.write_volatile(1) };
+        // SAFETY: the value of an array map is always there, and each half is only ever set to one.
+        unsafe { word.cast::<u16>().write_volatile(1) };
     }
+}
+
+/// Notes that a process shares memory.
+#[inline(always)]
+pub(crate) fn hint_sharer(pid: u32) {
+    if let Some(word) = HOLDER_HINTS.get_ptr_mut(pid & (HOLDER_HINTS_MAX - 1)) {
+        // SAFETY: as above.
+        unsafe { word.cast::<u16>().add(1).write_volatile(1) };
+    }
+}
+
+/// True when a process with such a number may share memory.
+#[inline(always)]
+pub(crate) fn may_share(pid: u32) -> bool {
+    let Some(word) = HOLDER_HINTS.get_ptr(pid & (HOLDER_HINTS_MAX - 1)) else {
+        return false;
+    };
+    // SAFETY: as in `is_hinted`.
+    unsafe { word.cast::<u16>().add(1).read_volatile() != 0 }
 }
 
 /// Store number of a file outside of all stores: that of carriers, if it is one.
@@ -137,7 +156,9 @@ pub(crate) fn passes(record: &Record, act: Act) -> Result<Passing, Error> {
     let process = Task::current().process()?;
     match act {
         Act::Read | Act::Map => {
-            if process.pid == control()?.own_pid {
+            if process.pid == control()?.own_pid
+                || (matches!(act, Act::Map) && record::runs_quiet_program()?)
+            {
                 return Ok(Passing::No);
             }
             // SAFETY: a carrier is removed by the sensor only, and then its memory is another carrier's at worst.
@@ -164,7 +185,7 @@ pub(crate) fn passes(record: &Record, act: Act) -> Result<Passing, Error> {
 
 /// True when a file or pipe with such an inode number may be a carrier.
 #[inline(always)]
-fn may_be_carrier(ino: u64) -> bool {
+pub(super) fn may_be_carrier(ino: u64) -> bool {
     let Some(word) = CARRIER_HINTS.get_ptr(place(ino)) else {
         return false;
     };
@@ -211,7 +232,7 @@ fn ahead(fd: u64) -> Result<(), Trouble> {
     match inode.kind()? {
         Kind::Pipe if file.is_writable()? => {
             let process = task.process()?;
-            match held(&process) {
+            match noted(&process) {
                 Some(stores) => mark(&inode.key()?, stores),
                 None => Ok(()),
             }
@@ -229,7 +250,7 @@ fn ahead(fd: u64) -> Result<(), Trouble> {
 
 /// Puts a carrier into the map; one that is there may carry records of more stores from now on.
 #[inline(always)]
-fn mark(file: &Inode, stores: u64) -> Result<(), Trouble> {
+pub(super) fn mark(file: &Inode, stores: u64) -> Result<(), Trouble> {
     if let Some(carrier) = CARRIERS.get_ptr_mut(file) {
         // SAFETY: as in `passes`.
         unsafe { (*carrier).stores |= stores };

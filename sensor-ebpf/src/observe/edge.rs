@@ -16,7 +16,7 @@ use crate::{
 };
 
 use super::{
-    access::{held, hold},
+    access::{hold, noted},
     record::control,
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn let_at(target: Task, mode: u32) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     let target = target.process()?;
-    if held(&target).is_none() {
+    if noted(&target).is_none() {
         // What it was let at before is not what it reads next.
         let _absent = TARGETS.remove(current_tid());
         return Ok(Outcome::Ignored);
@@ -79,7 +79,7 @@ pub(crate) fn read_from(from: Process, kind: u32, result: i64) -> Result<Outcome
 /// The current process has got something of a process; 0 bytes when it is not known how much.
 #[inline(always)]
 pub(crate) fn got(from: Process, kind: u32, bytes: u64) -> Result<Outcome, Trouble> {
-    match held(&from) {
+    match noted(&from) {
         Some(stores) => got_of(from, stores, kind, bytes),
         None => Ok(Outcome::Ignored),
     }

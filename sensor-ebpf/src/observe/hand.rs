@@ -24,7 +24,7 @@ use crate::{
 };
 
 use super::{
-    access::held,
+    access::{held, noted},
     carrier::{is_hinted, may_be_holder},
     edge,
 };
@@ -152,7 +152,7 @@ pub(crate) fn note_local(ends: &Ends, process: &Process) {
 
 #[inline(never)]
 fn note(ends: &Ends, process: &Process) {
-    let Some(stores) = held(process) else { return };
+    let Some(stores) = noted(process) else { return };
     let local = Local {
         process: *process,
         stores,

@@ -21,6 +21,7 @@ use crate::{
 use super::{
     access::{held, hold},
     carrier::may_be_holder,
+    share,
 };
 
 /// A process, or one of its threads, started another.
@@ -30,6 +31,7 @@ pub(crate) fn forked(parent: Task, child: Task) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     let (parent, child) = (parent.process()?, child.process()?);
+    share::inherited(&parent, &child)?;
     let stores = if may_be_holder() {
         inherited(&parent, &child)
     } else {
@@ -65,6 +67,7 @@ pub(crate) fn exited(task: Task) -> Result<Outcome, Trouble> {
         return Ok(Outcome::Ignored);
     }
     let process = task.process()?;
+    share::dropped(&process);
     emit::quietly(&CRITICAL, Error::CriticalRingFull, |out: *mut Exit| {
         // SAFETY: `out` is an Exit in the ring.
         unsafe {
@@ -79,6 +82,8 @@ pub(crate) fn exited(task: Task) -> Result<Outcome, Trouble> {
 /// A process became another program, `filename` the address of the name it was called by.
 #[inline(always)]
 pub(crate) fn executed(task: Task, filename: *const u8) -> Result<Outcome, Trouble> {
+    // Its memory is new.
+    share::dropped(&task.process()?);
     let (start, len) = task.arguments()?;
     if len <= ARGUMENTS_SMALL as u64 {
         exec_of_size::<ARGUMENTS_SMALL>(task, filename, start, len, kind::EXEC_SMALL)

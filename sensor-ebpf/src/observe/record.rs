@@ -5,7 +5,7 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use sensor_ebpf::layout::{
-    access::{CARRIER_FILE, Inode, MOVED, Mark, NO_STORE, Name},
+    access::{CARRIER_FILE, Inode, MOVED, Mark, NO_STORE, Name, QUIET_PROGRAM},
     config::Control,
     count::Error,
     header::kind,
@@ -18,6 +18,7 @@ use crate::{
     kernel::{
         file::{Entry, File, Inode as FileInode, Kind},
         read::Reach,
+        task::Task,
     },
     maps::{self, BULK, DISKS, LINKED, LINKED_HINTS, MARKS, ROOTS},
 };
@@ -26,6 +27,17 @@ use super::{
     answer::{NOWHERE, Slot},
     carrier,
 };
+
+/// True when the current process runs a program that carries no records by nature.
+#[inline(never)]
+pub(crate) fn runs_quiet_program() -> Result<bool, Error> {
+    let program = Task::current().program()?;
+    if program.is_absent() {
+        return Ok(false);
+    }
+    // SAFETY: the value is one word.
+    Ok(unsafe { LINKED.get(program.inode()?.key()?) } == Some(&QUIET_PROGRAM))
+}
 
 /// A record.
 #[derive(Clone, Copy)]

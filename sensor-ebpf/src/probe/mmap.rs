@@ -8,9 +8,9 @@
 //!         5.10..latest  security/security.c  int security_mmap_file(struct file *file, unsigned long prot,
 //!         unsigned long flags)
 //!         5.11..latest  mm/util.c  void vma_set_file(struct vm_area_struct *vma, struct file *file)
-//! Kernel: 5.11; lsm needs `bpf` in the LSM list, fentry needs trampolines
+//! Kernel: 5.15 (bpf_task_pt_regs); lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES
-//! Reads:  as probe/open.rs, and inode.i_size
+//! Reads:  as probe/open.rs, and inode.i_size, pt_regs.si of mmap(2)
 //! Counts: seen, reported, summed, ignored, failed, dropped
 
 use aya_ebpf::{
@@ -24,8 +24,12 @@ use crate::{
     kernel::{
         file::File,
         read::{Probed, Typed},
+        task::Task,
     },
-    observe::access::{self, Act},
+    observe::{
+        access::{self, Act},
+        share,
+    },
 };
 
 #[lsm(hook = "mmap_file")]
@@ -54,10 +58,14 @@ fn fentry_mmap_below(ctx: FEntryContext) -> i32 {
 
 #[inline(always)]
 fn mapped(file: File<Typed>, protection: u64, flags: u64) -> Result<Outcome, Trouble> {
-    if file.is_absent() {
-        Ok(Outcome::Ignored)
+    let shared = is_shared(protection, flags);
+    if !file.is_absent() {
+        access::mapped(file, shared)
+    } else if shared {
+        // Of memory without a file the hook is not told how much it is.
+        share::mapped_memory(Task::current().registers().second()?)
     } else {
-        access::mapped(file, is_shared(protection, flags))
+        Ok(Outcome::Ignored)
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
     observe::{
         access::{self, Act},
         carrier::{look_ahead, may_be_holder, pipe_made},
-        edge, flow, record,
+        edge, flow, record, share,
         tamper::{self, Fate},
     },
 };
@@ -162,9 +162,7 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     };
     match *call {
         Call::Other => {}
-        Call::File(_, Act::Map, ..) if may_be_holder() && maps_shared(regs) => {
-            on_shared(regs);
-        }
+        Call::File(_, Act::Map, ..) if maps_shared(regs) => on_shared(regs),
         Call::Pipe if may_be_holder() => on_pipe(regs),
         Call::File(hook, act, from, to) => {
             let began = on_file(hook, act, descriptor(regs, from, result), result) != 0;
@@ -210,19 +208,22 @@ extern "C" fn on_file(hook: Hook, act: Act, fd: u64, result: i64) -> u32 {
     u32::from(count::run(hook, || touched(act, fd, result)))
 }
 
-/// True for an mmap of a file by which that is written.
+/// True for an mmap by which what is mapped is written.
 #[inline(always)]
 fn maps_shared(regs: Regs) -> bool {
-    let (Ok(protection), Ok(flags), Ok(fd)) = (regs.third(), regs.fourth(), regs.fifth()) else {
+    let (Ok(protection), Ok(flags)) = (regs.third(), regs.fourth()) else {
         return false;
     };
-    fd as i32 != -1 && is_shared(protection, flags)
+    is_shared(protection, flags)
 }
 
-/// Who may be a holder has mapped a file so that it can write there.
+/// A process has mapped a file, or memory without one, so that it can write there and others can see it.
 #[inline(never)]
 fn on_shared(regs: Regs) {
-    count::run(Hook::Mmap, || access::share(file(regs.fifth()?)?));
+    count::run(Hook::Mmap, || match regs.fifth()? {
+        fd if fd as i32 == -1 => share::mapped_memory(regs.second()?),
+        fd => access::share(file(fd)?),
+    });
 }
 
 /// Who may be a holder has made a pipe.

@@ -36,6 +36,24 @@ const QUIET_SOCKETS: [&str; 16] = [
     "/run/user/*/systemd/*",
 ];
 
+/// Programs that share memory with all the others of a desktop, and in it nothing but pictures and sound.
+const QUIET_PROGRAMS: [&str; 14] = [
+    "/usr/lib/xorg/Xorg",
+    "/usr/bin/Xwayland",
+    "/usr/bin/gnome-shell",
+    "/usr/bin/mutter",
+    "/usr/bin/kwin_wayland",
+    "/usr/bin/kwin_x11",
+    "/usr/bin/weston",
+    "/usr/bin/sway",
+    "/usr/bin/labwc",
+    "/usr/bin/wayfire",
+    "/usr/bin/cage",
+    "/usr/bin/pipewire",
+    "/usr/bin/wireplumber",
+    "/usr/bin/pulseaudio",
+];
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -95,6 +113,7 @@ struct KernelTable {
     critical_ring_bytes: u64,
     guard: Guard,
     quiet_sockets: Vec<String>,
+    quiet_programs: Vec<String>,
 }
 
 fn auto() -> Backend {
@@ -137,6 +156,7 @@ impl Default for KernelTable {
             critical_ring_bytes: MIB,
             guard: Guard::Off,
             quiet_sockets: QUIET_SOCKETS.map(str::to_owned).to_vec(),
+            quiet_programs: QUIET_PROGRAMS.map(str::to_owned).to_vec(),
         }
     }
 }
@@ -254,22 +274,35 @@ impl KernelTable {
             critical_ring_bytes: ring("kernel.critical_ring_bytes", self.critical_ring_bytes)?,
             guard: guard(self.guard, backend)?,
             quiet_sockets: quiet_sockets(&self.quiet_sockets)?,
+            quiet_programs: quiet_programs(&self.quiet_programs)?,
             own_files: Vec::new(),
         })
     }
 }
 
-fn quiet_sockets(paths: &[String]) -> Result<Vec<glob::Pattern>, Refusal> {
+/// The list under a key: not too many paths, and all of them absolute.
+fn quiet<'a>(key: &str, paths: &'a [String]) -> Result<&'a [String], Refusal> {
     const MAX: usize = 256;
-    let key = "kernel.quiet_sockets";
     if paths.len() > MAX {
         return refuse(key, format!("{} paths; write {MAX} at most", paths.len()));
     }
+    match paths.iter().find(|path| !path.starts_with('/')) {
+        Some(path) => refuse(
+            key,
+            format!("{path:?} is not absolute; write the path from /"),
+        ),
+        None => Ok(paths),
+    }
+}
+
+fn quiet_programs(paths: &[String]) -> Result<Vec<PathBuf>, Refusal> {
+    let paths = quiet("kernel.quiet_programs", paths)?;
+    Ok(paths.iter().map(PathBuf::from).collect())
+}
+
+fn quiet_sockets(paths: &[String]) -> Result<Vec<glob::Pattern>, Refusal> {
+    let key = "kernel.quiet_sockets";
     let pattern = |path: &String| {
-        if !path.starts_with('/') {
-            let reason = format!("{path:?} is not absolute; write the path from /");
-            return refuse(key, reason);
-        }
         glob::Pattern::new(path).or_else(|error| {
             refuse(
                 key,
@@ -277,7 +310,7 @@ fn quiet_sockets(paths: &[String]) -> Result<Vec<glob::Pattern>, Refusal> {
             )
         })
     };
-    paths.iter().map(pattern).collect()
+    quiet(key, paths)?.iter().map(pattern).collect()
 }
 
 /// Only LSM programs can refuse.

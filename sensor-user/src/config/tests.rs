@@ -188,6 +188,10 @@ fn refusals_name_key_or_line_and_reason() {
             &["kernel.quiet_sockets", "run/x", "not absolute"],
         ),
         (
+            "[kernel]\nquiet_programs = [\"Xorg\"]\n",
+            &["kernel.quiet_programs", "Xorg", "not absolute"],
+        ),
+        (
             "[[store]]\nname = \"x\"\npath = \"$R/none\"\n",
             &["store[1].path", "none", "No such file", "create"],
         ),

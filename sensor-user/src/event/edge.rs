@@ -30,6 +30,8 @@ pub enum CarrierKind {
     File,
     /// A pipe.
     Pipe,
+    /// Memory without a file, which a process shares with those that it starts.
+    Memory,
 }
 
 /// Where a carrier lies, as far as that makes it a way out of the host.

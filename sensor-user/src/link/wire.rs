@@ -185,6 +185,7 @@ fn end(end: End, named: &NamedEdge) -> v1::EdgeEnd {
             kind: match kind {
                 CarrierKind::File => v1::CarrierKind::File,
                 CarrierKind::Pipe => v1::CarrierKind::Pipe,
+                CarrierKind::Memory => v1::CarrierKind::Memory,
             }
             .into(),
             device: file.device,

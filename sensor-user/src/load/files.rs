@@ -1,5 +1,5 @@
 //! Tells the programs which files are the sensor's own, so that what changes one is an attempt on the sensor, and which are
-//! programs that serve records.
+//! programs of which something is known: that they serve records, or that they carry none.
 //!
 //! As with stores' roots (`roots`) only the kernel knows a file's identity for certain: the sensor maps the file, and the
 //! mmap hook takes the identity of what this one thread maps.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use sensor_ebpf::layout::access::{OWN_FILES, SERVICES};
+use sensor_ebpf::layout::access::{OWN_FILES, QUIET_PROGRAM, SERVICES};
 use sensor_ebpf::layout::tamper::{FILE_CONFIGURATION, FILE_KEY, FILE_PROGRAM, FILE_UNIT};
 
 use super::{AttemptError, Kernel};
@@ -33,17 +33,34 @@ pub(super) fn tell(kernel: &mut Kernel, files: &[(Part, PathBuf)]) -> Result<(),
     kernel.forget_answers()
 }
 
-/// Tells the programs that serve records, each by the number of its store. One that is missing is none for now.
-pub(super) fn tell_services(
-    kernel: &mut Kernel,
-    services: &[(u32, PathBuf)],
-) -> Result<(), AttemptError> {
-    for (store, path) in services {
-        kernel.arm(SERVICES + store, true)?;
+/// A program of which something is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// It serves the records of the store with this number.
+    Serves(u32, PathBuf),
+    /// It shares memory with everybody, and carries no records by nature.
+    Quiet(PathBuf),
+}
+
+/// Tells such programs. One that is missing is none for now.
+pub(super) fn tell_programs(kernel: &mut Kernel, programs: &[Program]) -> Result<(), AttemptError> {
+    for program in programs {
+        let (number, path) = match program {
+            Program::Serves(store, path) => (SERVICES + store, path),
+            Program::Quiet(path) if !path.exists() => continue,
+            Program::Quiet(path) => (QUIET_PROGRAM, path),
+        };
+        kernel.arm(number, true)?;
         let mapped = map(path);
         kernel.disarm()?;
-        if let Err(error) = mapped {
-            tracing::warn!(%error, path = %path.display(), "what this program serves will not be seen");
+        match (mapped, program) {
+            (Ok(()), _) => {}
+            (Err(error), Program::Serves(..)) => {
+                tracing::warn!(%error, path = %path.display(), "what this program serves will not be seen");
+            }
+            (Err(error), Program::Quiet(_)) => {
+                tracing::warn!(%error, path = %path.display(), "what this program shares will be followed");
+            }
         }
     }
     kernel.forget_answers()

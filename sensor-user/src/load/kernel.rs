@@ -201,9 +201,9 @@ impl Kernel {
         files::tell(self, own)
     }
 
-    /// Tells the programs that serve records; again from time to time, since an update replaces them.
-    pub fn tell_services(&mut self, services: &[(u32, PathBuf)]) -> Result<(), AttemptError> {
-        files::tell_services(self, services)
+    /// Tells the programs of which something is known; again from time to time, since an update replaces them.
+    pub fn tell_programs(&mut self, programs: &[files::Program]) -> Result<(), AttemptError> {
+        files::tell_programs(self, programs)
     }
 
     /// The same again: one may have been replaced.

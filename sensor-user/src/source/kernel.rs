@@ -106,7 +106,10 @@ pub fn start(
         flows: Flows::default(),
         holders: Holders::default(),
         losses: Losses::default(),
-        sockets: Sockets::new(settings.quiet_sockets.clone(), load::services(stores)),
+        sockets: Sockets::new(
+            settings.quiet_sockets.clone(),
+            load::programs(settings, stores),
+        ),
         song,
         tampers: Tampers::default(),
         looked: None,

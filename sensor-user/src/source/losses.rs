@@ -154,6 +154,7 @@ const fn reason(error: Error) -> GapReason {
         | Error::LinkedFull
         | Error::EdgesFull
         | Error::CarriersFull
+        | Error::SharesFull
         | Error::LocalsFull
         | Error::TampersFull
         | Error::TalkingFull => GapReason::MapFull,

@@ -1,17 +1,17 @@
 //! What leads from one process of this machine to another: sockets that carry no records by nature, connections that are over,
-//! and programs that serve records.
+//! and programs of which something is known.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use glob::{MatchOptions, Pattern};
 use sensor_ebpf::layout::flow::LocalKey;
 
 use crate::decode;
 use crate::event::{Flow, ProcessKey};
-use crate::load::{AttemptError, Kernel};
+use crate::load::{AttemptError, Kernel, Program};
 
 /// The sockets of this network namespace, with their names.
 const TABLE: &str = "/proc/net/unix";
@@ -25,8 +25,7 @@ const WAIT_NS: u64 = 60_000_000_000;
 #[derive(Debug)]
 pub(super) struct Sockets {
     quiet: Vec<Pattern>,
-    /// By the number of the store.
-    services: Vec<(u32, PathBuf)>,
+    programs: Vec<Program>,
     told: HashSet<Vec<u8>>,
     looked_ns: Option<u64>,
     /// Connections that are over, the oldest first.
@@ -34,10 +33,10 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn new(quiet: Vec<Pattern>, services: Vec<(u32, PathBuf)>) -> Self {
+    pub(super) fn new(quiet: Vec<Pattern>, programs: Vec<Program>) -> Self {
         Self {
             quiet,
-            services,
+            programs,
             told: HashSet::new(),
             looked_ns: None,
             over: VecDeque::new(),
@@ -60,8 +59,8 @@ impl Sockets {
             let is_first = self.looked_ns.replace(now_ns).is_none();
             self.tell_quiet(kernel)?;
             // They have been told at the start; an update puts another file in a program's place.
-            if !is_first && !self.services.is_empty() {
-                kernel.tell_services(&self.services)?;
+            if !is_first && !self.programs.is_empty() {
+                kernel.tell_programs(&self.programs)?;
             }
         }
         while let Some((_, key, owner)) = self.over.pop_front_if(|(due, ..)| *due <= now_ns) {

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::actor::{address, number, path};
-use crate::hands;
+use crate::{hands, shares};
 
 /// Does what a process was started for.
 pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
@@ -32,6 +32,8 @@ pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
             false,
         ),
         "give" => hands::give(),
+        "share-memory" => shares::memory(&path(rest, 0)?, &path(rest, 1)?),
+        "share-file" => shares::file(&path(rest, 0)?, &path(rest, 1)?, &path(rest, 2)?),
         "serve-input" => hands::serve_input(&path(rest, 0)?),
         "serve-unix" => hands::serve(&path(rest, 0)?),
         "receive-unix" => hands::receive(&path(rest, 0)?),

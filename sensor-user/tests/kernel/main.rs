@@ -15,6 +15,7 @@ mod flows;
 mod hands;
 mod memory;
 mod processes;
+mod shares;
 mod tamper;
 mod watch;
 
@@ -70,6 +71,9 @@ const TESTS: &[(&str, Test)] = &[
     ("hands_pipeline_is_exact", hands::pipeline),
     ("hands_service_gives_records", hands::service),
     ("hands_two_stores_are_both_carried", hands::two_stores),
+    ("shares_memory_mapped_before_the_record", shares::before),
+    ("shares_file_mapped_before_the_record", shares::file_before),
+    ("shares_of_quiet_programs_are_none", shares::quiet),
     ("tamper_signal_is_told", tamper::signalled),
     ("tamper_trace_is_told", tamper::traced),
     ("tamper_bpf_objects_taken_are_told", tamper::taken),
@@ -109,7 +113,9 @@ fn run(sensor: &Mutex<Option<Watch>>, backend: Option<&str>, test: Test) -> Resu
     } else {
         let home = tempfile::tempdir()?;
         std::fs::create_dir(home.path().join("store"))?;
-        std::fs::copy(std::env::current_exe()?, home.path().join(watch::SERVICE))?;
+        for program in [watch::SERVICE, watch::QUIET] {
+            std::fs::copy(std::env::current_exe()?, home.path().join(program))?;
+        }
         Watch::start(
             backend.unwrap_or_default(),
             home,

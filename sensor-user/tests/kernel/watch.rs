@@ -23,6 +23,8 @@ pub(crate) const CONFIGURATION: &str = "sensor.toml";
 /// What plays a program that serves records: its file, and its store.
 #[allow(dead_code, reason = "only the kernel tests have such a program")]
 pub(crate) const SERVICE: &str = "service-program";
+/// What plays a program that carries no records by nature.
+pub(crate) const QUIET: &str = "quiet-program";
 
 /// Why the tests cannot run here.
 pub(crate) fn missing(backend: Option<&str>) -> Option<String> {
@@ -106,6 +108,7 @@ impl Watch {
             critical_ring_bytes: 1 << 20,
             guard: Guard::Off,
             quiet_sockets: Vec::new(),
+            quiet_programs: vec![home.path().join(QUIET)],
             own_files: vec![(Part::Configuration, home.path().join(CONFIGURATION))],
         };
         change(&mut settings);
