@@ -4,12 +4,14 @@
 
 mod approved;
 mod raw;
+mod schedule;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use approved::{ApprovedWay, Network, WayError};
+pub use schedule::{Schedule, ScheduleError};
 
 /// Where the configuration lies unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/chartwatch/collector.toml";

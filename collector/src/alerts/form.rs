@@ -57,6 +57,9 @@ pub struct AlertForm {
     pub techniques: Vec<TechniqueForm>,
     pub gaps: Vec<GapForm>,
     pub measured_by: String,
+    /// Approved ways that would have covered it but for one thing, each in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub almost: Vec<String>,
     pub story: String,
     pub next_steps: Vec<String>,
     /// What a person made of it, of this revision or an older one; never stored with the alert.
@@ -286,6 +289,7 @@ impl From<&Alert> for AlertForm {
                 .collect(),
             gaps: alert.gaps.iter().map(GapForm::from).collect(),
             measured_by: alert.measured_by.clone(),
+            almost: alert.almost.clone(),
             story: alert.story.clone(),
             next_steps: alert.next_steps.clone(),
             closed: None,

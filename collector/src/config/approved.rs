@@ -1,12 +1,14 @@
 //! Approved ways: the hospital's normal work, each a full tuple and never just a program's name.
 //!
-//! **Invariant:** a way approves one executable, one user, one store and one destination together, so a copy of the program
+//! **Invariant:** a way approves one executable, one user, one store and one destination together, at its hours and up to its bytes, so a copy of the program
 //! under another path or the same program run by somebody else is not approved. A way without a reader approves what the
 //! executable has read itself, and sends itself or has a program send that it starts, as rsync has ssh; else a way names the
 //! one that sends and, as its reader, the one that reads.
 
 use std::net::IpAddr;
 use std::str::FromStr;
+
+use super::Schedule;
 
 /// One approved way of moving records off a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct ApprovedWay {
     pub user: String,
     /// Where they may go.
     pub destination: Network,
+    /// When they may; `None`: at any time.
+    pub schedule: Option<Schedule>,
+    /// Most bytes that may go there within 24 hours, all processes of the way together; `None`: any number.
+    pub bytes_max: Option<u64>,
 }
 
 /// A network, and a port if only one is meant.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     ApprovedWay, Config, DEFAULT_DATA_DIR, DetectConfig, DirectConfig, DnsConfig, FileSinkConfig,
-    Keeper, Network, SyslogSinkConfig, WipeConfig,
+    Keeper, Network, Schedule, SyslogSinkConfig, WipeConfig,
 };
 
 /// Key and reason of a refused value.
@@ -104,6 +104,14 @@ struct Approved {
     reader: Option<String>,
     user: String,
     destination: String,
+    /// Of `mon` to `sun`, or spans of them; default: all.
+    days: Option<Vec<String>>,
+    /// `HH:MM-HH:MM`, over midnight too; default: the whole day.
+    hours: Option<String>,
+    /// Name of the IANA database; default UTC.
+    time_zone: Option<String>,
+    /// 1 to 2^50; default: any number.
+    bytes_max: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -308,7 +316,14 @@ impl Approved {
                 format!("{:?}: {error}", self.destination),
             )
         })?;
+        let schedule = self.schedule(&key)?;
+        let bytes_max = self.bytes_max.map(|most| {
+            let key = key("bytes_max");
+            bounded(&key, Some(most), most, 1, 1 << 50)
+        });
         Ok(ApprovedWay {
+            schedule,
+            bytes_max: bytes_max.transpose()?,
             name: self.name,
             store: self.store,
             executable: self.executable,
@@ -316,6 +331,24 @@ impl Approved {
             user: self.user,
             destination,
         })
+    }
+}
+
+impl Approved {
+    fn schedule(&self, key: &impl Fn(&str) -> String) -> Result<Option<Schedule>, Refused> {
+        if self.days.is_none() && self.hours.is_none() {
+            return match self.time_zone {
+                None => Ok(None),
+                Some(_) => Err(refused(
+                    &key("time_zone"),
+                    "means nothing without days or hours; write one of these too".into(),
+                )),
+            };
+        }
+        let (days, hours) = (self.days.as_deref(), self.hours.as_deref());
+        Schedule::read(days, hours, self.time_zone.as_deref())
+            .map(Some)
+            .map_err(|error| (key(error.key()), error.to_string()))
     }
 }
 

@@ -124,6 +124,22 @@ fn a_bad_value_names_file_key_and_reason() {
             &["approved[0].reader", "absolute"],
         ),
         (
+            way("", "") + "hours = \"22-4\"\n",
+            &["approved[0].hours", "22:00-04:00"],
+        ),
+        (
+            way("", "") + "days = [\"monday\"]\n",
+            &["approved[0].days", "mon-fri"],
+        ),
+        (
+            way("", "") + "time_zone = \"UTC\"\n",
+            &["approved[0].time_zone", "without days or hours"],
+        ),
+        (
+            way("", "") + "bytes_max = 0\n",
+            &["approved[0].bytes_max", "between 1 and"],
+        ),
+        (
             way("destination", "10.0.0.1/8"),
             &["approved[0].destination", "10.0.0.0/8"],
         ),

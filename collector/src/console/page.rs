@@ -179,11 +179,14 @@ fn destination(
     )?;
     field(out, "received", &exact(alert.bytes_received))?;
     field(out, "connections", &text::number(alert.flows))?;
-    field(
-        out,
-        "approved",
-        "no: it matches no approved way for this store",
-    )
+    if alert.almost.is_empty() {
+        let none = "no: it matches no approved way for this store";
+        return field(out, "approved", none);
+    }
+    for almost in &alert.almost {
+        field(out, "approved", &format!("no, {}", text::clean(almost)))?;
+    }
+    Ok(())
 }
 
 /// The oldest ancestor first, each child one step to the right, the sender last.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::config::Config;
+use crate::config::{ApprovedWay, Config};
 use crate::text;
 
 /// Says in plain words what the collector would do.
@@ -43,6 +43,7 @@ pub fn config(out: &mut impl Write, config: &Config) -> Result<(), std::io::Erro
             "- approve \"{}\": {} run by {} sending store {} to {}",
             way.name, way.executable, way.user, way.store, way.destination
         )?;
+        approval(out, way)?;
     }
     match &config.file_sink {
         Some(file) => writeln!(out, "- append findings to {}", file.path.display())?,
@@ -51,6 +52,20 @@ pub fn config(out: &mut impl Write, config: &Config) -> Result<(), std::io::Erro
     match &config.syslog_sink {
         Some(syslog) => writeln!(out, "- send findings over syslog to {}", syslog.address),
         None => writeln!(out, "- send findings over no syslog"),
+    }
+}
+
+/// The rest of an approved way: who reads, when, and how much.
+fn approval(out: &mut impl Write, way: &ApprovedWay) -> Result<(), std::io::Error> {
+    if let Some(reader) = &way.reader {
+        writeln!(out, "    what {reader} reads")?;
+    }
+    if let Some(schedule) = &way.schedule {
+        writeln!(out, "    {schedule}")?;
+    }
+    match way.bytes_max {
+        Some(most) => writeln!(out, "    at most {} within 24 h", text::bytes(most)),
+        None => Ok(()),
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Alert {
     pub gaps: Vec<Gap>,
     /// The thresholds it was measured by, for a person.
     pub measured_by: String,
+    /// Approved ways that would have covered it but for one thing, each in words.
+    pub almost: Vec<String>,
     /// What happened, for somebody who runs a ward.
     pub story: String,
     /// What to do next, in this order.

@@ -85,6 +85,7 @@ pub(super) fn alert(
         techniques,
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
         measured_by,
+        almost: Vec::new(),
         story: String::new(),
         next_steps: Vec::new(),
     };

@@ -76,6 +76,16 @@ impl Actor {
         self.process.as_ref()?.exited_ns
     }
 
+    /// Name of the user it runs as, or the number where the host has no name for it.
+    pub(super) fn user(&self) -> Option<std::borrow::Cow<'_, str>> {
+        let process = self.process.as_ref()?;
+        Some(if process.user.is_empty() {
+            process.uid.to_string().into()
+        } else {
+            process.user.as_str().into()
+        })
+    }
+
     /// Records that count against the bound on them.
     fn records_kept(&self) -> usize {
         let read = self.readings.values().map(Reading::records_known);
@@ -127,6 +137,10 @@ impl Host {
         self.gaps
             .iter()
             .filter(move |gap| gap.from_ns <= last_ns && gap.to_ns >= first_ns)
+    }
+
+    pub(super) fn actors(&self) -> impl Iterator<Item = &Actor> {
+        self.processes.values()
     }
 
     pub(super) fn actor(&self, key: ProcessKey) -> Option<&Actor> {

@@ -1,5 +1,6 @@
 //! The patterns, one file each. A pattern looks at what one host's processes did and raises or grows alerts.
 
+mod approval;
 pub(super) mod chain;
 pub(super) mod direct;
 mod dns;

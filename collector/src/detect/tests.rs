@@ -1,5 +1,6 @@
 //! What detection finds, what it leaves alone, and that it always says the same.
 
+mod approval;
 mod chain;
 mod growth;
 mod tampering;
@@ -313,6 +314,8 @@ fn an_approved_way_is_a_full_tuple_and_its_twins_alert() {
         reader: None,
         user: "anna".into(),
         destination: "203.0.113.0/24:443".parse().unwrap(),
+        schedule: None,
+        bytes_max: None,
     };
     let with = |way: ApprovedWay| DetectConfig {
         approved: vec![way],

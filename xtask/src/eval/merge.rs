@@ -1,7 +1,8 @@
 //! A scenario's `config.toml`, laid over the configurations that the daemons would get anyway.
 //!
 //! `[[store]]` and the table `[sensor]` are the sensor's, everything else is the collector's. In texts `$SINK`, `$APPROVED`,
-//! `$STORE` and `$WORK` (also `${SINK}` and so on) stand for what the scripts find under these names.
+//! `$STORE` and `$WORK` (also `${SINK}` and so on) stand for what the scripts find under these names, `$HOURS_NOW` and `$HOURS_OTHER`
+//! for hours of the day in UTC among which the present one is and is not.
 //!
 //! **Invariant:** pure; tables are merged, lists are appended, other values replaced.
 

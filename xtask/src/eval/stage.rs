@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -216,6 +216,15 @@ impl Stage<'_> {
     }
 }
 
+/// Four hours of the day, UTC, as an approved way has them, from so many after the present one on.
+fn hours(after: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let hour = now.map_or(0, |since| since.as_secs() as i64 / 3600);
+    let of_day = |hour: i64| hour.rem_euclid(24);
+    let begin = of_day(hour + after);
+    format!("{begin:02}:00-{:02}:00", of_day(begin + 4))
+}
+
 impl<'a> Scene<'a> {
     fn set(
         scenario: &'a Scenario,
@@ -238,6 +247,8 @@ impl<'a> Scene<'a> {
                 ("SINK", world.sink.address.to_string()),
                 ("APPROVED", world.approved.address.to_string()),
                 ("WORK", text(&work)),
+                ("HOURS_NOW", hours(-1)),
+                ("HOURS_OTHER", hours(4)),
             ],
             work,
             whole: Whole {

@@ -35,7 +35,8 @@ use crate::detect::alert::{Alert, Figures};
 use crate::detect::host::{Actor, Case, GroupKey, Host, Kind, Reading, Sending};
 use crate::event::{ProcessKey, RecordId};
 
-use super::direct::{covers, tell_again};
+use super::approval::{ALMOST_MAX, Sent, almost, covers, sent_over};
+use super::direct::tell_again;
 use super::dns;
 
 /// Short name of the pattern.
@@ -328,6 +329,25 @@ impl<'a> Joint<'a> {
         }
     }
 
+    /// The approved ways that the main reader and sender have missed by one thing.
+    fn almost(&self, config: &DetectConfig, host: &Host) -> Vec<String> {
+        let (reader, sender) = self.main();
+        let other = host.actor(reader).filter(|_| reader != sender.key);
+        let other = other.map(|actor| (reader, actor));
+        let told = |way| {
+            let actor = named_by(way, host, other, sender)?;
+            let sent = sent(self.key, actor, sender);
+            let bytes = |way: &_, since| sent_for(host, way, (self.key, actor, sender), since);
+            almost(std::iter::once(way), sent, bytes).pop()
+        };
+        config
+            .approved
+            .iter()
+            .filter_map(told)
+            .take(ALMOST_MAX)
+            .collect()
+    }
+
     /// The sender to whom most can have come, and the reader it came from.
     fn main(&self) -> (ProcessKey, Sender<'a>) {
         let widest = self
@@ -351,7 +371,6 @@ fn is_direct(host: &Host, key: &GroupKey, reader: ProcessKey, sender: ProcessKey
 }
 
 /// True when the hospital lets this sender send there what this reader reads; `None`: what it reads itself.
-/// A program that has another send for it, as `rsync` has `ssh`, is approved by its own name: the other is started by it.
 fn approved(
     config: &DetectConfig,
     host: &Host,
@@ -359,20 +378,64 @@ fn approved(
     reader: Option<(ProcessKey, &Actor)>,
     sender: Sender<'_>,
 ) -> bool {
-    let covered = |way: &ApprovedWay, actor| covers(way, actor, &key.store, &key.destination);
-    config
-        .approved
-        .iter()
-        .any(|way| match (reader, &way.reader) {
-            (None, None) => covered(way, sender.actor),
-            (None, Some(_)) => false,
-            (Some((reader, actor)), None) => {
-                covered(way, actor) && host.descends(sender.key, reader)
-            }
-            (Some((_, actor)), Some(wanted)) => {
-                let process = actor.process.as_ref().filter(|_| actor.earlier.is_empty());
-                process.is_some_and(|process| process.executable == *wanted)
-                    && covered(way, sender.actor)
-            }
+    config.approved.iter().any(|way| {
+        let Some(actor) = named_by(way, host, reader, sender) else {
+            return false;
+        };
+        let sent = sent(key, actor, sender);
+        covers(way, sent, |since| {
+            sent_for(host, way, (key, actor, sender), since)
+        })
+    })
+}
+
+/// The process that has to be the way's executable, if the way is about such a reader. A program that has another send for it,
+/// as `rsync` has `ssh`, is approved by its own name: the other is started by it.
+fn named_by<'a>(
+    way: &ApprovedWay,
+    host: &Host,
+    reader: Option<(ProcessKey, &'a Actor)>,
+    sender: Sender<'a>,
+) -> Option<&'a Actor> {
+    match (reader, &way.reader) {
+        (None, None) => Some(sender.actor),
+        (None, Some(_)) => None,
+        (Some((reader, actor)), None) => host.descends(sender.key, reader).then_some(actor),
+        (Some((_, actor)), Some(wanted)) => {
+            let process = actor
+                .process
+                .as_ref()
+                .filter(|_| actor.earlier.is_empty())?;
+            (process.executable == *wanted).then_some(sender.actor)
+        }
+    }
+}
+
+fn sent<'a>(key: &'a GroupKey, actor: &'a Actor, sender: Sender<'a>) -> Sent<'a> {
+    Sent {
+        actor,
+        store: &key.store,
+        to: &key.destination,
+        last_ns: sender.sending.last_ns,
+    }
+}
+
+/// Bytes that went over a way since a moment: what its executable sent, or else what those sent that it has send, as far as they
+/// are of this lineage.
+fn sent_for(
+    host: &Host,
+    way: &ApprovedWay,
+    (key, named, sender): (&GroupKey, &Actor, Sender<'_>),
+    since: u64,
+) -> u64 {
+    let own = sent_over(host, way, since);
+    if std::ptr::eq(named, sender.actor) {
+        return own;
+    }
+    let senders = host.group(key).into_iter().flat_map(|group| &group.senders);
+    senders
+        .filter_map(|sender| host.actor(*sender)?.sendings.get(&key.destination))
+        .fold(own, |sum, sending| {
+            sum.saturating_add(sending.sent_since(since))
         })
 }

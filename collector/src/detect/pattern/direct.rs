@@ -19,6 +19,8 @@ use crate::detect::host::{Actor, Case, Host, Reading, Sending};
 use crate::event::ProcessKey;
 use crate::text;
 
+use super::approval::{Sent, almost, covers, sent_by, sent_over};
+
 /// Short name of the pattern.
 pub(in crate::detect) const NAME: &str = "direct";
 /// Moves when the meaning of the pattern changes.
@@ -113,7 +115,7 @@ impl Pair<'_> {
         }
         let fires = !self.sending.stays_on_host(self.destination.address)
             && self.over_thresholds(&config.direct)
-            && !approved(&config.approved, actor, self.store, self.destination);
+            && !self.approved(config, host, actor);
         fires.then_some(Case {
             revision: 1,
             raised_ns: host.newest_ns(),
@@ -121,6 +123,21 @@ impl Pair<'_> {
             settled,
             exited,
         })
+    }
+
+    /// True when the hospital lets this process send there what it reads.
+    fn approved(&self, config: &DetectConfig, host: &Host, actor: &Actor) -> bool {
+        let sent = self.sent(actor);
+        ways(config).any(|way| covers(way, sent, |since| sent_of(host, actor, way, since)))
+    }
+
+    fn sent<'b>(&'b self, actor: &'b Actor) -> Sent<'b> {
+        Sent {
+            actor,
+            store: self.store,
+            to: self.destination,
+            last_ns: self.sending.last_ns,
+        }
     }
 
     /// Everything since the first record was read.
@@ -172,36 +189,27 @@ impl Pair<'_> {
             first_ns,
         };
         let techniques = techniques(sending, first_ns);
-        evidence::alert(
+        let mut alert = evidence::alert(
             (NAME, VERSION),
             &evidence,
             techniques,
             measured_by(&config.direct),
-        )
+        );
+        alert.almost = almost(ways(config), self.sent(actor), |way, since| {
+            sent_of(host, actor, way, since)
+        });
+        alert
     }
 }
 
-/// True when the whole tuple is approved without another reader, and the process was nothing else while it had records.
-fn approved(ways: &[ApprovedWay], actor: &Actor, store: &str, to: &Destination) -> bool {
-    ways.iter()
-        .any(|way| way.reader.is_none() && covers(way, actor, store, to))
+/// The ways by which a program sends what it reads itself.
+fn ways(config: &DetectConfig) -> impl Iterator<Item = &ApprovedWay> {
+    config.approved.iter().filter(|way| way.reader.is_none())
 }
 
-/// True when the process is the one that the way lets send there, and was nothing else.
-pub(super) fn covers(way: &ApprovedWay, actor: &Actor, store: &str, to: &Destination) -> bool {
-    let Some(process) = actor.process.as_ref().filter(|_| actor.earlier.is_empty()) else {
-        return false;
-    };
-    let number = process.uid.to_string();
-    let user = if process.user.is_empty() {
-        &number
-    } else {
-        &process.user
-    };
-    way.store == store
-        && way.executable == process.executable
-        && way.user == *user
-        && way.destination.contains(to.address, to.port)
+/// Bytes that went over a way since a moment; the process itself is not among the host's while it is judged.
+fn sent_of(host: &Host, actor: &Actor, way: &ApprovedWay, since_ns: u64) -> u64 {
+    sent_over(host, way, since_ns).saturating_add(sent_by(actor, way, since_ns))
 }
 
 /// True when there is enough news for another revision.

@@ -115,6 +115,7 @@ fn alert(host: &Host, key: ProcessKey, actor: &Actor, tampering: &Tampering, tol
         attempts,
         techniques: vec![DISABLE_TOOLS],
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
+        almost: Vec::new(),
         measured_by: "any attempt on the sensor that does not come from the service manager"
             .to_owned(),
     }

@@ -156,6 +156,7 @@ fn alert(
         attempts: Vec::new(),
         techniques: vec![technique],
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
+        almost: Vec::new(),
         measured_by: measured_by(config),
         story: what,
         next_steps: next_steps(host, key, store, case.exited),

@@ -497,6 +497,8 @@ fn a_program_that_has_another_send_for_it_is_approved_by_its_own_name() {
             reader: None,
             user: "anna".into(),
             destination: "203.0.113.9/32:443".parse().unwrap(),
+            schedule: None,
+            bytes_max: None,
         }],
         ..config()
     };
@@ -525,6 +527,8 @@ fn a_chain_is_approved_with_its_reader_and_its_twins_alert() {
         reader: Some("/usr/bin/rsync".into()),
         user: "anna".into(),
         destination: "203.0.113.9/32:443".parse().unwrap(),
+        schedule: None,
+        bytes_max: None,
     };
     let with = |way: &ApprovedWay| DetectConfig {
         approved: vec![way.clone()],

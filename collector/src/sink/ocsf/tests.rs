@@ -367,6 +367,7 @@ pub(crate) fn alert() -> Alert {
         gaps: vec![gap],
         path: Path::default(),
         measured_by: "m".into(),
+        almost: Vec::new(),
         story: "s".into(),
         next_steps: vec!["n".into()],
     }

@@ -87,6 +87,7 @@ impl Joint<'_> {
             attempts: Vec::new(),
             gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
             measured_by,
+            almost: self.almost(config, host),
             story: String::new(),
             next_steps: Vec::new(),
         };
