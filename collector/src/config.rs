@@ -8,7 +8,10 @@ mod schedule;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::intel::{FeedConfig, Intel, Status};
 
 pub use approved::{ApprovedWay, Network, WayError};
 pub use schedule::{Schedule, ScheduleError};
@@ -31,6 +34,8 @@ pub struct Config {
     pub horizon: Duration,
     /// What detection works with.
     pub detect: DetectConfig,
+    /// Feeds of threat intelligence.
+    pub feeds: Vec<FeedConfig>,
     /// OCSF findings as lines of a file; `None`: not written.
     pub file_sink: Option<FileSinkConfig>,
     /// OCSF findings over syslog; `None`: not sent.
@@ -50,6 +55,28 @@ pub struct DetectConfig {
     pub wipe: WipeConfig,
     /// Programs that may remove and write over many records.
     pub keepers: Vec<Keeper>,
+    /// Thresholds of *direct* and *chain* for a destination that an indicator is about.
+    pub listed: ListedConfig,
+    /// What is known of destinations; of a configuration that was only read, nothing.
+    pub intel: Arc<Intel>,
+}
+
+/// Thresholds of *direct* and *chain* for a destination that threat intelligence lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedConfig {
+    /// Record bytes that must have been read from one store within the window.
+    pub read_bytes_min: u64,
+    /// Bytes that must have been sent there within the window.
+    pub sent_bytes_min: u64,
+}
+
+impl Default for ListedConfig {
+    fn default() -> Self {
+        Self {
+            read_bytes_min: 1,
+            sent_bytes_min: 1_024,
+        }
+    }
 }
 
 /// Thresholds of the pattern *wipe*: one process takes many records away.
@@ -194,6 +221,14 @@ impl Config {
             source,
         })?;
         Self::parse(&text, path)
+    }
+
+    /// Reads the feeds, so that detection knows what they say. A feed that cannot be read says so in its status and counts for
+    /// nothing, or as it was in `before`.
+    pub fn read_feeds(&mut self, before: &Intel) -> Vec<Status> {
+        let (intel, states) = Intel::load(&self.feeds, before);
+        self.detect.intel = Arc::new(intel);
+        states
     }
 
     /// Checks the text of a file; `path` is for messages only.

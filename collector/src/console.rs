@@ -5,6 +5,7 @@
 
 mod backend;
 mod events;
+mod intel;
 mod list;
 mod page;
 mod sensors;
@@ -13,6 +14,7 @@ mod settings;
 use std::io::Write;
 
 pub use events::{EventsError, events};
+pub use intel::{feeds, known};
 pub use list::alerts;
 pub use page::show;
 pub use sensors::{sensors, sensors_json};

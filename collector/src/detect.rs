@@ -29,11 +29,13 @@ use host::Host;
 
 use crate::config::DetectConfig;
 use crate::event::{Block, Gap, GapReason, What};
+use crate::intel::Shared;
 
 /// Takes the log in and gives alerts out.
 #[derive(Debug)]
 pub struct Detector {
     config: Arc<DetectConfig>,
+    intel: Shared,
     /// Boots of each sensor's host, the one last heard of at the end.
     hosts: BTreeMap<Arc<str>, Vec<Host>>,
 }
@@ -41,14 +43,26 @@ pub struct Detector {
 impl Detector {
     /// A detector that has seen nothing.
     pub fn new(config: DetectConfig) -> Self {
+        let intel = Shared::default();
+        intel.set(config.intel.clone());
         Self {
+            intel,
             config: Arc::new(config),
             hosts: BTreeMap::new(),
         }
     }
 
+    /// From the next block on, destinations are looked up in what counts then.
+    pub fn follow(&mut self, intel: Shared) {
+        self.intel = intel;
+    }
+
     /// Takes the next block of the log. Returns the alerts that are new or have grown enough to be told again.
     pub fn block(&mut self, block: &Block) -> Vec<Alert> {
+        let intel = self.intel.get();
+        if !Arc::ptr_eq(&intel, &self.config.intel) {
+            Arc::make_mut(&mut self.config).intel = intel;
+        }
         let config = self.config.clone();
         let host = self.host(block);
         if block.missing_before > 0 {

@@ -24,6 +24,7 @@ pub mod detect;
 pub mod event;
 pub mod fleet;
 pub mod ingest;
+pub mod intel;
 pub mod log;
 mod pipeline;
 pub mod replay;

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use collector::Collector;
 use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
+use collector::intel::Intel;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,7 +36,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run until SIGTERM or SIGINT, then finish what is in hand.
+    /// Run until SIGTERM or SIGINT, then finish what is in hand. SIGHUP reads the feeds of threat intelligence again.
     Run {
         /// Configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
@@ -57,7 +58,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run { config } => with_config(&config, run),
-        Command::Check { config } => with_config(&config, |config| check(&config)),
+        Command::Check { config } => with_config(&config, |mut config| check(&mut config)),
         Command::Completions { shell } => completions(shell),
     };
     result.unwrap_or_else(|error| {
@@ -100,6 +101,7 @@ fn run(config: Config) -> Result<(), anyhow::Error> {
 async fn serve(config: Config) -> Result<(), anyhow::Error> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to wait for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("failed to wait for SIGHUP")?;
     let mut last_said = Instant::now();
     let collector = Collector::start(config, |progress| {
         if last_said.elapsed() > Duration::from_secs(1) {
@@ -121,10 +123,20 @@ async fn serve(config: Config) -> Result<(), anyhow::Error> {
         NotifyState::Ready,
         NotifyState::Status(&format!("listening on {}", collector.address())),
     ]);
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-        () = watchdog(&collector) => {}
+    {
+        let watchdog = watchdog(&collector);
+        tokio::pin!(watchdog);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break tracing::info!("SIGTERM: stopping"),
+                _ = interrupt.recv() => break tracing::info!("SIGINT: stopping"),
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP: reading the feeds again");
+                    collector.read_feeds().await;
+                }
+                () = &mut watchdog => {}
+            }
+        }
     }
     notify(&[
         NotifyState::Stopping,
@@ -160,9 +172,10 @@ fn notify(state: &[NotifyState<'_>]) {
 }
 
 /// Says what the configuration means.
-fn check(config: &Config) -> Result<(), anyhow::Error> {
+fn check(config: &mut Config) -> Result<(), anyhow::Error> {
+    let feeds = config.read_feeds(&Intel::default());
     let mut out = std::io::stdout().lock();
-    collector::console::config(&mut out, config).context("failed to write")
+    collector::console::config(&mut out, config, &feeds).context("failed to write")
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<ExitCode, anyhow::Error> {

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ use crate::detect::Detector;
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
 use crate::ingest::{self, Ingest};
+use crate::intel::{FeedConfig, Intel, Shared, Status};
 use crate::log::{self, LogError, LogHandle, LogReader, LogStore, Logged, StoredBatch};
 use crate::replay::{self, ReplayError};
-use crate::sink;
+use crate::{sink, text};
 
 /// Blocks between log and detection.
 const LOGGED_MAX: usize = 256;
@@ -82,6 +84,8 @@ pub struct Collector {
     /// Held while it runs, so that no second collector works in the data directory.
     _lock: File,
     address: SocketAddr,
+    feeds: Vec<FeedConfig>,
+    intel: Shared,
     log: LogHandle,
     fleet: FleetHandle,
     fleet_thread: JoinHandle<()>,
@@ -120,7 +124,12 @@ impl Collector {
         let (newest, newest_seen) = watch::channel(alert_store.newest()?);
 
         // What was logged and not yet looked at when the last run ended is found here, before anything new comes.
+        let intel = Shared::default();
+        let (found, states) = Intel::load(&config.feeds, &Intel::default());
+        tell(&states);
+        intel.set(Arc::new(found));
         let mut detector = Detector::new(config.detect.clone());
+        detector.follow(intel.clone());
         catch_up(&config, &mut detector, &mut alert_store, &newest, caught_up)?;
 
         let (fleet, fleet_thread) = fleet::spawn(&data_dir)?;
@@ -138,6 +147,8 @@ impl Collector {
         Ok(Self {
             _lock: lock,
             address,
+            feeds: config.feeds,
+            intel,
             log,
             fleet,
             fleet_thread,
@@ -146,6 +157,19 @@ impl Collector {
             stages,
             sinks,
         })
+    }
+
+    /// Reads the feeds of threat intelligence again. One that cannot be read counts as it was read before.
+    pub async fn read_feeds(&self) {
+        let (feeds, intel) = (self.feeds.clone(), self.intel.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let (found, states) = Intel::load(&feeds, &intel.get());
+            intel.set(Arc::new(found));
+            tell(&states);
+        });
+        if let Err(error) = read.await {
+            tracing::error!(%error, "reading the feeds ended with a panic; what was read before counts");
+        }
     }
 
     /// The address it listens on.
@@ -189,6 +213,36 @@ impl Collector {
         fleet.close().await;
         join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
+    }
+}
+
+/// Says how the feeds are.
+fn tell(states: &[Status]) {
+    for state in states {
+        let feed = text::clean(&state.feed);
+        let version = text::clean(&state.version);
+        tracing::info!(
+            feed,
+            version,
+            indicators = state.indicators,
+            "feed of threat intelligence"
+        );
+        if let Some(problem) = &state.problem {
+            tracing::error!(
+                feed,
+                problem = text::clean(problem),
+                "the feed cannot be read; what was read of it before counts"
+            );
+        }
+        if state.skipped > 0 {
+            let first = state.examples.first().map(|example| text::clean(example));
+            tracing::warn!(
+                feed,
+                left_out = state.skipped,
+                first,
+                "entries of the feed cannot be used; `chartwatch intel` names some"
+            );
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what the sensor costs.
 
+pub(crate) mod collector;
 mod daemons;
-pub(crate) mod graph;
 pub(crate) mod idle;
 pub(crate) mod overhead;
 mod page;
@@ -32,7 +32,9 @@ enum What {
     /// Measure what the sensor takes of this machine while nothing happens
     Idle(idle::Args),
     /// Measure what an edge of a host's graph costs the collector, in time and memory
-    Graph(graph::Args),
+    Graph(collector::Args),
+    /// Measure what a million indicators of threat intelligence cost the collector, in time and memory
+    Intel(collector::Args),
     /// Measure what real work on this machine takes with the sensor, and with empty programs in its place
     Real(real::Args),
 }
@@ -46,7 +48,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Overhead(args) => overhead::run(args),
         What::Workloads(args) => workloads::run(args),
         What::Idle(args) => idle::run(args),
-        What::Graph(args) => graph::run(args),
+        What::Graph(args) => collector::run(&collector::GRAPH, args),
+        What::Intel(args) => collector::run(&collector::INTEL, args),
         What::Real(args) => real::run(args),
     }
 }

@@ -21,7 +21,8 @@ const SECTIONS: &[(&str, Section)] = &[
     ("workloads", bench::workloads::section),
     ("real", bench::real::section),
     ("idle", bench::idle::section),
-    ("graph", bench::graph::section),
+    ("graph", bench::collector::graph_section),
+    ("intel", bench::collector::intel_section),
     ("coverage", coverage::section),
 ];
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Closing;
 use crate::detect::{Alert, AtLeast, Attempt, Destination, Link, Place, Step};
 use crate::event::{Direction, FlowName, Gap, GapReason, Medium, NameForm, RecordName};
+use crate::intel::Hit;
 
 /// An alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,12 @@ pub struct AlertForm {
     pub techniques: Vec<TechniqueForm>,
     pub gaps: Vec<GapForm>,
     pub measured_by: String,
+    /// What threat intelligence says of the destination.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intelligence: Vec<HitForm>,
+    /// Warning lists that the destination is on, as one that many use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_as: Vec<String>,
     /// Approved ways that would have covered it but for one thing, each in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub almost: Vec<String>,
@@ -128,6 +135,34 @@ pub struct StepForm {
     pub bytes: Option<u64>,
     pub first_ns: u64,
     pub last_ns: u64,
+}
+
+/// What one feed says of the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HitForm {
+    /// The address or name that was looked for.
+    pub value: String,
+    /// The feed.
+    pub feed: String,
+    /// Its version.
+    pub version: String,
+    /// What its entry means.
+    pub label: String,
+    /// How sure it is, 0 to 100, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<u8>,
+}
+
+impl From<&Hit> for HitForm {
+    fn from(hit: &Hit) -> Self {
+        Self {
+            value: hit.value.clone(),
+            feed: hit.feed.clone(),
+            version: hit.version.clone(),
+            label: hit.label.clone(),
+            confidence: hit.confidence,
+        }
+    }
 }
 
 /// An end of a step; `kind` is `store`, `process`, `file`, `pipe`, `memory`, `unknown` or `destination`.
@@ -289,6 +324,8 @@ impl From<&Alert> for AlertForm {
                 .collect(),
             gaps: alert.gaps.iter().map(GapForm::from).collect(),
             measured_by: alert.measured_by.clone(),
+            intelligence: alert.known.hits.iter().map(HitForm::from).collect(),
+            known_as: alert.known.known_as.clone(),
             almost: alert.almost.clone(),
             story: alert.story.clone(),
             next_steps: alert.next_steps.clone(),

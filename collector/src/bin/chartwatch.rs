@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use collector::alerts::form::AlertForm;
 use collector::alerts::{AlertReader, AlertStore, Closing, Verdict};
 use collector::config::{Config, DEFAULT_DATA_DIR, DEFAULT_FILE, DetectConfig, EXIT_BAD_CONFIG};
+use collector::intel::{Intel, Status};
 use collector::log::LogReader;
 use collector::replay::{self, Span};
 use collector::{console, fleet, text};
@@ -25,6 +26,7 @@ Examples:
   chartwatch replay --from 2026-03-01T00:00:00Z --to 2026-03-31T23:59:59Z
   chartwatch events --from 2026-03-16T03:00:00Z | jq .access
   chartwatch sensors                      who is alive, and what it cannot see
+  chartwatch intel 203.0.113.9 evil.example   what the feeds say of these
 
 Exit status:
   0   done
@@ -106,6 +108,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the feeds of threat intelligence, or what they say of addresses and names.
+    #[command(
+        after_help = "Reads the feeds that the configuration names, as the collector does when it starts and on SIGHUP.\n\
+                            Exit status 0 also when nothing is listed."
+    )]
+    Intel {
+        /// Addresses, names or URLs to look up; without them the feeds are listed.
+        value: Vec<String>,
+        /// As JSON: one array of feeds, or one object to a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -150,15 +164,16 @@ fn reason(text: &str) -> Result<String, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let detect = match detect_config(cli.config.as_deref(), &cli.command) {
-        Ok(detect) => detect,
+    let (detect, feeds) = match detect_config(cli.config.as_deref(), &cli.command) {
+        Ok(found) => found,
         Err(error) => {
             say(&format!("chartwatch: {error}"));
             return ExitCode::from(EXIT_BAD_CONFIG);
         }
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let done = run(cli, detect, &mut out).and_then(|()| out.flush().context("failed to write"));
+    let done =
+        run(cli, detect, &feeds, &mut out).and_then(|()| out.flush().context("failed to write"));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has seen enough, as `head` has.
@@ -170,20 +185,39 @@ fn main() -> ExitCode {
     }
 }
 
-/// Thresholds for a replay: of the file named, else of the usual file if there is one, else the defaults.
+/// Thresholds and feeds for a replay: of the file named, else of the usual file if there is one, else the defaults.
 fn detect_config(
     named: Option<&Path>,
     command: &Command,
-) -> Result<DetectConfig, collector::config::ConfigError> {
-    let usual = Some(Path::new(DEFAULT_FILE))
-        .filter(|path| path.exists() && matches!(command, Command::Replay(_)));
-    match named.or(usual) {
-        Some(path) => Config::load(path).map(|config| config.detect),
-        None => Ok(DetectConfig::default()),
+) -> Result<(DetectConfig, Vec<Status>), collector::config::ConfigError> {
+    let usual = Some(Path::new(DEFAULT_FILE)).filter(|path| {
+        path.exists() && matches!(command, Command::Replay(_) | Command::Intel { .. })
+    });
+    let mut config = match named.or(usual) {
+        Some(path) => Config::load(path)?,
+        None => Config::parse("", Path::new("the defaults"))?,
+    };
+    let states = config.read_feeds(&Intel::default());
+    if matches!(command, Command::Replay(_)) {
+        for state in &states {
+            if let Some(problem) = &state.problem {
+                say(&format!(
+                    "chartwatch: feed {} counts for nothing: {}",
+                    state.feed,
+                    text::clean(problem)
+                ));
+            }
+        }
     }
+    Ok((config.detect, states))
 }
 
-fn run(cli: Cli, detect: DetectConfig, out: &mut impl Write) -> Result<(), anyhow::Error> {
+fn run(
+    cli: Cli,
+    detect: DetectConfig,
+    feeds: &[Status],
+    out: &mut impl Write,
+) -> Result<(), anyhow::Error> {
     match cli.command {
         Command::Alerts { json } => {
             console::alerts(out, &AlertReader::open(&cli.data)?.newest()?, json)?;
@@ -198,6 +232,15 @@ fn run(cli: Cli, detect: DetectConfig, out: &mut impl Write) -> Result<(), anyho
                 console::sensors_json(out, &sensors, now_ns())?;
             } else {
                 console::sensors(out, &sensors, now_ns())?;
+            }
+        }
+        Command::Intel { value, json } if value.is_empty() => console::feeds(out, feeds, json)?,
+        Command::Intel { value, json } => {
+            for value in &value {
+                let known = detect.intel.explain(value, now_ns());
+                let known = known
+                    .with_context(|| format!("{:?} cannot be looked up", text::clean(value)))?;
+                console::known(out, value, &known, json)?;
             }
         }
         Command::Completions { shell } => {

@@ -4,14 +4,16 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::{
     ApprovedWay, Config, DEFAULT_DATA_DIR, DetectConfig, DirectConfig, DnsConfig, FileSinkConfig,
-    Keeper, Network, Schedule, SyslogSinkConfig, WipeConfig,
+    Keeper, ListedConfig, Network, Schedule, SyslogSinkConfig, WipeConfig,
 };
+use crate::intel::{FeedConfig, Kind};
 
 /// Key and reason of a refused value.
 type Refused = (String, String);
@@ -33,7 +35,33 @@ pub(super) struct Raw {
     #[serde(default)]
     keeper: Vec<RawKeeper>,
     #[serde(default)]
+    intel: Vec<RawFeed>,
+    #[serde(default)]
     sink: Sinks,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFeed {
+    name: String,
+    /// `list`, `warnings` or `onionoo`; default list.
+    kind: Option<Kind>,
+    path: PathBuf,
+    /// Default: the name.
+    label: Option<String>,
+    /// 0 to 100; default: not said.
+    confidence: Option<u8>,
+    /// 1 to 3650; default: always.
+    expires_days: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    /// 1 to 2^40; default 1.
+    read_bytes_min: Option<u64>,
+    /// 1 to 2^40; default 1024.
+    sent_bytes_min: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,6 +75,8 @@ struct Detect {
     dns: Dns,
     #[serde(default)]
     wipe: Wipe,
+    #[serde(default)]
+    listed: Listed,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -175,7 +205,10 @@ impl Raw {
                 approved: approved(self.approved)?,
                 wipe: self.detect.wipe.check()?,
                 keepers: keepers(self.keeper)?,
+                listed: self.detect.listed.check()?,
+                intel: Arc::default(),
             },
+            feeds: feeds(self.intel)?,
             file_sink: self.sink.file.map(FileSink::check).transpose()?,
             syslog_sink: self.sink.syslog.map(SyslogSink::check).transpose()?,
         })
@@ -244,6 +277,67 @@ impl Wipe {
         Ok(WipeConfig {
             records_min,
             window: Duration::from_secs(window),
+        })
+    }
+}
+
+impl Listed {
+    fn check(self) -> Result<ListedConfig, Refused> {
+        let default = ListedConfig::default();
+        let bytes = |key: &str, value, default| bounded(key, value, default, 1, 1 << 40);
+        let (read, sent) = (default.read_bytes_min, default.sent_bytes_min);
+        Ok(ListedConfig {
+            read_bytes_min: bytes("detect.listed.read_bytes_min", self.read_bytes_min, read)?,
+            sent_bytes_min: bytes("detect.listed.sent_bytes_min", self.sent_bytes_min, sent)?,
+        })
+    }
+}
+
+fn feeds(list: Vec<RawFeed>) -> Result<Vec<FeedConfig>, Refused> {
+    const MAX: usize = 64;
+    if list.len() > MAX {
+        return Err(refused(
+            "intel",
+            format!("{} feeds; write {MAX} at most", list.len()),
+        ));
+    }
+    let mut feeds: Vec<FeedConfig> = Vec::with_capacity(list.len());
+    for (index, raw) in list.into_iter().enumerate() {
+        let feed = raw.check(index)?;
+        if feeds.iter().any(|other| other.name == feed.name) {
+            let reason = format!("{:?} is used twice", feed.name);
+            return Err(refused(&format!("intel[{index}].name"), reason));
+        }
+        feeds.push(feed);
+    }
+    Ok(feeds)
+}
+
+impl RawFeed {
+    fn check(self, index: usize) -> Result<FeedConfig, Refused> {
+        let key = |field: &str| format!("intel[{index}].{field}");
+        if self.name.is_empty() {
+            return Err(refused(
+                &key("name"),
+                "is empty; write what the feed is called".into(),
+            ));
+        }
+        absolute(&key("path"), &self.path)?;
+        let confidence = self.confidence.map(u64::from);
+        bounded(&key("confidence"), confidence, 0, 0, 100)?;
+        let days = self.expires_days.map(|days| {
+            let key = key("expires_days");
+            bounded(&key, Some(days), days, 1, 3_650)
+        });
+        Ok(FeedConfig {
+            label: self.label.unwrap_or_else(|| self.name.clone()),
+            name: self.name,
+            kind: self.kind.unwrap_or(Kind::List),
+            path: self.path,
+            confidence: self.confidence,
+            lasts: days
+                .transpose()?
+                .map(|days| Duration::from_hours(24 * days)),
         })
     }
 }

@@ -118,8 +118,18 @@ pub(super) fn table<const N: usize>(
 
 /// Titles of columns that hold figures.
 fn is_number(title: &str) -> bool {
-    const FIGURES: [&str; 10] = [
-        "RECORDS", "SENT", "SEEN", "REPORTED", "SUMMED", "IGNORED", "FAILED", "DROPPED", "QUEUED",
+    const FIGURES: [&str; 12] = [
+        "INDICATORS",
+        "LEFT OUT",
+        "RECORDS",
+        "SENT",
+        "SEEN",
+        "REPORTED",
+        "SUMMED",
+        "IGNORED",
+        "FAILED",
+        "DROPPED",
+        "QUEUED",
         "LOST",
     ];
     FIGURES.contains(&title)

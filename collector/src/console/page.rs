@@ -179,6 +179,21 @@ fn destination(
     )?;
     field(out, "received", &exact(alert.bytes_received))?;
     field(out, "connections", &text::number(alert.flows))?;
+    for hit in &alert.intelligence {
+        let sure = hit
+            .confidence
+            .map_or_else(String::new, |sure| format!(", confidence {sure}"));
+        let [value, label, feed, version] =
+            [&hit.value, &hit.label, &hit.feed, &hit.version].map(|part| text::clean(part));
+        field(
+            out,
+            "listed",
+            &format!("{value} as {label}, by {feed} ({version}){sure}"),
+        )?;
+    }
+    for list in &alert.known_as {
+        field(out, "known as", &text::clean(list))?;
+    }
     if alert.almost.is_empty() {
         let none = "no: it matches no approved way for this store";
         return field(out, "approved", none);

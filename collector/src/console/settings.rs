@@ -3,10 +3,15 @@
 use std::io::Write;
 
 use crate::config::{ApprovedWay, Config};
+use crate::intel::Status;
 use crate::text;
 
 /// Says in plain words what the collector would do.
-pub fn config(out: &mut impl Write, config: &Config) -> Result<(), std::io::Error> {
+pub fn config(
+    out: &mut impl Write,
+    config: &Config,
+    feeds: &[Status],
+) -> Result<(), std::io::Error> {
     writeln!(out, "The configuration is good. The collector would:")?;
     writeln!(out, "- listen on {}", config.listen)?;
     writeln!(out, "- keep its data in {}", config.data_dir.display())?;
@@ -44,6 +49,22 @@ pub fn config(out: &mut impl Write, config: &Config) -> Result<(), std::io::Erro
             way.name, way.executable, way.user, way.store, way.destination
         )?;
         approval(out, way)?;
+    }
+    for feed in feeds {
+        let name = text::clean(&feed.feed);
+        match &feed.problem {
+            None => writeln!(
+                out,
+                "- know {} from the feed {name}, {} left out",
+                text::count(feed.indicators as u64, "indicator"),
+                text::number(feed.skipped)
+            )?,
+            Some(problem) => writeln!(
+                out,
+                "- know nothing from the feed {name}: {}",
+                text::clean(problem)
+            )?,
+        }
     }
     match &config.file_sink {
         Some(file) => writeln!(out, "- append findings to {}", file.path.display())?,

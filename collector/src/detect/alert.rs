@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::event::{
     Carrier, Direction, FlowName, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName, TamperKind,
 };
+use crate::intel::Known;
 
 /// Names the space of alert ids; made once at random, never to be changed.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d1c_29a4_7f3b_4e0a_9c55_2f8e_d041_b7a6);
@@ -69,6 +70,8 @@ pub struct Alert {
     pub gaps: Vec<Gap>,
     /// The thresholds it was measured by, for a person.
     pub measured_by: String,
+    /// What is known of the destination.
+    pub known: Known,
     /// Approved ways that would have covered it but for one thing, each in words.
     pub almost: Vec<String>,
     /// What happened, for somebody who runs a ward.

@@ -4,6 +4,7 @@ use super::alert::{self, Alert, AtLeast, Destination, Figures, Link, Technique};
 use super::host::{Actor, Case, Host, Reading, Sending};
 use super::{limits, severity, story};
 use crate::event::{Gap, ProcessKey};
+use crate::intel::Known;
 
 /// Why it is certain that what was sent is what was read.
 const ONE_PROCESS: &str =
@@ -85,6 +86,7 @@ pub(super) fn alert(
         techniques,
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
         measured_by,
+        known: Known::default(),
         almost: Vec::new(),
         story: String::new(),
         next_steps: Vec::new(),

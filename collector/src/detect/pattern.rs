@@ -4,5 +4,6 @@ mod approval;
 pub(super) mod chain;
 pub(super) mod direct;
 mod dns;
+mod listed;
 pub(super) mod tampering;
 pub(super) mod wipe;

@@ -3,6 +3,7 @@
 mod approval;
 mod chain;
 mod growth;
+mod listed;
 mod tampering;
 mod thresholds;
 mod wipe;

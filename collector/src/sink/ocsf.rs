@@ -14,16 +14,17 @@
 //!   on the way, are `unmapped.path` and `unmapped.path_processes`.
 //! - `actor` and `device` are the class's own attributes, so no host profile is needed for them; the container of a
 //!   process is there by the container profile.
+//! - What threat intelligence says of the destination is `osint`, with the profile of that name; `name` in it is the field it is about.
 //! - Times are milliseconds since the Unix epoch and come from the events, so live and replay agree.
 
 mod model;
 
 use model::{
     Activity, Actor, Analytic, Attack, Container, DataSecurity, Databucket, Device, Endpoint, File,
-    Finding, FindingInfo, Metadata, Named, Process, Product, Session, Unmapped, User,
+    Finding, FindingInfo, Metadata, Named, Osint, Process, Product, Session, Unmapped, User,
 };
 
-use crate::alerts::form::{AlertForm, ProcessForm};
+use crate::alerts::form::{AlertForm, HitForm, ProcessForm};
 use crate::detect::{Alert, Confidence, Level};
 use crate::text;
 
@@ -93,6 +94,7 @@ fn build(alert: &Alert) -> Finding {
             type_id: 0,
             r#type: "Unknown",
         },
+        osint: form.intelligence.iter().map(osint).collect(),
         databucket: (!form.store.is_empty()).then(|| Databucket {
             name: form.store.clone(),
             type_id: 99,
@@ -104,6 +106,24 @@ fn build(alert: &Alert) -> Finding {
             hostname: to.name.clone(),
         }),
         unmapped: unmapped(form),
+    }
+}
+
+/// What a feed says, as an OSINT object: the schema's numbers are 1 for an address, 2 for a name.
+fn osint(hit: &HitForm) -> Osint {
+    let is_address = hit.value.parse::<std::net::IpAddr>().is_ok();
+    Osint {
+        value: hit.value.clone(),
+        type_id: if is_address { 1 } else { 2 },
+        r#type: if is_address { "IP Address" } else { "Domain" },
+        name: if is_address {
+            "dst_endpoint.ip"
+        } else {
+            "dst_endpoint.hostname"
+        },
+        vendor_name: hit.feed.clone(),
+        labels: [hit.label.clone()],
+        comment: format!("feed version {}", hit.version),
     }
 }
 
@@ -127,7 +147,12 @@ fn metadata(form: &AlertForm) -> Metadata {
         uid: format!("{}.{}", form.id, form.revision),
         correlation_uid: form.id.clone(),
         sequence: form.revision,
-        profiles: ["container"],
+        // The profile's one attribute has to be there when it is named.
+        profiles: if form.intelligence.is_empty() {
+            vec!["container"]
+        } else {
+            vec!["container", "osint"]
+        },
     }
 }
 
@@ -263,6 +288,8 @@ fn unmapped(form: AlertForm) -> Unmapped {
         path_more: form.path_more,
         path_processes: form.path_processes,
         severity_reasons: form.severity.reasons,
+        known_as: form.known_as,
+        almost_approved: form.almost,
         boot_id: form.boot_id,
         systemd_units: form.chain.iter().map(|link| link.unit.clone()).collect(),
         login_user: form

@@ -154,6 +154,13 @@ impl Daemon {
         self.signal("TERM")
     }
 
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", "HUP", &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// A signal by name, and what it ends with.
     pub(crate) fn signal(mut self, name: &str) -> ExitStatus {
         let pid = self.child.id().to_string();

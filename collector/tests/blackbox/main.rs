@@ -10,6 +10,7 @@ mod daemon;
 mod delivery;
 mod events;
 mod export;
+mod intel;
 mod sensor;
 mod service;
 mod sinks;

@@ -29,7 +29,10 @@ const COLLECTOR: &[(&str, &[&str])] = &[
     ("sink", &["event", "detect"]),
     ("replay", &["event", "log", "detect"]),
     ("fleet", &["event"]),
-    ("console", &["event", "log", "detect", "fleet", "replay"]),
+    (
+        "console",
+        &["event", "log", "detect", "fleet", "replay", "intel"],
+    ),
 ];
 
 /// A library that only some rooms may see.

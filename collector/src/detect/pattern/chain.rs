@@ -34,10 +34,11 @@ use crate::config::{ApprovedWay, DetectConfig, DirectConfig, DnsConfig};
 use crate::detect::alert::{Alert, Figures};
 use crate::detect::host::{Actor, Case, GroupKey, Host, Kind, Reading, Sending};
 use crate::event::{ProcessKey, RecordId};
+use crate::intel::Known;
 
 use super::approval::{ALMOST_MAX, Sent, almost, covers, sent_over};
 use super::direct::tell_again;
-use super::dns;
+use super::{dns, listed};
 
 /// Short name of the pattern.
 const NAME: &str = "chain";
@@ -134,6 +135,8 @@ struct Joint<'a> {
     /// Readers that count.
     handed: BTreeMap<ProcessKey, Handed<'a>>,
     begin_ns: u64,
+    /// What is known of the destination.
+    known: Known,
 }
 
 impl<'a> Joint<'a> {
@@ -202,7 +205,11 @@ impl<'a> Joint<'a> {
         senders.retain(|sender| got.contains(&sender.key));
         let last_read = all.values().map(|handed| handed.reading.last_ns).max()?;
         let begin_ns = last_sent.max(last_read).saturating_sub(window_ns);
-        let share_min = config.direct.sent_share_min;
+        let known = senders
+            .iter()
+            .map(|sender| listed::look_up(config, &key.destination, sender.sending));
+        let known = known.max_by_key(Known::is_listed).unwrap_or_default();
+        let share_min = listed::thresholds(config, &known).sent_share_min;
         all.retain(|_, handed| {
             let taken = match told {
                 Some(_) => handed.reading.taken_since(0),
@@ -217,6 +224,7 @@ impl<'a> Joint<'a> {
             senders,
             handed: all,
             begin_ns,
+            known,
         })
     }
 
@@ -251,7 +259,7 @@ impl<'a> Joint<'a> {
             return None;
         }
         let over = match self.key.kind {
-            Kind::Chain => self.over_thresholds(&config.direct, host),
+            Kind::Chain => self.over_thresholds(&listed::thresholds(config, &self.known), host),
             Kind::Dns => {
                 self.handed_bytes() >= config.dns.bytes && self.names_asked(&config.dns).is_some()
             }

@@ -17,9 +17,11 @@ use crate::detect::alert::{Alert, Destination, Figures, Technique};
 use crate::detect::evidence::{self, Evidence};
 use crate::detect::host::{Actor, Case, Host, Reading, Sending};
 use crate::event::ProcessKey;
+use crate::intel::Known;
 use crate::text;
 
 use super::approval::{Sent, almost, covers, sent_by, sent_over};
+use super::listed;
 
 /// Short name of the pattern.
 pub(in crate::detect) const NAME: &str = "direct";
@@ -114,7 +116,7 @@ impl Pair<'_> {
             });
         }
         let fires = !self.sending.stays_on_host(self.destination.address)
-            && self.over_thresholds(&config.direct)
+            && self.over_thresholds(&listed::thresholds(config, &self.known(config)))
             && !self.approved(config, host, actor);
         fires.then_some(Case {
             revision: 1,
@@ -123,6 +125,10 @@ impl Pair<'_> {
             settled,
             exited,
         })
+    }
+
+    fn known(&self, config: &DetectConfig) -> Known {
+        listed::look_up(config, self.destination, self.sending)
     }
 
     /// True when the hospital lets this process send there what it reads.
@@ -193,8 +199,9 @@ impl Pair<'_> {
             (NAME, VERSION),
             &evidence,
             techniques,
-            measured_by(&config.direct),
+            measured_by(&listed::thresholds(config, &self.known(config))),
         );
+        listed::tell(&mut alert, self.known(config));
         alert.almost = almost(ways(config), self.sent(actor), |way, since| {
             sent_of(host, actor, way, since)
         });

@@ -12,6 +12,7 @@ use crate::detect::alert::{
 use crate::detect::host::{Actor, Host, Tampering, Told};
 use crate::detect::{evidence, limits, story};
 use crate::event::{Gap, ProcessKey, TamperFile, TamperKind};
+use crate::intel::Known;
 use crate::text;
 
 /// Short name of the pattern.
@@ -115,6 +116,7 @@ fn alert(host: &Host, key: ProcessKey, actor: &Actor, tampering: &Tampering, tol
         attempts,
         techniques: vec![DISABLE_TOOLS],
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
+        known: Known::default(),
         almost: Vec::new(),
         measured_by: "any attempt on the sensor that does not come from the service manager"
             .to_owned(),

@@ -15,6 +15,7 @@ use crate::detect::alert::{
 use crate::detect::host::{Actor, Case, Host, Wiping};
 use crate::detect::{evidence, limits, story};
 use crate::event::{Gap, ProcessKey};
+use crate::intel::Known;
 use crate::text;
 
 use super::direct;
@@ -156,6 +157,7 @@ fn alert(
         attempts: Vec::new(),
         techniques: vec![technique],
         gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
+        known: Known::default(),
         almost: Vec::new(),
         measured_by: measured_by(config),
         story: what,

@@ -50,11 +50,24 @@ pub(super) struct Finding {
     pub(super) data_security: DataSecurity,
     pub(super) actor: Actor,
     pub(super) device: Device,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) osint: Vec<Osint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) databucket: Option<Databucket>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dst_endpoint: Option<Endpoint>,
     pub(super) unmapped: Unmapped,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Osint {
+    pub(super) value: String,
+    pub(super) type_id: u32,
+    pub(super) r#type: &'static str,
+    pub(super) name: &'static str,
+    pub(super) vendor_name: String,
+    pub(super) labels: [String; 1],
+    pub(super) comment: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +77,7 @@ pub(super) struct Metadata {
     pub(super) uid: String,
     pub(super) correlation_uid: String,
     pub(super) sequence: u32,
-    pub(super) profiles: [&'static str; 1],
+    pub(super) profiles: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -221,6 +234,10 @@ pub(super) struct Unmapped {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) path_processes: Vec<ProcessForm>,
     pub(super) severity_reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) known_as: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) almost_approved: Vec<String>,
     pub(super) boot_id: String,
     /// Units of the chain, the sender's first.
     pub(super) systemd_units: Vec<String>,

@@ -9,9 +9,10 @@ use crate::detect::alert::{self, Alert, AtLeast, Link, Path, Place, Step};
 use crate::detect::host::{Case, Host, Kind};
 use crate::detect::lineage::{Hop, Node, Way};
 use crate::detect::pattern::direct::exfiltration;
-use crate::detect::pattern::dns;
+use crate::detect::pattern::{dns, listed};
 use crate::detect::{evidence, limits, severity, story};
 use crate::event::{FlowName, Gap, NameSource, ProcessKey, RecordName};
+use crate::intel::Known;
 use crate::text;
 
 impl Joint<'_> {
@@ -41,7 +42,10 @@ impl Joint<'_> {
             .names_asked(&config.dns)
             .filter(|_| self.key.kind == Kind::Dns);
         let (name, measured_by) = match self.key.kind {
-            Kind::Chain => (NAME, measured_by(&config.direct)),
+            Kind::Chain => {
+                let thresholds = listed::thresholds(config, &self.known);
+                (NAME, measured_by(&thresholds))
+            }
             Kind::Dns => (dns::NAME, dns::measured_by(config)),
         };
         let called = asked.as_ref().map(|asked| FlowName {
@@ -87,6 +91,7 @@ impl Joint<'_> {
             attempts: Vec::new(),
             gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
             measured_by,
+            known: Known::default(),
             almost: self.almost(config, host),
             story: String::new(),
             next_steps: Vec::new(),
@@ -99,6 +104,7 @@ impl Joint<'_> {
             alert.story.push_str(&asked.told());
         }
         alert.next_steps = story::next_steps(&alert, to);
+        listed::tell(&mut alert, self.known.clone());
         alert
     }
 

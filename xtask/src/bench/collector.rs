@@ -1,4 +1,5 @@
-//! `cargo xtask bench graph`: what an edge of a host's graph costs the collector, in time and memory.
+//! `cargo xtask bench graph` and `intel`: what an edge of a host's graph, and what a million indicators, cost the collector in time
+//! and memory. Each is measured by an example of the collector of that name.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,38 @@ use crate::readme;
 use crate::step::{Step, capture, cargo, root};
 use crate::table::Table;
 
-/// Where results are kept, relative to the root.
-const RESULTS: &str = "collector/benches/results/graph.json";
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject {
+    /// Name of the example that measures it.
+    example: &'static str,
+    /// What the table is about.
+    title: &'static str,
+    /// Most of a metric, in its own unit.
+    targets: &'static [(&'static str, f64)],
+}
 
-/// Most of a metric, in its own unit.
-const TARGETS: [(&str, f64); 2] = [("time_per_edge", 5.0), ("memory", 500.0)];
+/// A host's graph.
+pub(crate) const GRAPH: Subject = Subject {
+    example: "graph",
+    title: "a host's graph",
+    targets: &[("time_per_edge", 5.0), ("memory", 500.0)],
+};
+/// Threat intelligence.
+pub(crate) const INTEL: Subject = Subject {
+    example: "intel",
+    title: "threat intelligence",
+    targets: &[("time_per_lookup", 1.0), ("memory", 200.0)],
+};
 
-/// Arguments of `cargo xtask bench graph`.
+impl Subject {
+    /// Where results are kept, relative to the root.
+    fn results(&self) -> PathBuf {
+        Path::new("collector/benches/results").join(format!("{}.json", self.example))
+    }
+}
+
+/// Arguments of both.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Write the rows there as JSON, too
@@ -40,13 +66,14 @@ struct Figure {
 }
 
 impl Figure {
-    fn target(&self) -> Option<f64> {
-        let target = TARGETS.iter().find(|(metric, _)| *metric == self.metric);
+    fn target(&self, subject: &Subject) -> Option<f64> {
+        let mut targets = subject.targets.iter();
+        let target = targets.find(|(metric, _)| *metric == self.metric);
         target.map(|(_, most)| *most)
     }
 
-    fn holds(&self) -> bool {
-        self.target().is_none_or(|most| self.value <= most)
+    fn holds(&self, subject: &Subject) -> bool {
+        self.target(subject).is_none_or(|most| self.value <= most)
     }
 }
 
@@ -54,29 +81,32 @@ impl Figure {
 ///
 /// # Errors
 /// The program that measures could not be built or fails, or with `--check` a target does not hold.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(subject: &Subject, args: &Args) -> Result<()> {
     let example = [
         "--release",
         "--locked",
         "--package",
         "collector",
         "--example",
-        "graph",
+        subject.example,
     ];
     let mut build = cargo();
     build.arg("build").args(example);
-    Step::new("building what measures the graph", build).run()?;
+    Step::new(format!("building what measures {}", subject.title), build).run()?;
     let mut measure = cargo();
     measure.args(["run", "--quiet"]).args(example);
     let figures: Vec<Figure> = serde_json::from_str(&capture(&mut measure)?)
-        .context("failed to understand what the example `graph` printed")?;
+        .context("failed to understand what the example printed")?;
     let table = table(&figures);
     table.report(args.json.as_deref())?;
     if args.write {
-        table.write_json(&root().join(RESULTS))?;
+        table.write_json(&root().join(subject.results()))?;
         readme::write()?;
     }
-    let missed = figures.iter().filter(|figure| !figure.holds()).count();
+    let missed = figures
+        .iter()
+        .filter(|figure| !figure.holds(subject))
+        .count();
     ensure!(!args.check || missed == 0, "{missed} targets do not hold");
     Ok(())
 }
@@ -93,18 +123,34 @@ fn table(figures: &[Figure]) -> Table {
     table
 }
 
-/// The README's table of the committed result.
+/// The README's table of the committed result about a host's graph.
 ///
 /// # Errors
 /// The result cannot be read.
-pub(crate) fn section(root: &Path) -> Result<String> {
-    Ok(page(&super::kept::<Figure>(&root.join(RESULTS))?))
+pub(crate) fn graph_section(root: &Path) -> Result<String> {
+    section(&GRAPH, root)
 }
 
-fn page(figures: &[Figure]) -> String {
-    let mut text = "| a host's graph | found | target | |\n|---|--:|--:|---|\n".to_owned();
+/// The same about threat intelligence.
+///
+/// # Errors
+/// The result cannot be read.
+pub(crate) fn intel_section(root: &Path) -> Result<String> {
+    section(&INTEL, root)
+}
+
+fn section(subject: &Subject, root: &Path) -> Result<String> {
+    let figures = super::kept::<Figure>(&root.join(subject.results()))?;
+    Ok(page(subject, &figures))
+}
+
+fn page(subject: &Subject, figures: &[Figure]) -> String {
+    let mut text = format!(
+        "| {} | found | target | |\n|---|--:|--:|---|\n",
+        subject.title
+    );
     for figure in figures {
-        let target = figure.target();
+        let target = figure.target(subject);
         let _ok = writeln!(
             text,
             "| {} | {} {} | {} | {} |",
@@ -112,7 +158,7 @@ fn page(figures: &[Figure]) -> String {
             figure.value,
             figure.unit,
             target.map_or_else(String::new, |most| most.to_string()),
-            match (target, figure.holds()) {
+            match (target, figure.holds(subject)) {
                 (None, _) => "",
                 (Some(_), true) => "holds",
                 (Some(_), false) => "**missed**",
@@ -133,11 +179,14 @@ mod tests {
             value,
             unit: "us".into(),
         };
-        let text = page(&[
-            figure("time_per_edge", 5.1),
-            figure("memory", 500.0),
-            figure("edges", 9.0),
-        ]);
+        let text = page(
+            &GRAPH,
+            &[
+                figure("time_per_edge", 5.1),
+                figure("memory", 500.0),
+                figure("edges", 9.0),
+            ],
+        );
         assert!(
             text.contains("| time per edge | 5.1 us | 5 | **missed** |"),
             "{text}"

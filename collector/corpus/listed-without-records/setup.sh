@@ -1,0 +1,1 @@
+echo "$SINK" > "$WORK/list.txt"

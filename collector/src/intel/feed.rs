@@ -1,0 +1,308 @@
+//! One feed: what it is called, where it comes from, what was left out, and its indicators.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::index::{Entry, Index};
+use super::indicator::{Bad, Indicator};
+use super::{Hit, list, onionoo, warnings};
+use crate::text;
+
+/// Largest file, bytes.
+const BYTES_MAX: u64 = 256 << 20;
+/// Most indicators of one feed.
+const ENTRIES_MAX: usize = 2_000_000;
+/// Entries left out that are named.
+const NAMED_MAX: usize = 10;
+/// Bytes of such an entry that are shown.
+const SHOWN_MAX: usize = 80;
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// One indicator to a line.
+    List,
+    /// A warning list of MISP, JSON.
+    Warnings,
+    /// Onionoo's details of Tor relays, JSON.
+    Onionoo,
+}
+
+impl Kind {
+    /// As it is written in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Warnings => "warnings",
+            Self::Onionoo => "onionoo",
+        }
+    }
+}
+
+/// A feed as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedConfig {
+    /// What the hospital calls it; no two have the same.
+    pub name: String,
+    /// What its file is.
+    pub kind: Kind,
+    /// Absolute path of the file.
+    pub path: PathBuf,
+    /// What an entry means, such as `c2`.
+    pub label: String,
+    /// How sure it is, 0 to 100.
+    pub confidence: Option<u8>,
+    /// How long an entry counts after the file was written; `None`: always.
+    pub lasts: Option<Duration>,
+}
+
+/// A feed that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// Its file cannot be read.
+    #[error("{path}: cannot be read: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// What is in it is refused as a whole.
+    #[error("{path}: {reason}", path = path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: Refused,
+    },
+}
+
+/// Why a feed is refused as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// More bytes than are read.
+    #[error("larger than 256 MiB; split it into several feeds")]
+    Large,
+    /// More indicators than are kept.
+    #[error("more than 2,000,000 indicators; split it into several feeds")]
+    Many,
+    /// No JSON of the form that its kind has.
+    #[error("not what its kind says: {0}")]
+    Json(String),
+    /// A warning list whose entries are parts of names or patterns.
+    #[error(
+        "a warning list of type {0:?} cannot be looked up; of use are cidr, hostname and string"
+    )]
+    ListType(String),
+    /// Nothing in it could be used.
+    #[error("none of {0} entries is an indicator; is it of another kind?")]
+    Nothing(u64),
+}
+
+/// One feed.
+#[derive(Debug, PartialEq)]
+pub struct Feed {
+    name: String,
+    kind: Kind,
+    version: String,
+    labels: Vec<String>,
+    written_s: Option<u64>,
+    skipped: u64,
+    named: Vec<String>,
+    index: Index,
+}
+
+/// How a feed is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// Its name.
+    pub feed: String,
+    /// What its file is, or `built-in`.
+    pub kind: &'static str,
+    /// What it says of itself, else when its file was written.
+    pub version: String,
+    /// When its file was written, seconds since the Unix epoch.
+    pub written_s: Option<u64>,
+    /// Indicators in it.
+    pub indicators: usize,
+    /// Entries left out.
+    pub skipped: u64,
+    /// The first of these, with where they stand and why.
+    pub examples: Vec<String>,
+    /// Why it could not be read now; what counts is what was read before.
+    pub problem: Option<String>,
+}
+
+/// A feed that is being read.
+pub(super) struct Reading<'a>(&'a mut Feed);
+
+impl Reading<'_> {
+    /// One more indicator.
+    pub(super) fn take(&mut self, indicator: Indicator, entry: Entry) -> Result<(), Refused> {
+        if self.0.index.len() >= ENTRIES_MAX {
+            return Err(Refused::Many);
+        }
+        self.0.index.add(indicator, entry);
+        Ok(())
+    }
+
+    /// One that cannot be used.
+    pub(super) fn leave(&mut self, place: &str, untrusted: &str, why: Bad) {
+        self.0.skipped += 1;
+        if self.0.named.len() < NAMED_MAX {
+            let shown: String = untrusted.chars().take(SHOWN_MAX).collect();
+            self.0
+                .named
+                .push(format!("{place}: {:?}: {why}", text::clean(&shown)));
+        }
+    }
+
+    /// What the feed calls its version.
+    pub(super) fn called(&mut self, untrusted: &str) {
+        let version: String = untrusted.chars().take(SHOWN_MAX).collect();
+        if !version.is_empty() {
+            self.0.version = text::clean(&version);
+        }
+    }
+}
+
+impl Feed {
+    /// Reads a feed's file, whole.
+    pub fn read(config: &FeedConfig) -> Result<Self, FeedError> {
+        let (bytes, written_s) = contents(&config.path)?;
+        let mut feed = Self::empty(config);
+        feed.written_s = Some(written_s);
+        feed.version = text::time(written_s.saturating_mul(1_000_000_000));
+        let until = config
+            .lasts
+            .map(|lasts| written_s.saturating_add(lasts.as_secs()));
+        let entry = Entry {
+            confidence: config.confidence.unwrap_or(u8::MAX),
+            until_s: until.map_or(u32::MAX, |until| u32::try_from(until).unwrap_or(u32::MAX)),
+            ..Entry::ALWAYS
+        };
+        let mut reading = Reading(&mut feed);
+        let read = match config.kind {
+            Kind::List => list::read(&bytes, entry, &mut reading),
+            Kind::Warnings => warnings::read(&bytes, entry, &mut reading),
+            Kind::Onionoo => onionoo::read(&bytes, entry, &mut reading),
+        };
+        let nothing = feed.index.len() == 0 && feed.skipped > 0;
+        let nothing = nothing.then_some(Refused::Nothing(feed.skipped));
+        match read.err().or(nothing) {
+            Some(reason) => Err(FeedError::Refused {
+                path: config.path.clone(),
+                reason,
+            }),
+            None => Ok(feed),
+        }
+    }
+
+    /// A feed of which nothing could be read yet.
+    pub(super) fn empty(config: &FeedConfig) -> Self {
+        let labels = match config.kind {
+            Kind::Onionoo => onionoo::LABELS.map(str::to_owned).to_vec(),
+            Kind::List | Kind::Warnings => vec![config.label.clone()],
+        };
+        Self {
+            name: config.name.clone(),
+            kind: config.kind,
+            version: String::new(),
+            labels,
+            written_s: None,
+            skipped: 0,
+            named: Vec::new(),
+            index: Index::default(),
+        }
+    }
+
+    /// A feed that the program brings.
+    pub(super) fn built_in(name: &str, version: &str, label: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: Kind::List,
+            version: version.to_owned(),
+            labels: vec![label.to_owned()],
+            written_s: None,
+            skipped: 0,
+            named: Vec::new(),
+            index: Index::default(),
+        }
+    }
+
+    pub(super) fn add(&mut self, indicator: Indicator, entry: Entry) {
+        self.index.add(indicator, entry);
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What it says of something that was looked up.
+    pub(super) fn hit(&self, value: String, entry: Entry) -> Hit {
+        Hit {
+            value,
+            feed: self.name.clone(),
+            version: self.version.clone(),
+            label: self
+                .labels
+                .get(usize::from(entry.label))
+                .cloned()
+                .unwrap_or_default(),
+            confidence: (entry.confidence <= 100).then_some(entry.confidence),
+        }
+    }
+
+    pub(super) fn status(&self, problem: Option<String>) -> Status {
+        let from_file = self.written_s.is_some() || problem.is_some();
+        Status {
+            feed: self.name.clone(),
+            kind: if from_file {
+                self.kind.name()
+            } else {
+                "built-in"
+            },
+            version: self.version.clone(),
+            written_s: self.written_s,
+            indicators: self.index.len(),
+            skipped: self.skipped,
+            examples: self.named.clone(),
+            problem,
+        }
+    }
+}
+
+/// A feed's file, and when it was written, seconds since the Unix epoch.
+fn contents(path: &Path) -> Result<(Vec<u8>, u64), FeedError> {
+    let unreadable = |source| FeedError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    let written = about.modified().map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(FeedError::Refused {
+            path: path.to_owned(),
+            reason: Refused::Large,
+        });
+    }
+    let since = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok((bytes, since.as_secs()))
+}

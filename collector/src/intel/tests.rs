@@ -1,0 +1,200 @@
+//! Feeds from files: what is read of them, what is left out and why, and what is looked up.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{FeedConfig, Intel, Kind, Known, Side, Status};
+
+const NOW_NS: u64 = 1_773_630_000 * 1_000_000_000;
+
+fn config(place: &Path, name: &str, kind: Kind, text: &[u8]) -> FeedConfig {
+    let path = place.join(name);
+    fs::write(&path, text).unwrap();
+    FeedConfig {
+        name: name.into(),
+        kind,
+        path,
+        label: "c2".into(),
+        confidence: Some(80),
+        lasts: None,
+    }
+}
+
+fn load(feeds: &[FeedConfig]) -> (Intel, Vec<Status>) {
+    Intel::load(feeds, &Intel::default())
+}
+
+fn out(intel: &Intel, address: &str, name: Option<&str>) -> Known {
+    intel.look_up(address.parse().unwrap(), name, Side::Outbound, NOW_NS)
+}
+
+fn labels(known: &Known) -> Vec<&str> {
+    known.hits.iter().map(|hit| hit.label.as_str()).collect()
+}
+
+#[test]
+fn a_list_is_read_and_bad_lines_are_named() {
+    let place = tempfile::tempdir().unwrap();
+    let text = b"# block list\n203.0.113.9\n198.51.100.0/24\nevil.example\nnonsense\n0.0.0.0/0\n\xff\xfe\n";
+    let (intel, states) = load(&[config(place.path(), "list", Kind::List, text)]);
+    let state = &states[1];
+    assert_eq!((state.indicators, state.skipped), (3, 3));
+    assert_eq!(
+        state.examples[0],
+        "line 5: \"nonsense\": a name of one label"
+    );
+    assert!(state.examples[1].contains("wider than /8"));
+    assert_eq!(labels(&out(&intel, "203.0.113.9", None)), ["c2"]);
+    assert_eq!(labels(&out(&intel, "::ffff:203.0.113.9", None)), ["c2"]);
+    assert_eq!(labels(&out(&intel, "198.51.100.77", None)), ["c2"]);
+    assert_eq!(
+        labels(&out(&intel, "192.0.2.1", Some("www.Evil.example."))),
+        ["c2"]
+    );
+    assert!(labels(&out(&intel, "192.0.2.1", Some("notevil.example"))).is_empty());
+    let hit = &out(&intel, "203.0.113.9", None).hits[0];
+    assert_eq!(
+        (hit.value.as_str(), hit.feed.as_str(), hit.confidence),
+        ("203.0.113.9", "list", Some(80))
+    );
+}
+
+#[test]
+fn the_authorities_of_tor_are_always_known_outbound() {
+    let (intel, states) = load(&[]);
+    assert_eq!(
+        (states[0].kind, states[0].feed.as_str()),
+        ("built-in", "tor-authorities")
+    );
+    assert_eq!(labels(&out(&intel, "128.31.0.39", None)), ["tor-authority"]);
+    let inbound = intel.look_up("128.31.0.39".parse().unwrap(), None, Side::Inbound, NOW_NS);
+    assert!(inbound.hits.is_empty());
+}
+
+#[test]
+fn relays_count_both_ways_and_exits_inbound() {
+    let place = tempfile::tempdir().unwrap();
+    let text = br#"{"version": "8.0", "relays_published": "2026-11-27 10:00:00", "relays": [
+        {"nickname": "a", "or_addresses": ["203.0.113.1:9001", "[2001:db8::1]:9001"], "exit_addresses": ["203.0.113.2"]},
+        {"or_addresses": ["bad"]}], "bridges": []}"#;
+    let (intel, states) = load(&[config(place.path(), "relays", Kind::Onionoo, text)]);
+    assert_eq!(states[1].version, "2026-11-27 10:00:00");
+    assert_eq!((states[1].indicators, states[1].skipped), (3, 1));
+    assert_eq!(labels(&out(&intel, "203.0.113.1", None)), ["tor-relay"]);
+    assert_eq!(labels(&out(&intel, "2001:db8::1", None)), ["tor-relay"]);
+    assert!(
+        out(&intel, "203.0.113.2", None).hits.is_empty(),
+        "an exit is not connected to"
+    );
+    let inbound = intel.look_up("203.0.113.2".parse().unwrap(), None, Side::Inbound, NOW_NS);
+    assert_eq!(labels(&inbound), ["tor-exit"]);
+}
+
+#[test]
+fn a_warning_list_takes_the_weight_out_of_an_indicator() {
+    let place = tempfile::tempdir().unwrap();
+    let cloud =
+        br#"{"name": "Large cloud", "version": 20260301, "type": "cidr", "description": "x",
+        "matching_attributes": ["ip-dst"], "list": ["203.0.113.0/24"]}"#;
+    let (intel, states) = load(&[
+        config(
+            place.path(),
+            "list",
+            Kind::List,
+            b"203.0.113.9\n192.0.2.9\n",
+        ),
+        config(place.path(), "cloud", Kind::Warnings, cloud),
+    ]);
+    assert_eq!(states[2].version, "Large cloud 20260301");
+    let both = out(&intel, "203.0.113.9", None);
+    assert_eq!(
+        (both.is_listed(), both.known_as.as_slice()),
+        (false, ["cloud".to_owned()].as_slice())
+    );
+    assert!(out(&intel, "192.0.2.9", None).is_listed());
+    assert!(!out(&intel, "203.0.113.10", None).is_listed());
+}
+
+#[test]
+fn entries_end_by_the_time_of_the_events() {
+    let place = tempfile::tempdir().unwrap();
+    let lasting = FeedConfig {
+        lasts: Some(Duration::from_hours(24)),
+        ..config(place.path(), "list", Kind::List, b"203.0.113.9\n")
+    };
+    let (intel, states) = load(&[lasting]);
+    let written_ns = states[1].written_s.unwrap() * 1_000_000_000;
+    let at = |seconds: u64| {
+        let at_ns = written_ns + seconds * 1_000_000_000;
+        intel
+            .look_up("203.0.113.9".parse().unwrap(), None, Side::Outbound, at_ns)
+            .is_listed()
+    };
+    assert!(at(86_399));
+    assert!(!at(86_400));
+}
+
+#[test]
+fn a_feed_that_breaks_counts_as_it_was_before() {
+    let place = tempfile::tempdir().unwrap();
+    let feed = config(place.path(), "list", Kind::List, b"203.0.113.9\n");
+    let (before, _) = load(std::slice::from_ref(&feed));
+    fs::remove_file(&feed.path).unwrap();
+    let (after, states) = Intel::load(std::slice::from_ref(&feed), &before);
+    assert!(out(&after, "203.0.113.9", None).is_listed());
+    assert!(
+        states[1]
+            .problem
+            .as_ref()
+            .unwrap()
+            .contains("cannot be read")
+    );
+    let (never, _) = load(&[feed]);
+    assert!(!out(&never, "203.0.113.9", None).is_listed());
+}
+
+#[test]
+fn what_is_of_another_kind_is_refused_whole() {
+    let place = tempfile::tempdir().unwrap();
+    let refused = |kind, text: &[u8]| {
+        let (_, states) = load(&[config(place.path(), "feed", kind, text)]);
+        states[1].problem.clone().unwrap()
+    };
+    assert!(refused(Kind::List, b"{\"objects\": []}\n").contains("another kind"));
+    assert!(refused(Kind::Onionoo, b"203.0.113.9\n").contains("not what its kind says"));
+    let regex = br#"{"name": "x", "version": 1, "type": "regex", "list": []}"#;
+    assert!(refused(Kind::Warnings, regex).contains("cidr, hostname and string"));
+}
+
+/// Every cut and every changed byte of a feed is read or refused, and nothing else happens.
+#[test]
+fn garbled_feeds_do_no_harm() {
+    let place = tempfile::tempdir().unwrap();
+    let texts: [(Kind, &[u8]); 3] = [
+        (
+            Kind::List,
+            b"203.0.113.9:443 # x\nhxxp://evil[.]example/a\n[2001:db8::1]:80\n",
+        ),
+        (
+            Kind::Warnings,
+            br#"{"name":"x","version":1,"type":"cidr","list":["203.0.113.0/24"]}"#,
+        ),
+        (
+            Kind::Onionoo,
+            br#"{"relays_published":"y","relays":[{"or_addresses":["[2001:db8::1]:9001"]}]}"#,
+        ),
+    ];
+    for (kind, text) in texts {
+        for at in 0..text.len() {
+            let mut changed = text.to_vec();
+            changed[at] ^= 0x55;
+            for bytes in [&text[..at], &changed] {
+                let (_, states) = load(&[config(place.path(), "feed", kind, bytes)]);
+                assert!(states[1].examples.len() <= 10);
+            }
+        }
+    }
+}

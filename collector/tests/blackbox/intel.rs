@@ -1,0 +1,84 @@
+//! Threat intelligence from outside: feeds are read at start and on SIGHUP, and `chartwatch intel` says what they say.
+
+use std::time::Duration;
+
+use crate::daemon::{Daemon, Place};
+use crate::events::{process, read, sent};
+use crate::sensor::Sensor;
+
+/// Less than an alert needs unless the destination is listed.
+fn little(pid: u32, first: u64) -> Vec<proto::sensor::v1::Event> {
+    vec![
+        process(first, pid, None, "/usr/bin/curl", 0),
+        read(first + 1, pid, first, 3_000),
+        sent(first + 2, pid, 2_000, true),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_is_carried_in_counts_after_a_hangup() {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(list.path(), "192.0.2.1\n").unwrap();
+    let place = Place::new(&format!(
+        "[[intel]]\nname = \"carried in\"\npath = \"{}\"\nlabel = \"c2\"\n",
+        list.path().display()
+    ));
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, little(1000, 1)).await;
+    sensor.persisted(3).await;
+    let alerts = || place.json(&["alerts", "--json"]).as_array().unwrap().len();
+    assert_eq!(alerts(), 0);
+
+    std::fs::write(list.path(), "192.0.2.1\n203.0.113.9\nnonsense\n").unwrap();
+    let config = place.config();
+    let asked = [
+        "--config",
+        config.to_str().unwrap(),
+        "intel",
+        "--json",
+        "203.0.113.9",
+    ];
+    assert_eq!(place.json(&asked)["listed"], true);
+    daemon.hang_up();
+    // When the feeds have been read is not told; what comes after it is looked up in them.
+    for first in (10..).step_by(3).take(100) {
+        sensor
+            .send(first - 6, little(1_000 + first as u32, first))
+            .await;
+        sensor.persisted(first - 4).await;
+        if alerts() > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let alerts = place.json(&["alerts", "--json"]);
+    assert_eq!(alerts[0]["intelligence"][0]["feed"], "carried in");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn feeds_are_listed_with_what_was_left_out() {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(list.path(), "203.0.113.9\n\x1b[2Jbad\n").unwrap();
+    let place = Place::new(&format!(
+        "[[intel]]\nname = \"mine\"\npath = \"{}\"\n[[intel]]\nname = \"gone\"\npath = \"/nonexistent/feed\"\n",
+        list.path().display()
+    ));
+    let config = place.config();
+    let output = place.chartwatch(&["--config", config.to_str().unwrap(), "intel"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    for part in [
+        "tor-authorities",
+        "built-in",
+        "mine",
+        "line 2:",
+        "gone: /nonexistent/feed: cannot be read",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(!text.contains('\x1b'));
+    let output = place.chartwatch(&["--config", config.to_str().unwrap(), "intel", "no thing"]);
+    assert_eq!(output.status.code(), Some(1));
+}
