@@ -14,8 +14,10 @@ mod feed;
 mod index;
 mod indicator;
 mod list;
+mod misp;
 mod onionoo;
 mod shared;
+mod stix;
 mod warnings;
 
 pub use feed::{Feed, FeedConfig, FeedError, Kind, Status};

@@ -36,7 +36,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run until SIGTERM or SIGINT, then finish what is in hand. SIGHUP reads the feeds of threat intelligence again.
+    /// Run until SIGTERM or SIGINT, then finish what is in hand. SIGHUP reads the feeds of threat intelligence again and looks
+    /// through the log for what is new in them.
     Run {
         /// Configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]

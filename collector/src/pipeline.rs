@@ -1,5 +1,6 @@
 //! The pipeline: every stage, every channel, and how it all stops.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -13,12 +14,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::alerts::{self, AlertError, AlertStore, Raised};
-use crate::config::Config;
-use crate::detect::Detector;
+use crate::config::{Config, DetectConfig};
+use crate::detect::{Alert, Detector};
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
 use crate::ingest::{self, Ingest};
-use crate::intel::{FeedConfig, Intel, Shared, Status};
+use crate::intel::{Intel, Shared, Status};
 use crate::log::{self, LogError, LogHandle, LogReader, LogStore, Logged, StoredBatch};
 use crate::replay::{self, ReplayError};
 use crate::{sink, text};
@@ -84,8 +85,10 @@ pub struct Collector {
     /// Held while it runs, so that no second collector works in the data directory.
     _lock: File,
     address: SocketAddr,
-    feeds: Vec<FeedConfig>,
+    config: Arc<Config>,
     intel: Shared,
+    /// Where alerts go; a search in the log holds nothing up when all others have gone.
+    raised: mpsc::WeakSender<Raised>,
     log: LogHandle,
     fleet: FleetHandle,
     fleet_thread: JoinHandle<()>,
@@ -135,6 +138,7 @@ impl Collector {
         let (fleet, fleet_thread) = fleet::spawn(&data_dir)?;
         let (logged, to_detect) = mpsc::channel(LOGGED_MAX);
         let (raised, to_alerts) = mpsc::channel(RAISED_MAX);
+        let hunted = raised.downgrade();
         let (log, log_thread) = log::spawn(log_store, logged)?;
         let detect_thread = spawn_detect(detector, to_detect, raised, fleet.clone())?;
         let alert_thread = alerts::spawn(alert_store, to_alerts, newest, sink::ocsf::finding)?;
@@ -147,8 +151,9 @@ impl Collector {
         Ok(Self {
             _lock: lock,
             address,
-            feeds: config.feeds,
+            config: Arc::new(config),
             intel,
+            raised: hunted,
             log,
             fleet,
             fleet_thread,
@@ -159,13 +164,25 @@ impl Collector {
         })
     }
 
-    /// Reads the feeds of threat intelligence again. One that cannot be read counts as it was read before.
+    /// Reads the feeds of threat intelligence again, and looks for what is new in them in the log, as far back as the horizon.
+    /// One that cannot be read counts as it was read before. Returns when they count; the search goes on by itself.
     pub async fn read_feeds(&self) {
-        let (feeds, intel) = (self.feeds.clone(), self.intel.clone());
+        let (config, intel) = (self.config.clone(), self.intel.clone());
+        let raised = self.raised.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let (found, states) = Intel::load(&feeds, &intel.get());
-            intel.set(Arc::new(found));
+            let before = intel.get();
+            let (found, states) = Intel::load(&config.feeds, &before);
             tell(&states);
+            if found == *before {
+                return;
+            }
+            let found = Arc::new(found);
+            intel.set(Arc::clone(&found));
+            let hunting = std::thread::Builder::new().name("hunt".into());
+            let hunt = hunting.spawn(move || hunt(&config, found, &raised));
+            if let Err(error) = hunt {
+                tracing::error!(%error, "what is new in the feeds is not looked for in the log");
+            }
         });
         if let Err(error) = read.await {
             tracing::error!(%error, "reading the feeds ended with a panic; what was read before counts");
@@ -214,6 +231,50 @@ impl Collector {
         join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
     }
+}
+
+/// Runs the log through detection with new feeds and raises, as it stands at the end, what is listed now.
+fn hunt(config: &Config, intel: Arc<Intel>, raised: &mpsc::WeakSender<Raised>) {
+    let found = hunted(config, intel);
+    let alerts: Vec<Alert> = match found {
+        Ok(found) => found.into_values().collect(),
+        Err(error) => {
+            tracing::error!(%error, "what is new in the feeds could not be looked for in the log");
+            return;
+        }
+    };
+    tracing::info!(
+        alerts = alerts.len(),
+        "the log was looked through for what the feeds list now"
+    );
+    let Some(raised) = raised.upgrade().filter(|_| !alerts.is_empty()) else {
+        return;
+    };
+    if raised.blocking_send(Raised::Alerts(alerts)).is_err() {
+        tracing::warn!("the collector stops; the next start finds what was found in the log");
+    }
+}
+
+/// The newest revisions of alerts about listed destinations, by id.
+fn hunted(config: &Config, intel: Arc<Intel>) -> Result<BTreeMap<String, Alert>, ReplayError> {
+    let reader = LogReader::open(&config.data_dir)?;
+    let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns(config)))?;
+    let detect = DetectConfig {
+        intel,
+        ..config.detect.clone()
+    };
+    let mut detector = Detector::new(detect);
+    let mut found = BTreeMap::new();
+    replay::feed(&reader, from, decode, |_, block| {
+        let alerts = detector.block(&block).into_iter();
+        let listed = alerts.filter(|alert| alert.known.is_listed());
+        found.extend(listed.map(|alert| (alert.id.to_string(), alert)));
+    })?;
+    Ok(found)
+}
+
+fn horizon_ns(config: &Config) -> u64 {
+    u64::try_from(config.horizon.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Says how the feeds are.
@@ -276,8 +337,7 @@ fn catch_up(
     mut progress: impl FnMut(replay::Progress),
 ) -> Result<(), StartError> {
     let reader = LogReader::open(&config.data_dir)?;
-    let horizon_ns = u64::try_from(config.horizon.as_nanos()).unwrap_or(u64::MAX);
-    let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns))?;
+    let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns(config)))?;
     let mut done = replay::Progress {
         last_pos: reader.last_pos()?,
         ..replay::Progress::default()

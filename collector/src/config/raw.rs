@@ -44,7 +44,7 @@ pub(super) struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawFeed {
     name: String,
-    /// `list`, `warnings` or `onionoo`; default list.
+    /// `list`, `warnings`, `onionoo`, `stix` or `misp`; default list.
     kind: Option<Kind>,
     path: PathBuf,
     /// Default: the name.

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::index::{Entry, Index};
 use super::indicator::{Bad, Indicator};
-use super::{Hit, list, onionoo, warnings};
+use super::{Hit, list, misp, onionoo, stix, warnings};
 use crate::text;
 
 /// Largest file, bytes.
@@ -16,6 +16,8 @@ const BYTES_MAX: u64 = 256 << 20;
 const ENTRIES_MAX: usize = 2_000_000;
 /// Entries left out that are named.
 const NAMED_MAX: usize = 10;
+/// Labels of one feed.
+const LABELS_MAX: usize = 256;
 /// Bytes of such an entry that are shown.
 const SHOWN_MAX: usize = 80;
 
@@ -29,6 +31,10 @@ pub enum Kind {
     Warnings,
     /// Onionoo's details of Tor relays, JSON.
     Onionoo,
+    /// A bundle of STIX 2.1, JSON.
+    Stix,
+    /// A MISP feed: a directory, or one event, JSON.
+    Misp,
 }
 
 impl Kind {
@@ -38,6 +44,8 @@ impl Kind {
             Self::List => "list",
             Self::Warnings => "warnings",
             Self::Onionoo => "onionoo",
+            Self::Stix => "stix",
+            Self::Misp => "misp",
         }
     }
 }
@@ -160,6 +168,21 @@ impl Reading<'_> {
         }
     }
 
+    /// The number of a label that an entry has of its own; of more than so many it is the feed's.
+    pub(super) fn label(&mut self, untrusted: &str) -> u16 {
+        let label: String = untrusted.chars().take(SHOWN_MAX).collect();
+        let labels = &mut self.0.labels;
+        let known = labels.iter().position(|other| *other == label);
+        let number = known.unwrap_or(labels.len());
+        if number >= LABELS_MAX {
+            return 0;
+        }
+        if known.is_none() {
+            labels.push(label);
+        }
+        number as u16
+    }
+
     /// What the feed calls its version.
     pub(super) fn called(&mut self, untrusted: &str) {
         let version: String = untrusted.chars().take(SHOWN_MAX).collect();
@@ -172,7 +195,11 @@ impl Reading<'_> {
 impl Feed {
     /// Reads a feed's file, whole.
     pub fn read(config: &FeedConfig) -> Result<Self, FeedError> {
-        let (bytes, written_s) = contents(&config.path)?;
+        let (bytes, written_s) = match config.kind {
+            // Its files are read one by one.
+            Kind::Misp => (Vec::new(), written(&config.path)?),
+            _ => contents(&config.path)?,
+        };
         let mut feed = Self::empty(config);
         feed.written_s = Some(written_s);
         feed.version = text::time(written_s.saturating_mul(1_000_000_000));
@@ -189,6 +216,11 @@ impl Feed {
             Kind::List => list::read(&bytes, entry, &mut reading),
             Kind::Warnings => warnings::read(&bytes, entry, &mut reading),
             Kind::Onionoo => onionoo::read(&bytes, entry, &mut reading),
+            Kind::Stix => stix::read(&bytes, entry, &mut reading),
+            Kind::Misp => {
+                misp::read(&config.path, entry, &mut reading)?;
+                Ok(())
+            }
         };
         let nothing = feed.index.len() == 0 && feed.skipped > 0;
         let nothing = nothing.then_some(Refused::Nothing(feed.skipped));
@@ -205,7 +237,7 @@ impl Feed {
     pub(super) fn empty(config: &FeedConfig) -> Self {
         let labels = match config.kind {
             Kind::Onionoo => onionoo::LABELS.map(str::to_owned).to_vec(),
-            Kind::List | Kind::Warnings => vec![config.label.clone()],
+            Kind::List | Kind::Warnings | Kind::Stix | Kind::Misp => vec![config.label.clone()],
         };
         Self {
             name: config.name.clone(),
@@ -284,8 +316,21 @@ impl Feed {
     }
 }
 
+/// When a feed was last written to, seconds since the Unix epoch.
+fn written(path: &Path) -> Result<u64, FeedError> {
+    let modified = std::fs::metadata(path).and_then(|about| about.modified());
+    let modified = modified.map_err(|source| FeedError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(modified
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs())
+}
+
 /// A feed's file, and when it was written, seconds since the Unix epoch.
-fn contents(path: &Path) -> Result<(Vec<u8>, u64), FeedError> {
+pub(super) fn contents(path: &Path) -> Result<(Vec<u8>, u64), FeedError> {
     let unreadable = |source| FeedError::Read {
         path: path.to_owned(),
         source,

@@ -39,6 +39,18 @@ pub enum Bad {
     /// A name of one label would list a whole top-level domain.
     #[error("a name of one label")]
     OneLabel,
+    /// A pattern of STIX that is more than alternatives of addresses and names.
+    #[error("a pattern that cannot be looked up")]
+    Pattern,
+    /// A kind of thing that no connection has.
+    #[error("of a type that is not looked up")]
+    Type,
+    /// An object without what it has to have.
+    #[error("an object without what an indicator has")]
+    Object,
+    /// No time of RFC 3339.
+    #[error("a time that cannot be read")]
+    Time,
     /// No address to which anything could go.
     #[error("an address of nobody or of the host itself")]
     Own,

@@ -169,11 +169,84 @@ fn what_is_of_another_kind_is_refused_whole() {
     assert!(refused(Kind::Warnings, regex).contains("cidr, hostname and string"));
 }
 
+#[test]
+fn a_bundle_of_stix_is_read_with_its_times_and_labels() {
+    let place = tempfile::tempdir().unwrap();
+    let text = br#"{"type": "bundle", "id": "bundle--1", "objects": [
+        {"type": "identity", "id": "identity--1"},
+        {"type": "indicator", "id": "indicator--1", "pattern_type": "stix", "confidence": 95, "indicator_types": ["malicious-activity"],
+         "pattern": "[ipv4-addr:value = '203.0.113.9']", "valid_from": "2026-03-01T00:00:00Z", "valid_until": "2026-04-01T00:00:00.5Z"},
+        {"type": "indicator", "id": "indicator--2", "pattern_type": "stix", "revoked": true,
+         "pattern": "[ipv4-addr:value = '203.0.113.10']", "valid_from": "2026-03-01T00:00:00Z"},
+        {"type": "indicator", "id": "indicator--3", "pattern_type": "yara", "pattern": "rule x {}"}]}"#;
+    let (intel, states) = load(&[config(place.path(), "agency", Kind::Stix, text)]);
+    assert_eq!((states[1].indicators, states[1].skipped), (1, 1));
+    assert!(
+        states[1].examples[0].starts_with("indicator--3: "),
+        "{:?}",
+        states[1].examples
+    );
+    let hit = &out(&intel, "203.0.113.9", None).hits[0];
+    assert_eq!(
+        (hit.label.as_str(), hit.confidence),
+        ("malicious-activity", Some(95))
+    );
+    assert!(out(&intel, "203.0.113.10", None).hits.is_empty(), "revoked");
+    let at = |text: &str| {
+        let at_ns = crate::text::parse_rfc3339(text).unwrap();
+        intel
+            .look_up("203.0.113.9".parse().unwrap(), None, Side::Outbound, at_ns)
+            .is_listed()
+    };
+    assert!(!at("2026-02-28T23:59:59Z"));
+    assert!(at("2026-03-31T23:59:59Z"));
+    assert!(!at("2026-04-01T00:00:00Z"));
+}
+
+#[test]
+fn a_directory_of_misp_is_read_whole() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("misp");
+    fs::create_dir(&directory).unwrap();
+    let id = "5a54c0f1-7f4c-4f2b-9b1e-0a1b2c3d4e5f";
+    let manifest = format!(r#"{{"{id}": {{"info": "x"}}, "../../etc/passwd": {{}}}}"#);
+    fs::write(directory.join("manifest.json"), manifest).unwrap();
+    let event = r#"{"Event": {"uuid": "u", "Attribute": [
+        {"type": "ip-dst", "value": "203.0.113.9", "to_ids": true},
+        {"type": "ip-dst|port", "value": "203.0.113.11|443", "to_ids": true},
+        {"type": "ip-dst", "value": "203.0.113.10", "to_ids": false},
+        {"type": "sha256", "value": "aa", "to_ids": true}],
+        "Object": [{"Attribute": [{"type": "domain|ip", "value": "evil.example|203.0.113.12", "to_ids": true}]}]}}"#;
+    fs::write(directory.join(format!("{id}.json")), event).unwrap();
+    let feed = FeedConfig {
+        path: directory.clone(),
+        ..config(place.path(), "unused", Kind::Misp, b"")
+    };
+    let (intel, states) = load(std::slice::from_ref(&feed));
+    assert_eq!(
+        (states[1].indicators, states[1].skipped),
+        (4, 2),
+        "{states:?}"
+    );
+    assert!(out(&intel, "203.0.113.11", None).is_listed());
+    assert!(out(&intel, "192.0.2.1", Some("evil.example")).is_listed());
+    assert!(
+        !out(&intel, "203.0.113.10", None).is_listed(),
+        "not for detection"
+    );
+    fs::write(directory.join(format!("{id}.json")), "{").unwrap();
+    let (_, states) = Intel::load(&[feed], &intel);
+    assert!(states[1].problem.is_some());
+    assert_eq!(states[1].indicators, 4, "as it was before");
+}
+
 /// Every cut and every changed byte of a feed is read or refused, and nothing else happens.
 #[test]
 fn garbled_feeds_do_no_harm() {
     let place = tempfile::tempdir().unwrap();
-    let texts: [(Kind, &[u8]); 3] = [
+    let texts: [(Kind, &[u8]); 5] = [
+        (Kind::Stix, br#"{"objects":[{"type":"indicator","pattern":"[ipv4-addr:value = '203.0.113.9']"}]}"#),
+        (Kind::Misp, br#"{"Event":{"Attribute":[{"type":"domain|ip","value":"a.example|203.0.113.9","to_ids":true}]}}"#),
         (
             Kind::List,
             b"203.0.113.9:443 # x\nhxxp://evil[.]example/a\n[2001:db8::1]:80\n",

@@ -1,8 +1,6 @@
 //! Threat intelligence from outside: feeds are read at start and on SIGHUP, and `chartwatch intel` says what they say.
 
-use std::time::Duration;
-
-use crate::daemon::{Daemon, Place};
+use crate::daemon::{Daemon, Place, until};
 use crate::events::{process, read, sent};
 use crate::sensor::Sensor;
 
@@ -41,17 +39,10 @@ async fn a_feed_that_is_carried_in_counts_after_a_hangup() {
     ];
     assert_eq!(place.json(&asked)["listed"], true);
     daemon.hang_up();
-    // When the feeds have been read is not told; what comes after it is looked up in them.
-    for first in (10..).step_by(3).take(100) {
-        sensor
-            .send(first - 6, little(1_000 + first as u32, first))
-            .await;
-        sensor.persisted(first - 4).await;
-        if alerts() > 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("what was logged before is found", || alerts() == 1);
+    sensor.send(4, little(1_001, 10)).await;
+    sensor.persisted(6).await;
+    until("what comes after it is found", || alerts() == 2);
     let alerts = place.json(&["alerts", "--json"]);
     assert_eq!(alerts[0]["intelligence"][0]["feed"], "carried in");
     assert!(daemon.stop().success());

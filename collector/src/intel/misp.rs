@@ -1,0 +1,115 @@
+//! A MISP feed: a directory with `manifest.json`, which lists events by their id, and a file `ID.json` for each (MISP core format,
+//! draft-dulaunoy-misp-core-format), or one such file.
+//!
+//! Attributes that MISP marks for detection (`to_ids`) count, on their own and in objects, if they are addresses, names or URLs.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::feed::{self, FeedError, Reading, Refused};
+use super::index::Entry;
+use super::indicator::{self, Bad};
+
+/// The list of events.
+const MANIFEST: &str = "manifest.json";
+/// Most events of a feed.
+const EVENTS_MAX: usize = 100_000;
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(rename = "Event")]
+    event: Event,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(default)]
+    uuid: String,
+    #[serde(default, rename = "Attribute")]
+    attributes: Vec<Attribute>,
+    #[serde(default, rename = "Object")]
+    objects: Vec<Object>,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    #[serde(default, rename = "Attribute")]
+    attributes: Vec<Attribute>,
+}
+
+#[derive(Deserialize)]
+struct Attribute {
+    r#type: String,
+    value: String,
+    #[serde(default)]
+    to_ids: bool,
+    #[serde(default)]
+    deleted: bool,
+}
+
+/// Reads the directory, or the one file. An event of the manifest whose file cannot be read is the end of it: a feed is taken
+/// whole.
+pub(super) fn read(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<(), FeedError> {
+    if !path.is_dir() {
+        return event(path, entry, into);
+    }
+    let file = path.join(MANIFEST);
+    let (bytes, _) = feed::contents(&file)?;
+    let listed: Result<std::collections::BTreeMap<String, serde_json::Value>, _> =
+        serde_json::from_slice(&bytes);
+    let listed = listed.map_err(|error| refused(&file, Refused::Json(error.to_string())))?;
+    if listed.len() > EVENTS_MAX {
+        return Err(refused(&file, Refused::Many));
+    }
+    into.called(&format!("{} events", listed.len()));
+    for id in listed.keys() {
+        // Nothing but an id becomes part of a path.
+        match uuid::Uuid::try_parse(id) {
+            Ok(id) => event(&path.join(format!("{}.json", id.hyphenated())), entry, into)?,
+            Err(_) => into.leave(MANIFEST, id, Bad::Form),
+        }
+    }
+    Ok(())
+}
+
+fn event(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<(), FeedError> {
+    let (bytes, _) = feed::contents(path)?;
+    let read: Result<File, _> = serde_json::from_slice(&bytes);
+    let event = read
+        .map_err(|error| refused(path, Refused::Json(error.to_string())))?
+        .event;
+    let objects = event.objects.iter().flat_map(|object| &object.attributes);
+    let attributes = event.attributes.iter().chain(objects);
+    for attribute in attributes.filter(|attribute| attribute.to_ids && !attribute.deleted) {
+        for value in values(attribute) {
+            match value.and_then(indicator::read) {
+                Ok(indicator) => {
+                    into.take(indicator, entry)
+                        .map_err(|reason| refused(path, reason))?;
+                }
+                Err(bad) => into.leave(&event.uuid, &attribute.value, bad),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What of an attribute can be looked up; a type with `|` has two parts.
+fn values(attribute: &Attribute) -> Vec<Result<&str, Bad>> {
+    let value = attribute.value.as_str();
+    let (first, second) = value.split_once('|').unwrap_or((value, ""));
+    match attribute.r#type.as_str() {
+        "ip-dst" | "ip-src" | "domain" | "hostname" | "url" => vec![Ok(value)],
+        "ip-dst|port" | "ip-src|port" | "hostname|port" => vec![Ok(first)],
+        "domain|ip" => vec![Ok(first), Ok(second)],
+        _ => vec![Err(Bad::Type)],
+    }
+}
+
+fn refused(path: &Path, reason: Refused) -> FeedError {
+    FeedError::Refused {
+        path: path.to_owned(),
+        reason,
+    }
+}
