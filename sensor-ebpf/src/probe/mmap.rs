@@ -14,6 +14,7 @@
 //! Counts: seen, reported, summed, ignored, failed, dropped
 
 use aya_ebpf::{
+    EbpfContext as _,
     macros::{fentry, lsm},
     programs::{FEntryContext, LsmContext},
 };
@@ -23,7 +24,7 @@ use crate::{
     count::{self, Outcome, Trouble},
     kernel::{
         file::File,
-        read::{Probed, Typed},
+        read::{Probed, Reach as _, Typed},
         task::Task,
     },
     observe::{
@@ -35,7 +36,11 @@ use crate::{
 #[lsm(hook = "mmap_file")]
 fn lsm_mmap(ctx: LsmContext) -> i32 {
     count::run(Hook::Mmap, || {
-        mapped(File::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3))
+        // VERIFIER: 6.12 takes it that an argument of an lsm hook is never null, and leaves out what would run if it were; so the
+        // word is read as any memory is.
+        // SAFETY: the context is an array of the hook's arguments.
+        let first: u64 = unsafe { Probed::get(ctx.as_ptr().cast(), 0)? };
+        mapped(first != 0, File::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3))
     });
     0
 }
@@ -43,7 +48,8 @@ fn lsm_mmap(ctx: LsmContext) -> i32 {
 #[fentry(function = "security_mmap_file")]
 fn fentry_mmap(ctx: FEntryContext) -> i32 {
     count::run(Hook::Mmap, || {
-        mapped(File::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2))
+        let file = File::new(ctx.arg(0));
+        mapped(!file.is_absent(), file, ctx.arg(1), ctx.arg(2))
     });
     0
 }
@@ -57,9 +63,14 @@ fn fentry_mmap_below(ctx: FEntryContext) -> i32 {
 }
 
 #[inline(always)]
-fn mapped(file: File<Typed>, protection: u64, flags: u64) -> Result<Outcome, Trouble> {
+fn mapped(
+    has_file: bool,
+    file: File<Typed>,
+    protection: u64,
+    flags: u64,
+) -> Result<Outcome, Trouble> {
     let shared = is_shared(protection, flags);
-    if !file.is_absent() {
+    if has_file {
         access::mapped(file, shared)
     } else if shared {
         // Of memory without a file the hook is not told how much it is.
