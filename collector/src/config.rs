@@ -5,6 +5,7 @@
 mod approved;
 mod raw;
 mod schedule;
+mod shared;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,9 +16,12 @@ use crate::intel::{FeedConfig, Intel, Status};
 
 pub use approved::{ApprovedWay, Network, WayError};
 pub use schedule::{Schedule, ScheduleError};
+pub use shared::Shared;
 
 /// Where the configuration lies unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/chartwatch/collector.toml";
+/// Directory beside the configuration for files of approved ways, `*.toml`.
+pub const APPROVED_DIR: &str = "approved.d";
 /// Where the collector keeps its data unless told otherwise.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/chartwatch";
 /// Exit status for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -214,13 +218,23 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file, and the approved ways that lie in files of their own in the directory [`APPROVED_DIR`] beside it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, path)
+        let mut config = Self::parse(&read(path)?, path)?;
+        for file in approved_files(path)? {
+            config.add_approved(&read(&file)?, &file)?;
+        }
+        Ok(config)
+    }
+
+    /// Adds the approved ways of a file that has nothing else.
+    pub fn add_approved(&mut self, text: &str, path: &Path) -> Result<(), ConfigError> {
+        let raw: raw::ApprovedFile = parsed(text, path)?;
+        let ways = raw.check(&self.detect.approved);
+        self.detect
+            .approved
+            .extend(ways.map_err(|refused| value_error(refused, path))?);
+        Ok(())
     }
 
     /// Reads the feeds, so that detection knows what they say. A feed that cannot be read says so in its status and counts for
@@ -233,15 +247,55 @@ impl Config {
 
     /// Checks the text of a file; `path` is for messages only.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let raw: raw::Raw = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })?;
-        raw.check().map_err(|(key, reason)| ConfigError::Value {
-            path: path.to_owned(),
-            key,
-            reason,
-        })
+        let raw: raw::Raw = parsed(text, path)?;
+        raw.check().map_err(|refused| value_error(refused, path))
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The files of approved ways beside a configuration, by name; a directory that is not there has none.
+fn approved_files(config: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let directory = config.with_file_name(APPROVED_DIR);
+    let unreadable = |source| ConfigError::Read {
+        path: directory.clone(),
+        source,
+    };
+    let entries = match std::fs::read_dir(&directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable)?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unreadable)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })
+}
+
+fn value_error((key, reason): (String, String), path: &Path) -> ConfigError {
+    ConfigError::Value {
+        path: path.to_owned(),
+        key,
+        reason,
     }
 }
 

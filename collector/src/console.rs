@@ -3,6 +3,7 @@
 //! **Invariant:** every string that came from a host goes through [`text::clean`] before it is written as text, and JSON
 //! through [`text::clean_json`]: what a terminal shows is what is there.
 
+pub mod approve;
 mod backend;
 mod events;
 mod intel;

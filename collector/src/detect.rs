@@ -27,15 +27,13 @@ pub use alert::{
 };
 use host::Host;
 
-use crate::config::DetectConfig;
+use crate::config::{DetectConfig, Shared};
 use crate::event::{Block, Gap, GapReason, What};
-use crate::intel::Shared;
 
 /// Takes the log in and gives alerts out.
 #[derive(Debug)]
 pub struct Detector {
-    config: Arc<DetectConfig>,
-    intel: Shared,
+    config: Shared,
     /// Boots of each sensor's host, the one last heard of at the end.
     hosts: BTreeMap<Arc<str>, Vec<Host>>,
 }
@@ -43,28 +41,21 @@ pub struct Detector {
 impl Detector {
     /// A detector that has seen nothing.
     pub fn new(config: DetectConfig) -> Self {
-        let intel = Shared::default();
-        intel.set(config.intel.clone());
+        Self::following(Shared::new(config))
+    }
+
+    /// The same; each block is judged by what counts when it comes.
+    pub fn following(config: Shared) -> Self {
         Self {
-            intel,
-            config: Arc::new(config),
+            config,
             hosts: BTreeMap::new(),
         }
     }
 
-    /// From the next block on, destinations are looked up in what counts then.
-    pub fn follow(&mut self, intel: Shared) {
-        self.intel = intel;
-    }
-
     /// Takes the next block of the log. Returns the alerts that are new or have grown enough to be told again.
     pub fn block(&mut self, block: &Block) -> Vec<Alert> {
-        let intel = self.intel.get();
-        if !Arc::ptr_eq(&intel, &self.config.intel) {
-            Arc::make_mut(&mut self.config).intel = intel;
-        }
-        let config = self.config.clone();
-        let host = self.host(block);
+        let config = self.config.get();
+        let host = self.host(block, &config);
         if block.missing_before > 0 {
             host.gap(hole(block, host.newest_ns()));
         }
@@ -83,8 +74,8 @@ impl Detector {
     }
 
     /// The state of the block's boot, put last among the boots of its sensor.
-    fn host(&mut self, block: &Block) -> &mut Host {
-        let window_ns = u64::try_from(self.config.direct.window.as_nanos()).unwrap_or(u64::MAX);
+    fn host(&mut self, block: &Block, config: &DetectConfig) -> &mut Host {
+        let window_ns = u64::try_from(config.direct.window.as_nanos()).unwrap_or(u64::MAX);
         let boots = self.hosts.entry(block.origin.sensor.clone()).or_default();
         let known = boots
             .iter()

@@ -16,14 +16,12 @@ mod indicator;
 mod list;
 mod misp;
 mod onionoo;
-mod shared;
 mod stix;
 mod warnings;
 
 pub use feed::{Feed, FeedConfig, FeedError, Kind, Status};
 pub use index::Side;
 pub use indicator::{Bad, Indicator};
-pub use shared::Shared;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Exit status: 0 stopped as asked, 1 failure, 2 wrong usage, 64 configuration that cannot be used.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run until SIGTERM or SIGINT, then finish what is in hand. SIGHUP reads the feeds of threat intelligence again and looks
-    /// through the log for what is new in them.
+    /// Run until SIGTERM or SIGINT, then finish what is in hand. SIGHUP reads the configuration and the feeds again: thresholds, approved
+    /// ways and keepers count from then on, and the log is looked through for what is new in the feeds.
     Run {
         /// Configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
@@ -58,7 +58,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run { config } => with_config(&config, run),
+        Command::Run { config: path } => with_config(&path, |config| run(&path, config)),
         Command::Check { config } => with_config(&config, |mut config| check(&mut config)),
         Command::Completions { shell } => completions(shell),
     };
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
 
 /// Reads the configuration; one that cannot be used has an exit status of its own.
 fn with_config(
-    path: &std::path::Path,
+    path: &Path,
     then: impl FnOnce(Config) -> Result<(), anyhow::Error>,
 ) -> Result<ExitCode, anyhow::Error> {
     match Config::load(path) {
@@ -82,7 +82,7 @@ fn with_config(
     }
 }
 
-fn run(config: Config) -> Result<(), anyhow::Error> {
+fn run(path: &Path, config: Config) -> Result<(), anyhow::Error> {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()
@@ -95,11 +95,11 @@ fn run(config: Config) -> Result<(), anyhow::Error> {
         .enable_all()
         .build()
         .context("failed to start tokio")?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(path, config))
 }
 
 /// Starts, tells the service manager, waits for a signal, stops.
-async fn serve(config: Config) -> Result<(), anyhow::Error> {
+async fn serve(path: &Path, config: Config) -> Result<(), anyhow::Error> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to wait for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("failed to wait for SIGHUP")?;
@@ -132,8 +132,11 @@ async fn serve(config: Config) -> Result<(), anyhow::Error> {
                 _ = terminate.recv() => break tracing::info!("SIGTERM: stopping"),
                 _ = interrupt.recv() => break tracing::info!("SIGINT: stopping"),
                 _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: reading the feeds again");
-                    collector.read_feeds().await;
+                    tracing::info!("SIGHUP: reading the configuration and the feeds again");
+                    match Config::load(path) {
+                        Ok(config) => collector.reload(config).await,
+                        Err(error) => tracing::error!(%error, "the configuration cannot be used; what was read before counts"),
+                    }
                 }
                 () = &mut watchdog => {}
             }

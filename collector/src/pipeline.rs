@@ -14,12 +14,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::alerts::{self, AlertError, AlertStore, Raised};
-use crate::config::{Config, DetectConfig};
+use crate::config::{Config, Shared};
 use crate::detect::{Alert, Detector};
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
 use crate::ingest::{self, Ingest};
-use crate::intel::{Intel, Shared, Status};
+use crate::intel::{Intel, Status};
 use crate::log::{self, LogError, LogHandle, LogReader, LogStore, Logged, StoredBatch};
 use crate::replay::{self, ReplayError};
 use crate::{sink, text};
@@ -85,8 +85,9 @@ pub struct Collector {
     /// Held while it runs, so that no second collector works in the data directory.
     _lock: File,
     address: SocketAddr,
-    config: Arc<Config>,
-    intel: Shared,
+    /// What it was started with.
+    config: Config,
+    detect: Shared,
     /// Where alerts go; a search in the log holds nothing up when all others have gone.
     raised: mpsc::WeakSender<Raised>,
     log: LogHandle,
@@ -107,7 +108,7 @@ impl Collector {
     /// Opens everything, reads the log back, and starts all stages: the whole pipeline is in this function.
     /// `caught_up` is told, now and then while the log is read back, how far that is.
     pub async fn start(
-        config: Config,
+        mut config: Config,
         caught_up: impl FnMut(replay::Progress),
     ) -> Result<Self, StartError> {
         let data_dir = config.data_dir.clone();
@@ -127,12 +128,9 @@ impl Collector {
         let (newest, newest_seen) = watch::channel(alert_store.newest()?);
 
         // What was logged and not yet looked at when the last run ended is found here, before anything new comes.
-        let intel = Shared::default();
-        let (found, states) = Intel::load(&config.feeds, &Intel::default());
-        tell(&states);
-        intel.set(Arc::new(found));
-        let mut detector = Detector::new(config.detect.clone());
-        detector.follow(intel.clone());
+        tell(&config.read_feeds(&Intel::default()));
+        let detect = Shared::new(config.detect.clone());
+        let mut detector = Detector::following(detect.clone());
         catch_up(&config, &mut detector, &mut alert_store, &newest, caught_up)?;
 
         let (fleet, fleet_thread) = fleet::spawn(&data_dir)?;
@@ -151,8 +149,8 @@ impl Collector {
         Ok(Self {
             _lock: lock,
             address,
-            config: Arc::new(config),
-            intel,
+            config,
+            detect,
             raised: hunted,
             log,
             fleet,
@@ -164,23 +162,31 @@ impl Collector {
         })
     }
 
-    /// Reads the feeds of threat intelligence again, and looks for what is new in them in the log, as far back as the horizon.
-    /// One that cannot be read counts as it was read before. Returns when they count; the search goes on by itself.
-    pub async fn read_feeds(&self) {
-        let (config, intel) = (self.config.clone(), self.intel.clone());
-        let raised = self.raised.clone();
+    /// Lets detection work with another configuration from the next block on, and looks for what is new in its feeds in the log,
+    /// as far back as the horizon. A feed that cannot be read counts as it was read before. Address, directory and sinks stay
+    /// what they are. Returns when it counts; the search goes on by itself.
+    pub async fn reload(&self, mut config: Config) {
+        if (&config.listen, &config.data_dir) != (&self.config.listen, &self.config.data_dir)
+            || (&config.file_sink, &config.syslog_sink)
+                != (&self.config.file_sink, &self.config.syslog_sink)
+        {
+            tracing::warn!(
+                "listen, data_dir or a sink is another in the configuration: that counts after a restart"
+            );
+        }
+        let (detect, raised) = (self.detect.clone(), self.raised.clone());
+        let data_dir = self.config.data_dir.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let before = intel.get();
-            let (found, states) = Intel::load(&config.feeds, &before);
-            tell(&states);
-            if found == *before {
+            let before = detect.get();
+            tell(&config.read_feeds(&before.intel));
+            config.data_dir = data_dir;
+            let listed_anew = config.detect.intel != before.intel;
+            detect.set(Arc::new(config.detect.clone()));
+            if !listed_anew {
                 return;
             }
-            let found = Arc::new(found);
-            intel.set(Arc::clone(&found));
             let hunting = std::thread::Builder::new().name("hunt".into());
-            let hunt = hunting.spawn(move || hunt(&config, found, &raised));
-            if let Err(error) = hunt {
+            if let Err(error) = hunting.spawn(move || hunt(&config, &raised)) {
                 tracing::error!(%error, "what is new in the feeds is not looked for in the log");
             }
         });
@@ -234,8 +240,8 @@ impl Collector {
 }
 
 /// Runs the log through detection with new feeds and raises, as it stands at the end, what is listed now.
-fn hunt(config: &Config, intel: Arc<Intel>, raised: &mpsc::WeakSender<Raised>) {
-    let found = hunted(config, intel);
+fn hunt(config: &Config, raised: &mpsc::WeakSender<Raised>) {
+    let found = hunted(config);
     let alerts: Vec<Alert> = match found {
         Ok(found) => found.into_values().collect(),
         Err(error) => {
@@ -256,14 +262,10 @@ fn hunt(config: &Config, intel: Arc<Intel>, raised: &mpsc::WeakSender<Raised>) {
 }
 
 /// The newest revisions of alerts about listed destinations, by id.
-fn hunted(config: &Config, intel: Arc<Intel>) -> Result<BTreeMap<String, Alert>, ReplayError> {
+fn hunted(config: &Config) -> Result<BTreeMap<String, Alert>, ReplayError> {
     let reader = LogReader::open(&config.data_dir)?;
     let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns(config)))?;
-    let detect = DetectConfig {
-        intel,
-        ..config.detect.clone()
-    };
-    let mut detector = Detector::new(detect);
+    let mut detector = Detector::new(config.detect.clone());
     let mut found = BTreeMap::new();
     replay::feed(&reader, from, decode, |_, block| {
         let alerts = detector.block(&block).into_iter();

@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use collector::alerts::form::AlertForm;
 use collector::alerts::{AlertReader, AlertStore, Closing, Verdict};
 use collector::config::{Config, DEFAULT_DATA_DIR, DEFAULT_FILE, DetectConfig, EXIT_BAD_CONFIG};
+use collector::console::approve::{self, Proposal};
 use collector::intel::{Intel, Status};
 use collector::log::LogReader;
 use collector::replay::{self, Span};
@@ -23,6 +24,7 @@ Examples:
   chartwatch show 3fa1c2d4                everything about one alert
   chartwatch show 3fa1c2d4 --json         the same as an OCSF finding
   chartwatch close 3fa1c2d4 --as false-positive --why 'export for the registry, ticket 4711'
+  chartwatch approve 3fa1c2d4 --why 'nightly copy to the archive, ticket 4712'
   chartwatch replay --from 2026-03-01T00:00:00Z --to 2026-03-31T23:59:59Z
   chartwatch events --from 2026-03-16T03:00:00Z | jq .access
   chartwatch sensors                      who is alive, and what it cannot see
@@ -70,8 +72,8 @@ enum Command {
     },
     /// Say what became of an alert. It stays, and is open again when it grows.
     #[command(
-        after_help = "Needs the right to write to the collector's data. To have no alert of such work any more, add an \
-                            approved way to the collector's configuration."
+        after_help = "Needs the right to write to the collector's data. To have no alert of such work any more, see `chartwatch \
+                            approve`."
     )]
     Close {
         /// Its id, or a beginning of it that no other alert has.
@@ -82,6 +84,26 @@ enum Command {
         /// Why, for whoever reads it next year.
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         why: String,
+    },
+    /// Propose the approved way that would have silenced an alert, show what else in the log it would have silenced, and ask.
+    #[command(
+        after_help = "The way is the full tuple of the alert: store, executable, user, destination, the hours of the day (UTC), and twice\n\
+                            what was sent; widen it in the file if the work needs that. It is written to approved.d beside the\n\
+                            configuration, where it counts after `systemctl reload chartwatch-collector`.\n\n\
+                            Exit status 1 also when it would not silence the alert, and when the answer is no."
+    )]
+    Approve {
+        /// The alert's id, or a beginning of it that no other alert has.
+        id: String,
+        /// What the hospital calls this work; by default after the alert.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        name: Option<String>,
+        /// Why, for whoever reads it next year.
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        why: String,
+        /// Write it without asking.
+        #[arg(long)]
+        yes: bool,
     },
     /// Run a span of the event log through detection again.
     #[command(
@@ -191,7 +213,11 @@ fn detect_config(
     command: &Command,
 ) -> Result<(DetectConfig, Vec<Status>), collector::config::ConfigError> {
     let usual = Some(Path::new(DEFAULT_FILE)).filter(|path| {
-        path.exists() && matches!(command, Command::Replay(_) | Command::Intel { .. })
+        path.exists()
+            && matches!(
+                command,
+                Command::Replay(_) | Command::Intel { .. } | Command::Approve { .. }
+            )
     });
     let mut config = match named.or(usual) {
         Some(path) => Config::load(path)?,
@@ -224,6 +250,16 @@ fn run(
         }
         Command::Show { id, json } => show(&cli.data, &id, json, out)?,
         Command::Close { id, verdict, why } => close(&cli.data, &id, verdict, why, out)?,
+        Command::Approve { id, name, why, yes } => {
+            let config = cli.config.unwrap_or_else(|| DEFAULT_FILE.into());
+            approve(
+                &cli.data,
+                &config,
+                detect,
+                &Approval { id, name, why, yes },
+                out,
+            )?;
+        }
         Command::Replay(args) => replay(&cli.data, detect, &args, out)?,
         Command::Events { from, to } => events(&cli.data, from, to, out)?,
         Command::Sensors { json } => {
@@ -307,6 +343,89 @@ fn close(
         text::clean(&closing.who)
     )
     .context("failed to write")
+}
+
+/// What to approve.
+struct Approval {
+    id: String,
+    name: Option<String>,
+    why: String,
+    yes: bool,
+}
+
+fn approve(
+    data: &Path,
+    config: &Path,
+    detect: DetectConfig,
+    asked: &Approval,
+    out: &mut impl Write,
+) -> Result<(), anyhow::Error> {
+    let alert = find(&AlertReader::open(data)?, &asked.id)?;
+    let short: String = alert.id.chars().take(8).collect();
+    let name = asked
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("as in alert {short}"));
+    let proposal = Proposal::of(&alert, name)?;
+    writeln!(out, "Proposed:\n")?;
+    for line in proposal.toml.lines() {
+        writeln!(out, "{}", text::clean(line))?;
+    }
+    writeln!(out)?;
+    let trial = approve::trial(data, &detect, &proposal, collector::decode, |_| {})?;
+    let (this, others): (Vec<_>, Vec<_>) = trial
+        .silenced
+        .into_values()
+        .partition(|silenced| silenced.id == alert.id);
+    if this.is_empty() {
+        bail!(
+            "the log has the alert with this way too, so nothing is written: other processes are part of it, or it reaches \
+             further back than the log"
+        );
+    }
+    if others.is_empty() {
+        writeln!(
+            out,
+            "In the log it would have silenced this alert and no other."
+        )?;
+    } else {
+        writeln!(
+            out,
+            "In the log it would have silenced this alert and also:\n"
+        )?;
+        console::alerts(out, &others, false)?;
+    }
+    out.flush().context("failed to write")?;
+    if !asked.yes && !agreed()? {
+        bail!("nothing was written");
+    }
+    let comment = format!(
+        "Approved by {} on {}, after alert {}.\nWhy: {}",
+        who(),
+        text::rfc3339(now_ns()),
+        alert.id,
+        asked.why
+    );
+    let file = approve::write(config, &proposal, &comment, &short)?;
+    writeln!(
+        out,
+        "Written to {}. It counts after `systemctl reload chartwatch-collector`.",
+        file.display()
+    )
+    .context("failed to write")
+}
+
+/// Asks on the terminal; without one there is nobody to ask.
+fn agreed() -> Result<bool, anyhow::Error> {
+    if !std::io::stdin().is_terminal() {
+        bail!("there is nobody to ask here; --yes writes it without asking");
+    }
+    write!(std::io::stderr(), "Write it? [y/N] ").context("failed to ask")?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .context("failed to read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Who logged in, which sudo does not change (`/proc/self/loginuid`), else who this program runs as; by name if there is one.

@@ -202,7 +202,7 @@ impl Raw {
             detect: DetectConfig {
                 direct,
                 dns: self.detect.dns.check()?,
-                approved: approved(self.approved)?,
+                approved: approved(self.approved, &[])?,
                 wipe: self.detect.wipe.check()?,
                 keepers: keepers(self.keeper)?,
                 listed: self.detect.listed.check()?,
@@ -370,11 +370,29 @@ impl RawKeeper {
     }
 }
 
-fn approved(list: Vec<Approved>) -> Result<Vec<ApprovedWay>, Refused> {
+/// A file of approved ways and nothing else.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApprovedFile {
+    approved: Vec<Approved>,
+}
+
+impl ApprovedFile {
+    /// Checks every value; no name may be one of those that there are.
+    pub(super) fn check(self, others: &[ApprovedWay]) -> Result<Vec<ApprovedWay>, Refused> {
+        approved(self.approved, others)
+    }
+}
+
+fn approved(list: Vec<Approved>, others: &[ApprovedWay]) -> Result<Vec<ApprovedWay>, Refused> {
     let mut ways: Vec<ApprovedWay> = Vec::with_capacity(list.len());
     for (index, raw) in list.into_iter().enumerate() {
         let way = raw.check(index)?;
-        if ways.iter().any(|other| other.name == way.name) {
+        if others
+            .iter()
+            .chain(&ways)
+            .any(|other| other.name == way.name)
+        {
             return Err(refused(
                 &format!("approved[{index}].name"),
                 format!("{:?} is used twice", way.name),

@@ -124,6 +124,8 @@ fn span(text: &str) -> Result<(u16, u16), ScheduleError> {
     };
     let begin = minutes(begin, MINUTES_OF_DAY - 1).ok_or_else(bad)?;
     let end = minutes(end, MINUTES_OF_DAY).ok_or_else(bad)?;
+    // 23:00-00:00 ends with the day.
+    let end = if end == 0 { MINUTES_OF_DAY } else { end };
     if begin == end {
         return Err(ScheduleError::NoHours(text.to_owned()));
     }

@@ -203,3 +203,39 @@ fn networks_hold_what_they_say() {
         assert!(bad.parse::<Network>().is_err(), "{bad:?} was taken");
     }
 }
+
+#[test]
+fn approved_ways_may_lie_in_files_of_their_own() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("collector.toml");
+    std::fs::write(&file, "").unwrap();
+    let directory = place.path().join("approved.d");
+    std::fs::create_dir(&directory).unwrap();
+    let way = |name: &str| {
+        format!(
+            "[[approved]]\nname = \"{name}\"\nstore = \"s\"\nexecutable = \"/x\"\nuser = \"u\"\ndestination = \"10.0.0.1\"\n"
+        )
+    };
+    std::fs::write(directory.join("b.toml"), way("second")).unwrap();
+    std::fs::write(directory.join("a.toml"), way("first")).unwrap();
+    std::fs::write(directory.join("notes.txt"), "none").unwrap();
+    let names = |config: &Config| -> Vec<String> {
+        let ways = config.detect.approved.iter();
+        ways.map(|way| way.name.clone()).collect()
+    };
+    assert_eq!(names(&Config::load(&file).unwrap()), ["first", "second"]);
+    let refused = |text: String| {
+        std::fs::write(directory.join("b.toml"), text).unwrap();
+        Config::load(&file).unwrap_err().to_string()
+    };
+    let twice = refused(way("first"));
+    assert!(
+        twice.contains("approved.d/b.toml: approved[0].name") && twice.contains("twice"),
+        "{twice}"
+    );
+    let more = refused("listen = \"127.0.0.1:1\"\n".into());
+    assert!(
+        more.contains("approved.d/b.toml") && more.contains("listen"),
+        "{more}"
+    );
+}

@@ -99,6 +99,47 @@ async fn an_alert_is_listed_shown_and_exported_while_the_collector_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_approved_with_its_whole_tuple_and_silent_after_a_reload() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.persisted(8).await;
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    let id = alerts[0]["id"].as_str().unwrap();
+    let approve = ["approve", &id[..8], "--why", "ticket \u{1b}[2J4712"];
+    let refused = place.chartwatch(&approve);
+    assert_eq!(refused.status.code(), Some(1), "there is nobody to ask");
+    let directory = place.config().with_file_name("approved.d");
+    assert!(!directory.exists());
+
+    let said = text(&place.chartwatch(&[&approve[..], &["--yes"]].concat()));
+    for part in [
+        "executable = \"/usr/bin/curl\"",
+        "user = \"anna\"",
+        "destination = \"203.0.113.9/32:443\"",
+        "bytes_max = 300600",
+        "this alert and no other",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+    let file = std::fs::read_to_string(directory.join(format!("{}.toml", &id[..8]))).unwrap();
+    assert!(file.contains("# Why: ticket \\u{1b}[2J4712"), "{file}");
+    let again = place.chartwatch(&[&approve[..], &["--yes"]].concat());
+    assert_eq!(again.status.code(), Some(1), "it silences nothing any more");
+    assert!(replayed(&place, &[]).is_empty());
+
+    daemon.hang_up();
+    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_chartwatch-collector"))
+        .args(["check", "--config"])
+        .arg(place.config())
+        .output()
+        .unwrap();
+    assert!(text(&checked).contains(&format!("approve \"as in alert {}\"", &id[..8])));
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_alert_says_so_until_it_grows() {
     let place = Place::new("");
     let daemon = Daemon::start(&place);
