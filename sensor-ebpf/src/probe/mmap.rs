@@ -37,10 +37,13 @@ use crate::{
 fn lsm_mmap(ctx: LsmContext) -> i32 {
     count::run(Hook::Mmap, || {
         // VERIFIER: 6.12 takes it that an argument of an lsm hook is never null, and leaves out what would run if it were; so the
-        // word is read as any memory is.
+        // word is read as any memory is. 7.3 knows better, and wants the check below.
         // SAFETY: the context is an array of the hook's arguments.
         let first: u64 = unsafe { Probed::get(ctx.as_ptr().cast(), 0)? };
-        mapped(first != 0, File::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3))
+        if first == 0 {
+            return without_file(ctx.arg(2), ctx.arg(3));
+        }
+        mapped(File::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3))
     });
     0
 }
@@ -48,8 +51,7 @@ fn lsm_mmap(ctx: LsmContext) -> i32 {
 #[fentry(function = "security_mmap_file")]
 fn fentry_mmap(ctx: FEntryContext) -> i32 {
     count::run(Hook::Mmap, || {
-        let file = File::new(ctx.arg(0));
-        mapped(!file.is_absent(), file, ctx.arg(1), ctx.arg(2))
+        mapped(File::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2))
     });
     0
 }
@@ -63,17 +65,18 @@ fn fentry_mmap_below(ctx: FEntryContext) -> i32 {
 }
 
 #[inline(always)]
-fn mapped(
-    has_file: bool,
-    file: File<Typed>,
-    protection: u64,
-    flags: u64,
-) -> Result<Outcome, Trouble> {
-    let shared = is_shared(protection, flags);
-    if has_file {
-        access::mapped(file, shared)
-    } else if shared {
-        // Of memory without a file the hook is not told how much it is.
+fn mapped(file: File<Typed>, protection: u64, flags: u64) -> Result<Outcome, Trouble> {
+    if file.is_absent() {
+        without_file(protection, flags)
+    } else {
+        access::mapped(file, is_shared(protection, flags))
+    }
+}
+
+/// Memory is mapped that is no file's. How much it is the hook is not told.
+#[inline(never)]
+fn without_file(protection: u64, flags: u64) -> Result<Outcome, Trouble> {
+    if is_shared(protection, flags) {
         share::mapped_memory(Task::current().registers().second()?)
     } else {
         Ok(Outcome::Ignored)
