@@ -11,6 +11,7 @@ mod list;
 mod page;
 mod sensors;
 mod settings;
+mod svg;
 
 use std::io::Write;
 
@@ -20,6 +21,7 @@ pub use list::alerts;
 pub use page::show;
 pub use sensors::{sensors, sensors_json};
 pub use settings::config;
+pub use svg::svg;
 
 use crate::alerts::form::AlertForm;
 use crate::text;

@@ -23,6 +23,7 @@ Examples:
   chartwatch alerts                       what has been raised, the latest first
   chartwatch show 3fa1c2d4                everything about one alert
   chartwatch show 3fa1c2d4 --json         the same as an OCSF finding
+  chartwatch show 3fa1c2d4 --svg way.svg  the way of the records as a picture
   chartwatch close 3fa1c2d4 --as false-positive --why 'export for the registry, ticket 4711'
   chartwatch approve 3fa1c2d4 --why 'nightly copy to the archive, ticket 4712'
   chartwatch replay --from 2026-03-01T00:00:00Z --to 2026-03-31T23:59:59Z
@@ -69,6 +70,9 @@ enum Command {
         /// As an OCSF Data Security Finding, one line of JSON.
         #[arg(long)]
         json: bool,
+        /// Draw the way of the records into a file; - for standard output.
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        svg: Option<PathBuf>,
     },
     /// Say what became of an alert. It stays, and is open again when it grows.
     #[command(
@@ -248,14 +252,19 @@ fn run(
         Command::Alerts { json } => {
             console::alerts(out, &AlertReader::open(&cli.data)?.newest()?, json)?;
         }
-        Command::Show { id, json } => show(&cli.data, &id, json, out)?,
+        Command::Show {
+            id,
+            svg: Some(file),
+            ..
+        } => draw(&cli.data, &id, &file, out)?,
+        Command::Show { id, json, .. } => show(&cli.data, &id, json, out)?,
         Command::Close { id, verdict, why } => close(&cli.data, &id, verdict, why, out)?,
         Command::Approve { id, name, why, yes } => {
             let config = cli.config.unwrap_or_else(|| DEFAULT_FILE.into());
             approve(
                 &cli.data,
                 &config,
-                detect,
+                &detect,
                 &Approval { id, name, why, yes },
                 out,
             )?;
@@ -356,7 +365,7 @@ struct Approval {
 fn approve(
     data: &Path,
     config: &Path,
-    detect: DetectConfig,
+    detect: &DetectConfig,
     asked: &Approval,
     out: &mut impl Write,
 ) -> Result<(), anyhow::Error> {
@@ -372,7 +381,7 @@ fn approve(
         writeln!(out, "{}", text::clean(line))?;
     }
     writeln!(out)?;
-    let trial = approve::trial(data, &detect, &proposal, collector::decode, |_| {})?;
+    let trial = approve::trial(data, detect, &proposal, collector::decode, |_| {})?;
     let (this, others): (Vec<_>, Vec<_>) = trial
         .silenced
         .into_values()
@@ -440,6 +449,14 @@ fn who() -> String {
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     });
     name.unwrap_or_else(|| uid.to_string())
+}
+
+fn draw(data: &Path, id: &str, file: &Path, out: &mut impl Write) -> Result<(), anyhow::Error> {
+    let picture = console::svg(&find(&AlertReader::open(data)?, id)?);
+    if file == Path::new("-") {
+        return out.write_all(picture.as_bytes()).context("failed to write");
+    }
+    std::fs::write(file, picture).with_context(|| format!("failed to write {}", file.display()))
 }
 
 fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), anyhow::Error> {
