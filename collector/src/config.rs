@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::Medium;
 use crate::intel::{FeedConfig, Intel, Status};
 
-pub use approved::{ApprovedWay, Network, WayError};
+pub use approved::{ApprovedWay, Network, WayError, Whereto};
 pub use schedule::{Schedule, ScheduleError};
 pub use shared::Shared;
 
@@ -61,8 +62,20 @@ pub struct DetectConfig {
     pub keepers: Vec<Keeper>,
     /// Thresholds of *direct* and *chain* for a destination that an indicator is about.
     pub listed: ListedConfig,
+    /// What files may lie on that it is a way out of the host to write to them.
+    pub media: Media,
     /// What is known of destinations; of a configuration that was only read, nothing.
     pub intel: Arc<Intel>,
+}
+
+/// What files may lie on that it is a way out of the host to write to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media(pub Vec<Medium>);
+
+impl Default for Media {
+    fn default() -> Self {
+        Self(vec![Medium::Removable, Medium::Image, Medium::Network])
+    }
 }
 
 /// Thresholds of *direct* and *chain* for a destination that threat intelligence lists.

@@ -88,6 +88,10 @@ fn at_least(alert: &AlertForm) -> &'static str {
 /// The end of a conversation, with brackets around IPv6.
 fn endpoint(address: &str, port: u16) -> String {
     let address = text::clean(address);
+    // A file system has no port.
+    if port == 0 && address.parse::<std::net::IpAddr>().is_err() {
+        return address;
+    }
     if address.contains(':') {
         format!("[{address}]:{port}")
     } else {

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use alert::{
-    Alert, AtLeast, Attempt, Confidence, Destination, Figures, Level, Link, Path, Place, Severity,
-    Step, Technique,
+    Alert, AtLeast, Attempt, Confidence, Destination, Disk, Figures, Level, Link, Path, Place,
+    Severity, Step, Technique,
 };
 use host::Host;
 

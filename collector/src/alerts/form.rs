@@ -203,6 +203,9 @@ pub struct DestinationForm {
     pub protocol: u16,
     pub protocol_name: String,
     pub direction: String,
+    /// Of a file system: on what its files lie; `address` is that and the device's number then, and `port` 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub medium: Option<String>,
     /// What it is called, if its flows say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -455,7 +458,11 @@ impl DestinationForm {
             Direction::Connected | Direction::Unknown => "connected",
         };
         Self {
-            address: to.address.to_string(),
+            address: match to.disk {
+                None => to.address.to_string(),
+                Some(disk) => disk.to_string(),
+            },
+            medium: to.disk.map(|disk| disk.medium.name().to_owned()),
             port: to.port,
             protocol: to.protocol,
             protocol_name: to.protocol_name(),

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::Schedule;
+use crate::event::Medium;
 
 /// One approved way of moving records off a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +25,67 @@ pub struct ApprovedWay {
     /// User name, or the number where the host has no name for it.
     pub user: String,
     /// Where they may go.
-    pub destination: Network,
+    pub destination: Whereto,
     /// When they may; `None`: at any time.
     pub schedule: Option<Schedule>,
     /// Most bytes that may go there within 24 hours, all processes of the way together; `None`: any number.
     pub bytes_max: Option<u64>,
+}
+
+/// Where records may go on a way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whereto {
+    /// A network.
+    Network(Network),
+    /// Files on such a medium, below a directory if one is meant.
+    Files(Medium, Option<String>),
+}
+
+impl Whereto {
+    /// True when a connection leads there.
+    pub fn contains(&self, address: IpAddr, port: u16) -> bool {
+        matches!(self, Self::Network(network) if network.contains(address, port))
+    }
+
+    /// True when files in a directory of such a medium lie there.
+    pub fn holds(&self, medium: Medium, directory: Option<&str>) -> bool {
+        let Self::Files(own, below) = self else {
+            return false;
+        };
+        let lies = |below: &String| {
+            let rest = directory.and_then(|directory| directory.strip_prefix(below.as_str()));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        *own == medium && below.as_ref().is_none_or(lies)
+    }
+}
+
+impl FromStr for Whereto {
+    type Err = WayError;
+
+    fn from_str(text: &str) -> Result<Self, WayError> {
+        let (kind, below) = text
+            .split_once(':')
+            .map_or((text, None), |(kind, rest)| (kind, Some(rest)));
+        let media = [Medium::Removable, Medium::Image, Medium::Network];
+        let Some(medium) = media.into_iter().find(|medium| medium.name() == kind) else {
+            return text.parse().map(Self::Network);
+        };
+        match below.map(|below| below.trim_end_matches('/')) {
+            Some(below) if !below.starts_with('/') => Err(WayError::Directory),
+            below => Ok(Self::Files(medium, below.map(str::to_owned))),
+        }
+    }
+}
+
+impl std::fmt::Display for Whereto {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::Files(medium, None) => f.write_str(medium.name()),
+            Self::Files(medium, Some(below)) => write!(f, "{}:{below}", medium.name()),
+        }
+    }
 }
 
 /// A network, and a port if only one is meant.
@@ -43,8 +100,13 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WayError {
     /// No address.
-    #[error("no IP address; write CIDR or CIDR:port, with [brackets] around IPv6 before a port")]
+    #[error(
+        "no IP address; write CIDR or CIDR:port, with [brackets] around IPv6 before a port, or removable, image or network and a directory, as removable:/media/backup"
+    )]
     Address,
+    /// What stands behind a medium is no absolute path.
+    #[error("no absolute directory behind the medium; write it as removable:/media/backup")]
+    Directory,
     /// The prefix is no number, or too long for the address.
     #[error("the prefix length is no number from 0 to {max}")]
     Prefix {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{
     ApprovedWay, Config, DEFAULT_DATA_DIR, DetectConfig, DirectConfig, DnsConfig, FileSinkConfig,
-    Keeper, ListedConfig, Network, Schedule, SyslogSinkConfig, WipeConfig,
+    Keeper, ListedConfig, Media, Schedule, SyslogSinkConfig, Whereto, WipeConfig,
 };
 use crate::intel::{FeedConfig, Kind};
 
@@ -77,6 +77,8 @@ struct Detect {
     wipe: Wipe,
     #[serde(default)]
     listed: Listed,
+    /// Of `removable`, `image` and `network`; default: all.
+    media: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -206,6 +208,7 @@ impl Raw {
                 wipe: self.detect.wipe.check()?,
                 keepers: keepers(self.keeper)?,
                 listed: self.detect.listed.check()?,
+                media: media(self.detect.media)?,
                 intel: Arc::default(),
             },
             feeds: feeds(self.intel)?,
@@ -291,6 +294,23 @@ impl Listed {
             sent_bytes_min: bytes("detect.listed.sent_bytes_min", self.sent_bytes_min, sent)?,
         })
     }
+}
+
+fn media(list: Option<Vec<String>>) -> Result<Media, Refused> {
+    let default = Media::default();
+    let Some(list) = list else {
+        return Ok(default);
+    };
+    let found = list.iter().map(|name| {
+        let medium = default.0.iter().find(|medium| medium.name() == name);
+        medium.copied().ok_or_else(|| {
+            refused(
+                "detect.media",
+                format!("{name:?} is none of: removable, image, network"),
+            )
+        })
+    });
+    found.collect::<Result<_, _>>().map(Media)
 }
 
 fn feeds(list: Vec<RawFeed>) -> Result<Vec<FeedConfig>, Refused> {
@@ -422,7 +442,7 @@ impl Approved {
         if let Some(reader) = &self.reader {
             absolute(&key("reader"), &PathBuf::from(reader))?;
         }
-        let destination: Network = self.destination.parse().map_err(|error| {
+        let destination: Whereto = self.destination.parse().map_err(|error| {
             (
                 key("destination"),
                 format!("{:?}: {error}", self.destination),

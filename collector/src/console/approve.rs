@@ -103,7 +103,9 @@ impl Proposal {
         } else {
             Some(named.user.clone())
         };
-        let network = if to.address.contains(':') {
+        let network = if let Some(medium) = &to.medium {
+            medium.clone()
+        } else if to.address.contains(':') {
             format!("[{}/128]:{}", to.address, to.port)
         } else {
             format!("{}/32:{}", to.address, to.port)

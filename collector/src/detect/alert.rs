@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use crate::event::{
-    Carrier, Direction, FlowName, Gap, Origin, PAST_IP, Process, ProcessKey, RecordName, TamperKind,
+    Carrier, Direction, FlowName, Gap, Medium, Origin, PAST_IP, Process, ProcessKey, RecordName,
+    TamperKind,
 };
 use crate::intel::Known;
 
@@ -244,11 +245,32 @@ pub struct Destination {
     pub address: IpAddr,
     /// Port that names the service.
     pub port: u16,
+    /// A file system that leads out of the host, where records were written to files; address and port are nobody's then.
+    pub disk: Option<Disk>,
+}
+
+/// A file system that leads out of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Disk {
+    /// On what its files lie.
+    pub medium: Medium,
+    /// Its device number as the kernel keeps it: `major << 20 | minor`.
+    pub device: u32,
+}
+
+impl std::fmt::Display for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (major, minor) = (self.device >> 20, self.device & 0xf_ffff);
+        write!(f, "{} {major}:{minor}", self.medium.name())
+    }
 }
 
 impl Destination {
     /// Name of the protocol, as people say it.
     pub fn protocol_name(&self) -> String {
+        if self.disk.is_some() {
+            return "files".into();
+        }
         match self.protocol {
             6 => "TCP".into(),
             17 => "UDP".into(),
@@ -303,7 +325,11 @@ pub(super) fn id(
             Direction::Accepted => "accepted",
             Direction::Connected | Direction::Unknown => "connected",
         };
-        format!("{} {direction} {} {}", to.protocol, to.address, to.port)
+        let disk = to.disk.map_or_else(String::new, |disk| format!(" {disk}"));
+        format!(
+            "{} {direction} {} {}{disk}",
+            to.protocol, to.address, to.port
+        )
     });
     let parts = [
         pattern.to_owned(),

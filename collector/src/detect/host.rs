@@ -4,16 +4,18 @@ mod activity;
 mod wiping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 
 pub(super) use activity::{Case, Group, GroupKey, Kind, Reading, Sending, Tampering, Told};
 pub(super) use wiping::Wiping;
 
-use super::alert::{Alert, Destination};
+use super::alert::{Alert, Destination, Disk};
 use super::lineage::Lineage;
 use super::{limits, pattern};
 use crate::config::DetectConfig;
 use crate::event::{
-    Access, Direction, Edge, EdgeKind, End, Flow, Gap, Origin, Process, ProcessKey, Tamper,
+    Access, Carrier, Direction, Edge, EdgeKind, End, Flow, Gap, Medium, Origin, Process,
+    ProcessKey, Tamper,
 };
 
 /// One boot of a host.
@@ -201,23 +203,48 @@ impl Host {
     }
 
     pub(super) fn flow(&mut self, flow: &Flow) {
-        let actor = self.touch(flow.process);
-        let destination = destination(flow);
+        self.sending(flow.process, destination(flow)).add(flow);
+    }
+
+    /// What a process sent to a destination, made when it is new.
+    fn sending(&mut self, process: ProcessKey, destination: Destination) -> &mut Sending {
+        self.changed.insert(process);
+        let actor = self.touch(process);
         if !actor.sendings.contains_key(&destination)
             && actor.sendings.len() >= limits::DESTINATIONS_PER_PROCESS
         {
             forget_weakest(actor);
         }
-        actor.sendings.entry(destination).or_default().add(flow);
-        self.changed.insert(flow.process);
+        actor.sendings.entry(destination).or_default()
     }
 
     pub(super) fn edge(&mut self, edge: &Edge) {
         self.lineage.edge(edge);
+        if let (End::Process(process), End::Carrier(carrier)) = (&edge.from, &edge.to)
+            && carrier.medium != Medium::Fixed
+        {
+            self.written(*process, carrier, edge);
+        }
         let over_socket = matches!(edge.kind, EdgeKind::UnixSocket | EdgeKind::Loopback);
         if over_socket && !edge.stores.is_empty() {
             self.served.push(edge.clone());
         }
+    }
+
+    /// A process wrote to a file that lies on what leads out of the host: it is a way like any other.
+    fn written(&mut self, process: ProcessKey, carrier: &Carrier, edge: &Edge) {
+        let destination = Destination {
+            protocol: 0,
+            direction: Direction::Connected,
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 0,
+            disk: Some(Disk {
+                medium: carrier.medium,
+                device: carrier.key.device,
+            }),
+        };
+        self.sending(process, destination)
+            .write(edge, &carrier.path);
     }
 
     /// What came from a process that holds records of a store but was never seen to read any was served out of its memory: by a
@@ -455,6 +482,7 @@ fn destination(flow: &Flow) -> Destination {
         },
         address: flow.remote.ip(),
         port: own_port.filter(|_| accepted).unwrap_or(flow.remote.port()),
+        disk: None,
     }
 }
 

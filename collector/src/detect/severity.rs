@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::alert::{AtLeast, Confidence, Destination, Figures, Level, Link, Severity};
+use crate::event::Medium;
 use crate::text;
 
 /// From this many individuals on, HIPAA (45 CFR 164.408) asks for notice to the authority without delay. A record is
@@ -26,7 +27,17 @@ pub(super) fn judge(
     } else {
         reasons.push(format!("{records} were read, fewer than {MANY_RECORDS}."));
     }
-    if is_public(to.address) {
+    if let Some(disk) = to.disk {
+        reasons.push(match disk.medium {
+            Medium::Network => {
+                "They were written to files on another machine; it may be one that nobody manages."
+                    .to_owned()
+            }
+            Medium::Fixed | Medium::Removable | Medium::Image => {
+                "They were written to files on what can be taken away and read anywhere.".to_owned()
+            }
+        });
+    } else if is_public(to.address) {
         level = Level::Critical;
         reasons.push(
             "The destination is a public address, outside the hospital's own networks.".to_owned(),

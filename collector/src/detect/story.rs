@@ -1,7 +1,7 @@
 //! An alert in plain words, for somebody who runs a ward, and what to do next.
 
 use super::alert::{Alert, Destination, Link, Place, Step};
-use crate::event::{CarrierKind, Direction, FlowName, NameForm};
+use crate::event::{CarrierKind, Direction, FlowName, Medium, NameForm};
 use crate::text;
 
 /// One paragraph: who did what, with how much, to where, when, and whether it goes on.
@@ -175,6 +175,16 @@ fn name_or_number(name: &str, uid: u32) -> String {
 }
 
 fn whereto(to: &Destination, name: Option<&FlowName>) -> String {
+    if let Some(disk) = to.disk {
+        let (major, minor) = (disk.device >> 20, disk.device & 0xf_ffff);
+        let what = match disk.medium {
+            Medium::Removable => "a disk that can be taken out",
+            Medium::Image => "a file that is mounted as a disk",
+            Medium::Network => "another machine, or wherever the program behind it puts them",
+            Medium::Fixed => "a disk",
+        };
+        return format!("into files on {what} (device {major}:{minor})");
+    }
     let protocol = to.protocol_name();
     let called = match name {
         Some(name) => format!(" (\"{}\")", text::clean(&name.name)),
@@ -231,10 +241,17 @@ pub(super) fn next_steps(alert: &Alert, to: &Destination) -> Vec<String> {
             |user| format!("user {user}")
         )
     ));
-    steps.push(format!(
-        "Find out who owns {}, and block it at the firewall if nobody can say.",
-        to.address
-    ));
+    steps.push(match to.disk {
+        None => format!(
+            "Find out who owns {}, and block it at the firewall if nobody can say.",
+            to.address
+        ),
+        Some(disk) => format!(
+            "Find out what is mounted as device {}:{} on {host} and where it is now, and keep it.",
+            disk.device >> 20,
+            disk.device & 0xf_ffff
+        ),
+    });
     if alert.names.iter().any(|name| name.form == NameForm::Token) {
         steps.push(
             "Have the record tokens opened by the holder of the hospital's key, if it must be known whose records they are."

@@ -4,6 +4,7 @@ mod approval;
 mod chain;
 mod growth;
 mod listed;
+mod media;
 mod tampering;
 mod thresholds;
 mod wipe;

@@ -100,11 +100,15 @@ fn build(alert: &Alert) -> Finding {
             type_id: 99,
             r#type: "Record store",
         }),
-        dst_endpoint: form.destination.as_ref().map(|to| Endpoint {
-            ip: to.address.clone(),
-            port: to.port,
-            hostname: to.name.clone(),
-        }),
+        dst_endpoint: form
+            .destination
+            .as_ref()
+            .filter(|to| to.medium.is_none())
+            .map(|to| Endpoint {
+                ip: to.address.clone(),
+                port: to.port,
+                hostname: to.name.clone(),
+            }),
         unmapped: unmapped(form),
     }
 }

@@ -121,6 +121,8 @@ pub(in crate::detect) struct Sending {
     pub(in crate::detect) name: Option<FlowName>,
     /// Names that DNS was asked for here, and when first, nanoseconds since the Unix epoch.
     asked: BTreeMap<String, u64>,
+    /// The directory that all files lie in which were written, where it is a file system and that was seen.
+    pub(in crate::detect) directory: Option<String>,
 }
 
 /// One flow, as last heard.
@@ -167,6 +169,21 @@ impl Sending {
         }
     }
 
+    /// Takes what was written to a file of a file system.
+    pub(super) fn write(&mut self, edge: &Edge, path: &str) {
+        self.sent.add(edge.last_ns, edge.bytes);
+        if self.opened_ns == 0 {
+            self.opened_ns = edge.first_ns;
+        }
+        self.last_ns = self.last_ns.max(edge.last_ns);
+        if let Some((directory, _)) = path.rsplit_once('/') {
+            self.directory = Some(match self.directory.take() {
+                None => directory.to_owned(),
+                Some(known) => common(&known, directory),
+            });
+        }
+    }
+
     /// Bytes sent at or after a moment.
     pub(in crate::detect) fn sent_since(&self, at_ns: u64) -> u64 {
         self.sent.since(at_ns)
@@ -208,6 +225,16 @@ impl Sending {
             self.received_before = self.received_before.saturating_add(flow.bytes_in);
         }
     }
+}
+
+/// The directory that both lie in, or are.
+fn common(one: &str, other: &str) -> String {
+    let parts = one.split('/').zip(other.split('/'));
+    let same: Vec<&str> = parts
+        .take_while(|(a, b)| a == b)
+        .map(|(part, _)| part)
+        .collect();
+    same.join("/")
 }
 
 /// An alert that was raised, as it was last told.

@@ -71,10 +71,7 @@ fn others(way: &ApprovedWay, sent: Sent<'_>) -> Option<impl Iterator<Item = Part
         (way.store == sent.store, Part::Store),
         (way.executable == process.executable, Part::Executable),
         (way.user == sent.actor.user()?, Part::User),
-        (
-            way.destination.contains(sent.to.address, sent.to.port),
-            Part::Destination,
-        ),
+        (leads(way, sent.to, sent.actor), Part::Destination),
         (way.schedule.as_ref().is_none_or(in_time), Part::Hours),
     ];
     Some(
@@ -116,6 +113,18 @@ fn told(way: &ApprovedWay, sent: Sent<'_>, part: Part, bytes: impl Fn(u64) -> u6
     format!("almost the approved way \"{}\": {but}", way.name)
 }
 
+/// True when the way leads to a destination; of a file system, by where the files lie that a process wrote.
+fn leads(way: &ApprovedWay, to: &Destination, actor: &Actor) -> bool {
+    match to.disk {
+        None => way.destination.contains(to.address, to.port),
+        Some(disk) => {
+            let sending = actor.sendings.get(to);
+            let directory = sending.and_then(|sending| sending.directory.as_deref());
+            way.destination.holds(disk.medium, directory)
+        }
+    }
+}
+
 /// Bytes that all processes of the way sent over it since a moment.
 pub(super) fn sent_over(host: &Host, way: &ApprovedWay, since_ns: u64) -> u64 {
     let of_way = |actor: &&Actor| {
@@ -131,8 +140,10 @@ pub(super) fn sent_over(host: &Host, way: &ApprovedWay, since_ns: u64) -> u64 {
 
 /// The same of one process.
 pub(super) fn sent_by(actor: &Actor, way: &ApprovedWay, since_ns: u64) -> u64 {
-    let over = |to: &Destination| way.destination.contains(to.address, to.port);
-    let sendings = actor.sendings.iter().filter(|(to, _)| over(to));
+    let sendings = actor
+        .sendings
+        .iter()
+        .filter(|(to, _)| leads(way, to, actor));
     sendings.fold(0, |sum: u64, (_, sending)| {
         sum.saturating_add(sending.sent_since(since_ns))
     })

@@ -37,7 +37,7 @@ use crate::event::{ProcessKey, RecordId};
 use crate::intel::Known;
 
 use super::approval::{ALMOST_MAX, Sent, almost, covers, sent_over};
-use super::direct::tell_again;
+use super::direct::{leaves, tell_again};
 use super::{dns, listed};
 
 /// Short name of the pattern.
@@ -55,7 +55,7 @@ pub(in crate::detect) fn judge(
     let mut groups = BTreeSet::new();
     for process in changed {
         groups.extend(host.groups_of_reader(*process).cloned());
-        for key in sent_for_others(host, *process) {
+        for key in sent_for_others(config, host, *process) {
             host.join(key.clone(), *process);
             groups.insert(key);
         }
@@ -77,7 +77,7 @@ pub(in crate::detect) fn judge(
 
 /// What the process is a sender of: stores of which it can have what others read and places outside the host, or stores
 /// of which it can have anything and places where it asked DNS.
-fn sent_for_others(host: &Host, process: ProcessKey) -> Vec<GroupKey> {
+fn sent_for_others(config: &DetectConfig, host: &Host, process: ProcessKey) -> Vec<GroupKey> {
     let Some(actor) = host
         .actor(process)
         .filter(|actor| !actor.sendings.is_empty())
@@ -91,7 +91,7 @@ fn sent_for_others(host: &Host, process: ProcessKey) -> Vec<GroupKey> {
     let root = host.root(process);
     let mut keys = Vec::new();
     for (to, sending) in &actor.sendings {
-        let outside = !sending.stays_on_host(to.address);
+        let outside = leaves(config, to, sending);
         let asked = sending.asked_since(0).next().is_some();
         for (store, from_others) in &stores {
             let chain = (outside && *from_others).then_some(Kind::Chain);

@@ -3,20 +3,22 @@
 //! It fires when, within one window that ends with the latest of the two, the process took at least `read_bytes_min`
 //! bytes of a store's records and sent at least `max(sent_bytes_min, sent_share_min × those bytes)` to one destination.
 //! Sensors report sums, so which of the two is heard of first means nothing; but what was sent before the first record
-//! was read cannot have been a record and does not count. Loopback and the host's own addresses are not "leaving".
+//! was read cannot have been a record and does not count. Loopback and the host's own addresses are not "leaving". Files on what can
+//! be taken out, on an image that is mounted and on other machines (`detect.media`) are destinations as connections are: each such
+//! file system is one.
 //!
 //! An alert is told again when records, bytes read or bytes sent have doubled, when its last flow is closed, and when
 //! the process has exited; after that, whenever late events still change it.
 //!
 //! ATT&CK: T1005 (Data from Local System), and T1041 (Exfiltration Over C2 Channel) when the flow was there more than a
 //! minute before the first access (a tool that uploads connects and reads at once), else T1048 (Exfiltration Over
-//! Alternative Protocol).
+//! Alternative Protocol); T1052.001 (Exfiltration over USB) for files.
 
 use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
 use crate::detect::alert::{Alert, Destination, Figures, Technique};
 use crate::detect::evidence::{self, Evidence};
 use crate::detect::host::{Actor, Case, Host, Reading, Sending};
-use crate::event::ProcessKey;
+use crate::event::{Medium, ProcessKey};
 use crate::intel::Known;
 use crate::text;
 
@@ -46,6 +48,13 @@ const OVER_C2: Technique = Technique {
 const OVER_OTHER: Technique = Technique {
     id: "T1048",
     name: "Exfiltration Over Alternative Protocol",
+    tactic_id: "TA0010",
+    tactic: "Exfiltration",
+};
+
+pub(super) const CARRIED: Technique = Technique {
+    id: "T1052.001",
+    name: "Exfiltration Over Physical Medium: Exfiltration over USB",
     tactic_id: "TA0010",
     tactic: "Exfiltration",
 };
@@ -115,7 +124,7 @@ impl Pair<'_> {
                 exited,
             });
         }
-        let fires = !self.sending.stays_on_host(self.destination.address)
+        let fires = leaves(config, self.destination, self.sending)
             && self.over_thresholds(&listed::thresholds(config, &self.known(config)))
             && !self.approved(config, host, actor);
         fires.then_some(Case {
@@ -194,7 +203,7 @@ impl Pair<'_> {
             case,
             first_ns,
         };
-        let techniques = techniques(sending, first_ns);
+        let techniques = techniques(destination, sending, first_ns);
         let mut alert = evidence::alert(
             (NAME, VERSION),
             &evidence,
@@ -227,12 +236,23 @@ pub(super) fn tell_again(case: &Case, figures: &Figures, settled: bool, exited: 
     first_settled || first_exited || late_news || figures.doubled(&case.told)
 }
 
-fn techniques(sending: &Sending, first_ns: u64) -> Vec<Technique> {
-    vec![LOCAL_DATA, exfiltration(sending, first_ns)]
+/// True when what is sent leaves the host: over the network, or to files on what the configuration says.
+pub(super) fn leaves(config: &DetectConfig, to: &Destination, sending: &Sending) -> bool {
+    match to.disk {
+        Some(disk) => config.media.0.contains(&disk.medium),
+        None => !sending.stays_on_host(to.address),
+    }
 }
 
-/// How it left, by what the flow stood for before.
-pub(super) fn exfiltration(sending: &Sending, first_ns: u64) -> Technique {
+fn techniques(to: &Destination, sending: &Sending, first_ns: u64) -> Vec<Technique> {
+    vec![LOCAL_DATA, exfiltration(to, sending, first_ns)]
+}
+
+/// How it left: by what can be carried away, or by what the flow stood for before.
+pub(super) fn exfiltration(to: &Destination, sending: &Sending, first_ns: u64) -> Technique {
+    if to.disk.is_some_and(|disk| disk.medium != Medium::Network) {
+        return CARRIED;
+    }
     let older = sending.opened_ns.saturating_add(STANDING_NS) < first_ns;
     if older { OVER_C2 } else { OVER_OTHER }
 }

@@ -24,6 +24,9 @@ const MULTI_HOP: Technique = Technique {
 
 /// What is known of where something was sent, when it was last sent.
 pub(super) fn look_up(config: &DetectConfig, to: &Destination, sending: &Sending) -> Known {
+    if to.disk.is_some() {
+        return Known::default();
+    }
     let side = match to.direction {
         Direction::Accepted => Side::Inbound,
         _ => Side::Outbound,

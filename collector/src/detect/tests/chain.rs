@@ -246,15 +246,22 @@ fn a_file_on_what_can_be_carried_away_is_named() {
         if let End::Carrier(carrier) = &mut stick {
             carrier.medium = medium;
         }
-        let alert = only(&job(vec![
+        let events = job(vec![
             program(1, 1000, JOB, "/usr/bin/zip"),
             takes(2, 1000, 1, 4_281_604),
             writes(2, 1000, stick.clone(), 2_120_000),
             program(3, 1001, JOB, "/usr/bin/curl"),
             gets(3, 1001, stick, 2_120_000),
             sends(4, 1001, 2_060_000),
-        ]));
-        assert_eq!(techniques(&alert).contains(&"T1052.001"), expect);
+        ]);
+        // That it was put there is an alert of its own.
+        let alerts = detect(config(), &[events]);
+        assert_eq!(alerts.len(), 1 + usize::from(expect));
+        let chain = alerts
+            .iter()
+            .find(|alert| alert.pattern == "chain")
+            .unwrap();
+        assert_eq!(techniques(chain).contains(&"T1052.001"), expect);
     }
 }
 

@@ -367,6 +367,7 @@ pub(crate) fn alert() -> Alert {
             direction: Direction::Connected,
             address: "203.0.113.9".parse().unwrap(),
             port: 443,
+            disk: None,
         }),
         destination_name: Some(FlowName {
             source: NameSource::Server,

@@ -1,7 +1,7 @@
 //! By which techniques records went along a path.
 
 use crate::detect::alert::{Link, Path, Place, Technique};
-use crate::detect::pattern::direct::LOCAL_DATA;
+use crate::detect::pattern::direct::{CARRIED, LOCAL_DATA};
 use crate::event::{Carrier, CarrierKind, Medium, Process};
 
 const STAGED: Technique = Technique {
@@ -15,12 +15,6 @@ const PACKED: Technique = Technique {
     name: "Archive Collected Data: Archive via Utility",
     tactic_id: "TA0009",
     tactic: "Collection",
-};
-const CARRIED: Technique = Technique {
-    id: "T1052.001",
-    name: "Exfiltration Over Physical Medium: Exfiltration over USB",
-    tactic_id: "TA0010",
-    tactic: "Exfiltration",
 };
 const TUNNELLED: Technique = Technique {
     id: "T1572",
@@ -59,7 +53,8 @@ pub(super) fn techniques(path: &Path, chain: &[Link], leaving: Technique) -> Vec
     let mut techniques = vec![LOCAL_DATA];
     techniques.extend(to_carriers.clone().any(is_file).then_some(STAGED));
     techniques.extend(packed.then_some(PACKED));
-    techniques.extend(to_carriers.clone().any(is_portable).then_some(CARRIED));
+    let carried = leaving != CARRIED && to_carriers.clone().any(is_portable);
+    techniques.extend(carried.then_some(CARRIED));
     techniques.extend(processes().any(is_tunnel).then_some(TUNNELLED));
     techniques.push(leaving);
     techniques

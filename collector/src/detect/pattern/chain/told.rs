@@ -37,7 +37,7 @@ impl Joint<'_> {
         let chain = evidence::chain(host, sender.key, sender.actor);
         let path = self.path(host, &chain);
         let opened = self.senders.iter().min_by_key(|s| s.sending.opened_ns);
-        let leaving = exfiltration(opened.unwrap_or(&sender).sending, first_ns);
+        let leaving = exfiltration(to, opened.unwrap_or(&sender).sending, first_ns);
         let asked = self
             .names_asked(&config.dns)
             .filter(|_| self.key.kind == Kind::Dns);
