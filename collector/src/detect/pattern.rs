@@ -4,6 +4,7 @@ mod approval;
 pub(super) mod chain;
 pub(super) mod direct;
 mod dns;
+mod leaving;
 mod listed;
 pub(super) mod tampering;
 pub(super) mod wipe;

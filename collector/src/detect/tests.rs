@@ -3,6 +3,7 @@
 mod approval;
 mod chain;
 mod growth;
+mod leaving;
 mod listed;
 mod media;
 mod tampering;

@@ -82,6 +82,11 @@ impl Reading {
         true
     }
 
+    /// True when it came out of what the process serves.
+    pub(in crate::detect) fn is_served(&self) -> bool {
+        self.serves
+    }
+
     /// Distinct records that are told apart.
     pub(in crate::detect) fn records_known(&self) -> usize {
         self.records.len()

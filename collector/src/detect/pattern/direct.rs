@@ -10,54 +10,24 @@
 //! An alert is told again when records, bytes read or bytes sent have doubled, when its last flow is closed, and when
 //! the process has exited; after that, whenever late events still change it.
 //!
-//! ATT&CK: T1005 (Data from Local System), and T1041 (Exfiltration Over C2 Channel) when the flow was there more than a
-//! minute before the first access (a tool that uploads connects and reads at once), else T1048 (Exfiltration Over
-//! Alternative Protocol); T1052.001 (Exfiltration over USB) for files.
+//! ATT&CK: T1005 (Data from Local System) or T1213 (Data from Information Repositories), and how it left: see `leaving`.
 
 use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
-use crate::detect::alert::{Alert, Destination, Figures, Technique};
+use crate::detect::alert::{Alert, Destination, Figures};
 use crate::detect::evidence::{self, Evidence};
 use crate::detect::host::{Actor, Case, Host, Reading, Sending};
-use crate::event::{Medium, ProcessKey};
+use crate::event::ProcessKey;
 use crate::intel::Known;
 use crate::text;
 
 use super::approval::{Sent, almost, covers, sent_by, sent_over};
+use super::leaving::{collection, exfiltration};
 use super::listed;
 
 /// Short name of the pattern.
 pub(in crate::detect) const NAME: &str = "direct";
 /// Moves when the meaning of the pattern changes.
 pub(in crate::detect) const VERSION: u32 = 1;
-
-/// A flow that was there for longer than this before the first access stood for something else.
-const STANDING_NS: u64 = 60 * 1_000_000_000;
-
-pub(super) const LOCAL_DATA: Technique = Technique {
-    id: "T1005",
-    name: "Data from Local System",
-    tactic_id: "TA0009",
-    tactic: "Collection",
-};
-const OVER_C2: Technique = Technique {
-    id: "T1041",
-    name: "Exfiltration Over C2 Channel",
-    tactic_id: "TA0010",
-    tactic: "Exfiltration",
-};
-const OVER_OTHER: Technique = Technique {
-    id: "T1048",
-    name: "Exfiltration Over Alternative Protocol",
-    tactic_id: "TA0010",
-    tactic: "Exfiltration",
-};
-
-pub(super) const CARRIED: Technique = Technique {
-    id: "T1052.001",
-    name: "Exfiltration Over Physical Medium: Exfiltration over USB",
-    tactic_id: "TA0010",
-    tactic: "Exfiltration",
-};
 
 /// Looks at each store the process read and each destination it sent to.
 pub(in crate::detect) fn judge(
@@ -203,7 +173,9 @@ impl Pair<'_> {
             case,
             first_ns,
         };
-        let techniques = techniques(destination, sending, first_ns);
+        let mut techniques = vec![collection(std::iter::once(reading))];
+        let process = actor.process.as_ref();
+        techniques.extend(exfiltration(destination, sending, first_ns, process));
         let mut alert = evidence::alert(
             (NAME, VERSION),
             &evidence,
@@ -242,19 +214,6 @@ pub(super) fn leaves(config: &DetectConfig, to: &Destination, sending: &Sending)
         Some(disk) => config.media.0.contains(&disk.medium),
         None => !sending.stays_on_host(to.address),
     }
-}
-
-fn techniques(to: &Destination, sending: &Sending, first_ns: u64) -> Vec<Technique> {
-    vec![LOCAL_DATA, exfiltration(to, sending, first_ns)]
-}
-
-/// How it left: by what can be carried away, or by what the flow stood for before.
-pub(super) fn exfiltration(to: &Destination, sending: &Sending, first_ns: u64) -> Technique {
-    if to.disk.is_some_and(|disk| disk.medium != Medium::Network) {
-        return CARRIED;
-    }
-    let older = sending.opened_ns.saturating_add(STANDING_NS) < first_ns;
-    if older { OVER_C2 } else { OVER_OTHER }
 }
 
 fn measured_by(config: &DirectConfig) -> String {

@@ -193,7 +193,7 @@ fn scp_reads_and_ssh_sends() {
     assert_eq!(alert.figures.bytes_sent, 4_580_000);
     assert_eq!(alert.chain[0].key.pid, 1001);
     assert_eq!(pids(&alert.path), [1000, 1001]);
-    assert_eq!(techniques(&alert), ["T1005", "T1048"]);
+    assert_eq!(techniques(&alert), ["T1005", "T1048.002"]);
     for part in [
         "\"scp\", run by user anna",
         "2 patient records",
@@ -269,7 +269,7 @@ fn a_file_on_what_can_be_carried_away_is_named() {
 fn tar_gzip_and_ssh_are_one_path_of_pipes() {
     let alert = only(&tar_gzip_ssh());
     assert_eq!(pids(&alert.path), [1000, 1001, 1002]);
-    assert_eq!(techniques(&alert), ["T1005", "T1560.001", "T1048"]);
+    assert_eq!(techniques(&alert), ["T1005", "T1560.001", "T1048.002"]);
     let bytes: Vec<Option<u64>> = alert.path.steps.iter().map(|step| step.bytes).collect();
     assert_eq!(
         bytes,

@@ -1,7 +1,7 @@
 //! By which techniques records went along a path.
 
-use crate::detect::alert::{Link, Path, Place, Technique};
-use crate::detect::pattern::direct::{CARRIED, LOCAL_DATA};
+use crate::detect::alert::{Link, Path, Place, Step, Technique};
+use crate::detect::pattern::leaving::CARRIED;
 use crate::event::{Carrier, CarrierKind, Medium, Process};
 
 const STAGED: Technique = Technique {
@@ -23,6 +23,13 @@ const TUNNELLED: Technique = Technique {
     tactic: "Command and Control",
 };
 
+const PROXIED: Technique = Technique {
+    id: "T1090",
+    name: "Proxy",
+    tactic_id: "TA0011",
+    tactic: "Command and Control",
+};
+
 /// Programs that pack or encrypt, by the last part of their path.
 const PACKERS: [&str; 23] = [
     "7z", "7za", "7zr", "age", "borg", "bsdtar", "busybox", "bzip2", "cpio", "gpg", "gtar", "gzip",
@@ -34,7 +41,12 @@ const SSH_FLAGS: &str = "46AaCfGgKkMNnqsTtVvXxYy";
 const SSH_FORWARDS: &str = "DLRw";
 
 /// All of them, the way out last.
-pub(super) fn techniques(path: &Path, chain: &[Link], leaving: Technique) -> Vec<Technique> {
+pub(super) fn techniques(
+    path: &Path,
+    chain: &[Link],
+    collected: Technique,
+    leaving: Vec<Technique>,
+) -> Vec<Technique> {
     let to_carriers = path.steps.iter().filter_map(|step| match &step.to {
         Place::Carrier(carrier) => Some(carrier),
         Place::Process(_) | Place::Store | Place::Destination => None,
@@ -50,14 +62,25 @@ pub(super) fn techniques(path: &Path, chain: &[Link], leaving: Technique) -> Vec
     let links = path.processes.iter().chain(chain).filter(on_path);
     let processes = || links.clone().filter_map(|link| link.process.as_ref());
     let packed = processes().any(|process| PACKERS.contains(&program(process)));
-    let mut techniques = vec![LOCAL_DATA];
+    let proxied = path
+        .steps
+        .iter()
+        .any(|step| step.way == "loopback" && goes_on(path, &step.to));
+    let mut techniques = vec![collected];
     techniques.extend(to_carriers.clone().any(is_file).then_some(STAGED));
     techniques.extend(packed.then_some(PACKED));
-    let carried = leaving != CARRIED && to_carriers.clone().any(is_portable);
+    let carried = !leaving.contains(&CARRIED) && to_carriers.clone().any(is_portable);
     techniques.extend(carried.then_some(CARRIED));
     techniques.extend(processes().any(is_tunnel).then_some(TUNNELLED));
-    techniques.push(leaving);
+    techniques.extend(proxied.then_some(PROXIED));
+    techniques.extend(leaving);
     techniques
+}
+
+/// True when what came there was sent on from there.
+fn goes_on(path: &Path, place: &Place) -> bool {
+    let on = |step: &Step| step.from == *place && step.to == Place::Destination;
+    path.steps.iter().any(on)
 }
 
 /// The last part of a program's path.

@@ -8,7 +8,7 @@ use crate::config::{DetectConfig, DirectConfig};
 use crate::detect::alert::{self, Alert, AtLeast, Link, Path, Place, Step};
 use crate::detect::host::{Case, Host, Kind};
 use crate::detect::lineage::{Hop, Node, Way};
-use crate::detect::pattern::direct::exfiltration;
+use crate::detect::pattern::leaving::{collection, exfiltration};
 use crate::detect::pattern::{dns, listed};
 use crate::detect::{evidence, limits, severity, story};
 use crate::event::{FlowName, Gap, NameSource, ProcessKey, RecordName};
@@ -37,7 +37,13 @@ impl Joint<'_> {
         let chain = evidence::chain(host, sender.key, sender.actor);
         let path = self.path(host, &chain);
         let opened = self.senders.iter().min_by_key(|s| s.sending.opened_ns);
-        let leaving = exfiltration(to, opened.unwrap_or(&sender).sending, first_ns);
+        let leaving = exfiltration(
+            to,
+            opened.unwrap_or(&sender).sending,
+            first_ns,
+            sender.actor.process.as_ref(),
+        );
+        let collected = collection(self.handed.values().map(|handed| handed.reading));
         let asked = self
             .names_asked(&config.dns)
             .filter(|_| self.key.kind == Kind::Dns);
@@ -52,11 +58,11 @@ impl Joint<'_> {
             source: NameSource::Question,
             name: asked.domain.clone(),
         });
-        let mut techniques = techniques(&path, &chain, leaving);
-        if self.key.kind == Kind::Dns {
-            techniques.pop();
-            techniques.extend(dns::TECHNIQUES);
-        }
+        let leaving = match self.key.kind {
+            Kind::Chain => leaving,
+            Kind::Dns => dns::TECHNIQUES.to_vec(),
+        };
+        let techniques = techniques(&path, &chain, collected, leaving);
         let mut alert = Alert {
             id: alert::id(
                 name,
