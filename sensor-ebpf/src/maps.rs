@@ -143,6 +143,11 @@ pub(crate) static CARRIERS: HashMap<Inode, Carrier> =
 pub(crate) static SHARES: HashMap<Process, Shares> =
     HashMap::with_max_entries(limits::SHARES_MAX, BPF_F_NO_PREALLOC);
 
+/// Segments of System V memory, and their bytes; only where the file behind one is not seen.
+#[map]
+pub(crate) static SEGMENTS: LruHashMap<u32, u64> =
+    LruHashMap::with_max_entries(limits::SEGMENTS_MAX, 0);
+
 /// Not zero once a carrier has had such an inode number, or one that shares its word.
 #[map]
 pub(crate) static CARRIER_HINTS: Array<u32> =

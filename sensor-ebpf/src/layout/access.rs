@@ -23,6 +23,8 @@ pub const CARRIER_PIPE: u32 = CARRIER_FILE + 1;
 pub const CARRIER_MEMORY: u32 = CARRIER_FILE + 2;
 /// Device of the identity that such memory is given: number and generation are when it was mapped, and by which process.
 pub const MEMORY_DEV: u32 = u32::MAX;
+/// Generation of a segment of System V memory where its file is not seen; the number is the segment's.
+pub const SEGMENT: u32 = u32::MAX;
 
 /// Store number of the first program that serves the records of a store: `n` more is that of store `n`.
 pub const SERVICES: u32 = CARRIER_FILE - 2048;

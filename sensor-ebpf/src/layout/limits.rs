@@ -61,6 +61,8 @@ pub const COPIES_MAX: u32 = 4_096;
 pub const CARRIERS_MAX: u32 = 262_144;
 /// Processes that share memory and hold no record.
 pub const SHARES_MAX: u32 = 16_384;
+/// Segments of System V memory whose size is known.
+pub const SEGMENTS_MAX: u32 = 4_096;
 /// Pieces of memory that are noted of one of them; of more, the later ones take the places of earlier ones.
 pub const SHARES_EACH: usize = 8;
 /// Words that tell whether any carrier may have such an inode number, as a power of two.

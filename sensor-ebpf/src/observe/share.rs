@@ -6,7 +6,9 @@
 //! seen, so that what is shared counts until the process ends.
 
 use sensor_ebpf::layout::{
-    access::{Access, CARRIER_FILE, CARRIER_MEMORY, Inode, MEMORY_DEV, SUM_READY, Share, Shares},
+    access::{
+        Access, CARRIER_FILE, CARRIER_MEMORY, Inode, MEMORY_DEV, SEGMENT, SUM_READY, Share, Shares,
+    },
     count::Error,
     header::kind,
     limits::SHARES_EACH,
@@ -21,7 +23,7 @@ use crate::{
         read::Reach,
         task::{Task, current_pid},
     },
-    maps::{BULK, CARRIERS, SHARES},
+    maps::{BULK, CARRIERS, SEGMENTS, SHARES},
 };
 
 use super::{
@@ -56,6 +58,48 @@ pub(crate) fn mapped_memory(bytes: u64) -> Result<Outcome, Trouble> {
         generation,
     };
     note(file, bytes)
+}
+
+/// A segment of System V memory was made, or found, and has to have so many bytes; 0: it is only looked for.
+#[inline(always)]
+pub(crate) fn segment_made(id: u32, bytes: u64) -> Result<Outcome, Trouble> {
+    if bytes == 0 || SEGMENTS.get_ptr(id).is_some() {
+        return Ok(Outcome::Ignored);
+    }
+    SEGMENTS
+        .insert(id, &bytes, 0)
+        .map(|()| Outcome::Summed)
+        .map_err(|_| Trouble::Dropped(Error::SharesFull))
+}
+
+/// The current process has mapped a segment. One that was made before the programs were there has no size that is known, and is left
+/// out.
+#[inline(always)]
+pub(crate) fn attached(id: u32) -> Result<Outcome, Trouble> {
+    // SAFETY: the value is one word.
+    let Some(bytes) = (unsafe { SEGMENTS.get(id) }).copied() else {
+        return Ok(Outcome::Ignored);
+    };
+    let file = Inode {
+        ino: u64::from(id),
+        dev: MEMORY_DEV,
+        generation: SEGMENT,
+    };
+    let process = Task::current().process()?;
+    let Some(stores) = noted(&process) else {
+        return note(file, bytes);
+    };
+    let share = Share {
+        state: SUM_READY,
+        file,
+        bytes,
+    };
+    if CARRIERS.get_ptr(file).is_some() {
+        tell(&process, &raw const share, Way::From);
+    }
+    mark(&file, stores)?;
+    tell(&process, &raw const share, Way::To);
+    Ok(Outcome::Summed)
 }
 
 #[inline(never)]

@@ -47,6 +47,8 @@ mod nr {
     /// open, creat, openat, open_by_handle_at, openat2
     pub(crate) const OPENS: &[u64] = &[2, 85, 257, 304, OPENAT2];
     pub(crate) const MMAP: u64 = 9;
+    pub(crate) const SHMGET: u64 = 29;
+    pub(crate) const SHMAT: u64 = 30;
     pub(crate) const SENDFILE: u64 = 40;
     /// accept, accept4
     pub(crate) const ACCEPTS: &[u64] = &[43, 288];
@@ -99,6 +101,10 @@ enum Call {
     Accept,
     /// A new pipe.
     Pipe,
+    /// A segment of System V memory.
+    Segment,
+    /// Such a segment, mapped.
+    Attached,
 }
 
 /// What each call is about, by its number.
@@ -133,6 +139,9 @@ const fn calls() -> [Call; nr::OPENAT2 as usize + 1] {
         (Call::Object, &[nr::BPF]),
         (Call::Accept, nr::ACCEPTS),
         (Call::Pipe, nr::PIPES),
+        // shmget(key, size, flags), shmat(id, ..)
+        (Call::Segment, &[nr::SHMGET]),
+        (Call::Attached, &[nr::SHMAT]),
     ];
     let mut calls = [Call::Other; nr::OPENAT2 as usize + 1];
     let mut row = 0;
@@ -164,6 +173,8 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
         Call::Other => {}
         Call::File(_, Act::Map, ..) if maps_shared(regs) => on_shared(regs),
         Call::Pipe if may_be_holder() => on_pipe(regs),
+        Call::Segment => on_segment(regs, result as u64),
+        Call::Attached => on_attached(regs),
         Call::File(hook, act, from, to) => {
             let began = on_file(hook, act, descriptor(regs, from, result), result) != 0;
             if began {
@@ -226,6 +237,24 @@ fn on_shared(regs: Regs) {
     });
 }
 
+/// A process has a segment of System V memory.
+#[inline(never)]
+fn on_segment(regs: Regs, id: u64) {
+    count::run(Hook::Mmap, || {
+        own_call()?;
+        share::segment_made(id as u32, regs.second()?)
+    });
+}
+
+/// A process has mapped such a segment, of which this backend sees no file.
+#[inline(never)]
+fn on_attached(regs: Regs) {
+    count::run(Hook::Mmap, || {
+        own_call()?;
+        share::attached(regs.first()? as u32)
+    });
+}
+
 /// Who may be a holder has made a pipe.
 // VERIFIER: not with the others below, for the stack of what it calls.
 #[inline(never)]
@@ -250,7 +279,7 @@ fn on_other(call: Call, regs: Regs, result: i64) -> bool {
         }
         Call::Object => count::run(Hook::Tamper, || taken(regs, result as u64)),
         Call::Accept => count::run(Hook::Accept, || accept(result as u64)),
-        Call::Pipe | Call::Other | Call::File(..) => false,
+        Call::Segment | Call::Attached | Call::Pipe | Call::Other | Call::File(..) => false,
     }
 }
 
@@ -334,12 +363,17 @@ fn opened_memory(file: File<Probed>) -> Result<Outcome, Trouble> {
 /// The current process's file behind a descriptor.
 #[inline(always)]
 fn file(fd: u64) -> Result<File<Probed>, Error> {
-    let task = Task::current();
-    // 32-bit calls have other numbers; `number` was none of the table above.
-    if task.in_compat_call()? {
+    own_call()?;
+    Task::current().file(fd as u32).map(File::new)
+}
+
+/// 32-bit calls have other numbers; theirs was none of the table above.
+#[inline(always)]
+fn own_call() -> Result<(), Error> {
+    if Task::current().in_compat_call()? {
         return Err(Error::Compat);
     }
-    task.file(fd as u32).map(File::new)
+    Ok(())
 }
 
 #[inline(always)]

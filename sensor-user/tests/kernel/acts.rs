@@ -33,6 +33,7 @@ pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
         ),
         "give" => hands::give(),
         "share-memory" => shares::memory(&path(rest, 0)?, &path(rest, 1)?),
+        "share-segment" => shares::segment(&path(rest, 0)?, &path(rest, 1)?),
         "share-file" => shares::file(&path(rest, 0)?, &path(rest, 1)?, &path(rest, 2)?),
         "serve-input" => hands::serve_input(&path(rest, 0)?),
         "serve-unix" => hands::serve(&path(rest, 0)?),

@@ -73,6 +73,7 @@ const TESTS: &[(&str, Test)] = &[
     ("hands_two_stores_are_both_carried", hands::two_stores),
     ("shares_memory_mapped_before_the_record", shares::before),
     ("shares_file_mapped_before_the_record", shares::file_before),
+    ("shares_segment_of_system_v", shares::system_v),
     ("shares_of_quiet_programs_are_none", shares::quiet),
     ("tamper_signal_is_told", tamper::signalled),
     ("tamper_trace_is_told", tamper::traced),

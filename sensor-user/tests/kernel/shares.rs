@@ -29,6 +29,16 @@ pub(crate) fn file_before(watch: &mut Watch) -> Result<(), Failed> {
     handed_on(watch, command, CarrierKind::File)
 }
 
+/// The same with a segment of System V memory, which is a file where its file is seen.
+pub(crate) fn system_v(watch: &mut Watch) -> Result<(), Failed> {
+    let command = actor::command("share-segment", &places(watch)?)?;
+    let kind = match watch.backend.as_str() {
+        "tracepoint" => CarrierKind::Memory,
+        _ => CarrierKind::File,
+    };
+    handed_on(watch, command, kind)
+}
+
 /// What such a program shares is not followed, and nothing is said of it.
 pub(crate) fn quiet(watch: &mut Watch) -> Result<(), Failed> {
     let arguments = places(watch)?;
@@ -105,6 +115,24 @@ pub(crate) fn file(record: &Path, out: &Path, shared: &Path) -> io::Result<()> {
     let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
     // SAFETY: as above; the file is nobody else's.
     let shared = unsafe { mmap(std::ptr::null_mut(), LEN, protection, flags, &file, 0)? };
+    share(shared.cast(), record, out)
+}
+
+/// With a segment of System V memory, which is marked for removal as soon as both have it.
+pub(crate) fn segment(record: &Path, out: &Path) -> io::Result<()> {
+    // SAFETY: a new segment of this process's own, mapped where the kernel chooses.
+    let shared = unsafe {
+        let id = libc::shmget(libc::IPC_PRIVATE, LEN, 0o600);
+        if id == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        let shared = libc::shmat(id, std::ptr::null(), 0);
+        let removed = libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut());
+        if shared as isize == -1 || removed == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        shared
+    };
     share(shared.cast(), record, out)
 }
 
