@@ -2,21 +2,25 @@
 //!
 //! Exit status: 0 done, 1 failure (an unknown id too), 2 wrong usage, 64 configuration that cannot be used.
 
-use std::io::{BufWriter, IsTerminal as _, Write};
+mod judging;
+mod replaying;
+
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use collector::alerts::AlertReader;
 use collector::alerts::form::AlertForm;
-use collector::alerts::{AlertReader, AlertStore, Closing, Verdict};
 use collector::config::{Config, DEFAULT_DATA_DIR, DEFAULT_FILE, DetectConfig, EXIT_BAD_CONFIG};
-use collector::console::approve::{self, Proposal};
 use collector::intel::{Intel, Status};
 use collector::log::LogReader;
-use collector::replay::{self, Span};
+use collector::replay::Span;
 use collector::{console, fleet, text};
+use judging::{Approval, approve, close};
+use replaying::{ReplayArgs, replay};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -160,19 +164,6 @@ enum Judged {
     TruePositive,
     /// It was work that is allowed, or no records left.
     FalsePositive,
-}
-
-#[derive(Debug, Args)]
-struct ReplayArgs {
-    /// Tell alerts from this time on; without it from the beginning of the log.
-    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
-    from: Option<u64>,
-    /// Look at events up to this time; without it to the end of the log.
-    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
-    to: Option<u64>,
-    /// Every revision of every alert as a line of JSON, instead of a table of the newest revisions.
-    #[arg(long)]
-    json: bool,
 }
 
 fn rfc3339(text: &str) -> Result<u64, String> {
@@ -320,137 +311,6 @@ fn find(reader: &AlertReader, id: &str) -> Result<AlertForm, anyhow::Error> {
     }
 }
 
-fn close(
-    data: &Path,
-    id: &str,
-    judged: Judged,
-    why: String,
-    out: &mut impl Write,
-) -> Result<(), anyhow::Error> {
-    let alert = find(&AlertReader::open(data)?, id)?;
-    let closing = Closing {
-        revision: alert.revision,
-        verdict: match judged {
-            Judged::TruePositive => Verdict::TruePositive,
-            Judged::FalsePositive => Verdict::FalsePositive,
-        },
-        why,
-        who: who(),
-        at_ns: now_ns(),
-    };
-    AlertStore::open(data)
-        .and_then(|mut store| store.close(&alert.id, &closing))
-        .context(
-            "failed to close the alert; that needs the right to write to the collector's data",
-        )?;
-    writeln!(
-        out,
-        "Closed {} at revision {} as {}, by {}.",
-        alert.id,
-        closing.revision,
-        closing.verdict.name(),
-        text::clean(&closing.who)
-    )
-    .context("failed to write")
-}
-
-/// What to approve.
-struct Approval {
-    id: String,
-    name: Option<String>,
-    why: String,
-    yes: bool,
-}
-
-fn approve(
-    data: &Path,
-    config: &Path,
-    detect: &DetectConfig,
-    asked: &Approval,
-    out: &mut impl Write,
-) -> Result<(), anyhow::Error> {
-    let alert = find(&AlertReader::open(data)?, &asked.id)?;
-    let short: String = alert.id.chars().take(8).collect();
-    let name = asked
-        .name
-        .clone()
-        .unwrap_or_else(|| format!("as in alert {short}"));
-    let proposal = Proposal::of(&alert, name)?;
-    writeln!(out, "Proposed:\n")?;
-    for line in proposal.toml.lines() {
-        writeln!(out, "{}", text::clean(line))?;
-    }
-    writeln!(out)?;
-    let trial = approve::trial(data, detect, &proposal, collector::decode, |_| {})?;
-    let (this, others): (Vec<_>, Vec<_>) = trial
-        .silenced
-        .into_values()
-        .partition(|silenced| silenced.id == alert.id);
-    if this.is_empty() {
-        bail!(
-            "the log has the alert with this way too, so nothing is written: other processes are part of it, or it reaches \
-             further back than the log"
-        );
-    }
-    if others.is_empty() {
-        writeln!(
-            out,
-            "In the log it would have silenced this alert and no other."
-        )?;
-    } else {
-        writeln!(
-            out,
-            "In the log it would have silenced this alert and also:\n"
-        )?;
-        console::alerts(out, &others, false)?;
-    }
-    out.flush().context("failed to write")?;
-    if !asked.yes && !agreed()? {
-        bail!("nothing was written");
-    }
-    let comment = format!(
-        "Approved by {} on {}, after alert {}.\nWhy: {}",
-        who(),
-        text::rfc3339(now_ns()),
-        alert.id,
-        asked.why
-    );
-    let file = approve::write(config, &proposal, &comment, &short)?;
-    writeln!(
-        out,
-        "Written to {}. It counts after `systemctl reload chartwatch-collector`.",
-        file.display()
-    )
-    .context("failed to write")
-}
-
-/// Asks on the terminal; without one there is nobody to ask.
-fn agreed() -> Result<bool, anyhow::Error> {
-    if !std::io::stdin().is_terminal() {
-        bail!("there is nobody to ask here; --yes writes it without asking");
-    }
-    write!(std::io::stderr(), "Write it? [y/N] ").context("failed to ask")?;
-    let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
-        .context("failed to read the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// Who logged in, which sudo does not change (`/proc/self/loginuid`), else who this program runs as; by name if there is one.
-fn who() -> String {
-    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
-    let login = login.trim().parse().ok().filter(|uid| *uid != u32::MAX);
-    let uid = login.unwrap_or_else(|| rustix::process::getuid().as_raw());
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| uid.to_string())
-}
-
 fn draw(data: &Path, id: &str, file: &Path, out: &mut impl Write) -> Result<(), anyhow::Error> {
     let picture = console::svg(&find(&AlertReader::open(data)?, id)?);
     if file == Path::new("-") {
@@ -482,73 +342,6 @@ fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), a
     Ok(())
 }
 
-fn replay(
-    data: &Path,
-    detect: DetectConfig,
-    args: &ReplayArgs,
-    out: &mut impl Write,
-) -> Result<(), anyhow::Error> {
-    let span = Span {
-        from_ns: args.from.unwrap_or(0),
-        to_ns: args.to.unwrap_or(u64::MAX),
-    };
-    if span.from_ns > span.to_ns {
-        Cli::command()
-            .error(
-                clap::error::ErrorKind::ValueValidation,
-                "--from is later than --to; no event can be in between",
-            )
-            .exit();
-    }
-    let began = Instant::now();
-    let mut said = began;
-    let mut found: Vec<AlertForm> = Vec::new();
-    let done = replay::run(
-        data,
-        detect,
-        span,
-        collector::decode,
-        |alert| found.push(AlertForm::from(&alert)),
-        |progress| {
-            if said.elapsed() > Duration::from_secs(1) {
-                said = Instant::now();
-                let line = format!(
-                    "batch {} of {}, {} events",
-                    progress.pos,
-                    progress.last_pos,
-                    text::number(progress.events)
-                );
-                if std::io::stderr().is_terminal() {
-                    rewrite(&line);
-                } else {
-                    say(&line);
-                }
-            }
-        },
-    )?;
-    if said > began && std::io::stderr().is_terminal() {
-        say("");
-    }
-    if args.json {
-        for alert in &found {
-            console::json(out, alert)?;
-        }
-        return Ok(());
-    }
-    console::alerts(out, &newest(found), false)?;
-    say(&format!(
-        "{} in {} looked at in {}",
-        text::count(done.events, "event"),
-        if done.batches == 1 {
-            "1 batch".into()
-        } else {
-            format!("{} batches", text::number(done.batches))
-        },
-        text::duration(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX))
-    ));
-    Ok(())
-}
-
 fn events(
     data: &Path,
     from: Option<u64>,
@@ -569,22 +362,6 @@ fn events(
     Ok(())
 }
 
-/// The newest revision of each alert, the latest first.
-fn newest(found: Vec<AlertForm>) -> Vec<AlertForm> {
-    let mut newest: std::collections::BTreeMap<String, AlertForm> =
-        std::collections::BTreeMap::new();
-    for alert in found {
-        newest.insert(alert.id.clone(), alert);
-    }
-    let mut alerts: Vec<AlertForm> = newest.into_values().collect();
-    alerts.sort_by(|a, b| {
-        b.revised_ns
-            .cmp(&a.revised_ns)
-            .then_with(|| a.id.cmp(&b.id))
-    });
-    alerts
-}
-
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>();
@@ -602,9 +379,4 @@ fn now_ns() -> u64 {
 /// To standard error; when even that is closed there is nobody to tell.
 fn say(line: &str) {
     let _closed = writeln!(std::io::stderr(), "{line}").is_err();
-}
-
-/// Writes over the last line of a terminal.
-fn rewrite(line: &str) {
-    let _closed = write!(std::io::stderr(), "\r\x1b[K{line}").is_err();
 }
