@@ -82,9 +82,9 @@ impl Reading {
         true
     }
 
-    /// True when it came out of what the process serves.
+    /// True when all of it came out of what the process serves; who was seen at a record after that has read it.
     pub(in crate::detect) fn is_served(&self) -> bool {
-        self.serves
+        self.serves && self.records.is_empty()
     }
 
     /// Distinct records that are told apart.
