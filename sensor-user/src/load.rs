@@ -167,6 +167,14 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
     })
 }
 
+/// Gives the memory back that loading needed and has freed, the kernel's types above all: the allocator keeps it unless it is asked
+/// not to (`malloc_trim(3)`), and a sensor runs for months.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it has no precondition.
+    let _some = unsafe { libc::malloc_trim(0) };
+}
+
 /// The programs of which something is known: stores that are programs, and those that are quiet.
 pub fn programs(settings: &Settings, stores: &[Store]) -> Vec<Program> {
     let services = (1..).zip(stores).filter(|(_, store)| store.service);

@@ -65,6 +65,7 @@ pub fn start(
     ticks: mpsc::Sender<Vec<Event>>,
 ) -> Result<Source, StartError> {
     let mut kernel = load::load(settings, stores)?;
+    load::give_back();
     let song = kernel
         .take_canary()
         .map(|canary| Song::new(canary, settings.canary, clock::boot_ns()));
