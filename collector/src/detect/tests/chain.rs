@@ -240,6 +240,25 @@ fn an_ssh_that_forwards_ports_is_a_tunnel() {
 }
 
 #[test]
+fn a_script_that_packs_is_named_as_the_program_is() {
+    for (arguments, expect) in [
+        (["python3", "-sE", "/usr/bin/borg", "create"], true),
+        (["python3", "-sE", "/usr/bin/other", "borg"], false),
+    ] {
+        let alert = only(&job(vec![
+            started(1, 1000, JOB, "/usr/bin/python3.11", |process| {
+                process.arguments = arguments.map(str::to_owned).to_vec();
+            }),
+            takes(2, 1000, 1, 4_000_000),
+            program(1, 1001, 1000, "/usr/bin/ssh"),
+            hands(2, EdgeKind::UnixSocket, 1000, 1001, 4_000_000),
+            sends(3, 1001, 4_000_000),
+        ]));
+        assert_eq!(techniques(&alert).contains(&"T1560.001"), expect);
+    }
+}
+
+#[test]
 fn a_file_on_what_can_be_carried_away_is_named() {
     for (medium, expect) in [(Medium::Removable, true), (Medium::Fixed, false)] {
         let mut stick = file(5, "/media/stick/x.zip");

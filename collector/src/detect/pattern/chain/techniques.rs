@@ -35,6 +35,8 @@ const PACKERS: [&str; 23] = [
     "7z", "7za", "7zr", "age", "borg", "bsdtar", "busybox", "bzip2", "cpio", "gpg", "gtar", "gzip",
     "lz4", "lzma", "openssl", "pax", "pigz", "rar", "restic", "tar", "xz", "zip", "zstd",
 ];
+/// Programs that run a script, by how their names begin.
+const INTERPRETERS: [&str; 5] = ["python", "perl", "ruby", "bash", "dash"];
 /// Options of ssh(1) without a value, which may stand before one of another letter behind the same dash.
 const SSH_FLAGS: &str = "46AaCfGgKkMNnqsTtVvXxYy";
 /// Options of ssh(1) that forward a port, or a device.
@@ -61,7 +63,7 @@ pub(super) fn techniques(
     };
     let links = path.processes.iter().chain(chain).filter(on_path);
     let processes = || links.clone().filter_map(|link| link.process.as_ref());
-    let packed = processes().any(|process| PACKERS.contains(&program(process)));
+    let packed = processes().any(packs);
     let proxied = path
         .steps
         .iter()
@@ -81,6 +83,17 @@ pub(super) fn techniques(
 fn goes_on(path: &Path, place: &Place) -> bool {
     let on = |step: &Step| step.from == *place && step.to == Place::Destination;
     path.steps.iter().any(on)
+}
+
+/// True of a program that packs, and of a script of that name.
+fn packs(process: &Process) -> bool {
+    let interpreted = INTERPRETERS
+        .iter()
+        .any(|name| program(process).starts_with(name));
+    let mut arguments = process.arguments.iter().skip(1).filter(|_| interpreted);
+    let script = arguments.find(|argument| !argument.starts_with('-'));
+    let script = script.and_then(|path| path.rsplit('/').next());
+    PACKERS.contains(&program(process)) || script.is_some_and(|name| PACKERS.contains(&name))
 }
 
 /// The last part of a program's path.
