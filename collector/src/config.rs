@@ -85,6 +85,8 @@ pub struct ListedConfig {
     pub read_bytes_min: u64,
     /// Bytes that must have been sent there within the window.
     pub sent_bytes_min: u64,
+    /// How sure a feed must be that says how sure it is, 0 to 100.
+    pub confidence_min: u8,
 }
 
 impl Default for ListedConfig {
@@ -92,6 +94,8 @@ impl Default for ListedConfig {
         Self {
             read_bytes_min: 1,
             sent_bytes_min: 1_024,
+            // What STIX 2.1 calls none or low, appendix A.
+            confidence_min: 30,
         }
     }
 }

@@ -23,8 +23,10 @@ pub use feed::{Feed, FeedConfig, FeedError, Kind, Status};
 pub use index::Side;
 pub use indicator::{Bad, Indicator};
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use index::{Entry, Index};
 
 /// All feeds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,6 +47,8 @@ pub struct Hit {
     pub label: String,
     /// How sure the feed is, 0 to 100, where it says so.
     pub confidence: Option<u8>,
+    /// False when it has no weight: a warning list has the same value, or the feed is not sure enough.
+    pub counts: bool,
 }
 
 /// What is known of a destination.
@@ -57,9 +61,30 @@ pub struct Known {
 }
 
 impl Known {
-    /// True when an indicator counts: there is one, and no warning list takes its weight.
+    /// True when an indicator counts.
     pub fn is_listed(&self) -> bool {
-        !self.hits.is_empty() && self.known_as.is_empty()
+        self.hits.iter().any(|hit| hit.counts)
+    }
+
+    /// Takes weight from what is less sure than that, of 100; what says nothing of how sure it is keeps it.
+    pub fn only_surer(&mut self, least: u8) {
+        let unsure = |hit: &&mut Hit| hit.confidence.is_some_and(|sure| sure < least);
+        self.hits
+            .iter_mut()
+            .filter(unsure)
+            .for_each(|hit| hit.counts = false);
+    }
+
+    /// Both, what both say once.
+    fn append(&mut self, other: Self) {
+        let new = |hit: &Hit| !self.hits.contains(hit);
+        let hits: Vec<Hit> = other.hits.into_iter().filter(new).collect();
+        self.hits.extend(hits);
+        for list in other.known_as {
+            if !self.known_as.contains(&list) {
+                self.known_as.push(list);
+            }
+        }
     }
 }
 
@@ -89,50 +114,61 @@ impl Intel {
 
     /// What is known of an address, and of the name it was asked for by, at a moment (nanoseconds since the Unix epoch).
     pub fn look_up(&self, address: IpAddr, name: Option<&str>, side: Side, at_ns: u64) -> Known {
-        let at_s = u32::try_from(at_ns / 1_000_000_000).unwrap_or(u32::MAX);
-        let name = name.and_then(|name| indicator::name(name).ok());
-        let mut known = Known::default();
-        for feed in &self.feeds {
-            let by_address = feed.index().address(address, side, at_s);
-            let by_name = (name.as_deref()).and_then(|name| feed.index().name(name, side, at_s));
-            if feed.kind() == Kind::Warnings {
-                if by_address.is_some() || by_name.is_some() {
-                    known.known_as.push(feed.name().to_owned());
-                }
-                continue;
-            }
-            let hit = |value: String, entry| feed.hit(value, entry);
-            known
-                .hits
-                .extend(by_address.map(|entry| hit(address.to_string(), entry)));
-            let named = name.clone().unwrap_or_default();
-            known.hits.extend(by_name.map(|entry| hit(named, entry)));
+        let mut known = self.of_address(address, side, at_ns);
+        if let Some(name) = name.and_then(|name| indicator::name(name).ok()) {
+            known.append(self.of_name(&name, side, at_ns));
         }
         known
     }
 
     /// What is known of an address or a name now, whichever way one would connect.
     pub fn explain(&self, value: &str, at_ns: u64) -> Result<Known, Bad> {
-        let look_up = |address, name| {
-            let [mut out, inbound] = [Side::Outbound, Side::Inbound]
-                .map(|side| self.look_up(address, name, side, at_ns));
-            out.hits.extend(inbound.hits);
-            out.hits.dedup();
-            out.known_as.extend(inbound.known_as);
-            out.known_as.dedup();
-            out
-        };
-        match indicator::read(value)? {
-            Indicator::Address(address) => Ok(look_up(address, None)),
-            Indicator::Name(name) => Ok(look_up(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Some(&name))),
+        let indicator = indicator::read(value)?;
+        let of = |side| match &indicator {
+            Indicator::Address(address) => Ok(self.of_address(*address, side, at_ns)),
+            Indicator::Host(name) | Indicator::Name(name) => Ok(self.of_name(name, side, at_ns)),
             Indicator::Network(_) => Err(Bad::Form),
+        };
+        let mut known = of(Side::Outbound)?;
+        known.append(of(Side::Inbound)?);
+        Ok(known)
+    }
+
+    fn of_address(&self, address: IpAddr, side: Side, at_ns: u64) -> Known {
+        let find = |index: &Index| index.address(address, side, seconds(at_ns));
+        self.of_value(&address.to_string(), find)
+    }
+
+    fn of_name(&self, name: &str, side: Side, at_ns: u64) -> Known {
+        self.of_value(name, |index| index.name(name, side, seconds(at_ns)))
+    }
+
+    /// What the feeds say of one value. What a warning list says of an address takes nothing from what is said of a name.
+    fn of_value(&self, value: &str, find: impl Fn(&Index) -> Option<Entry>) -> Known {
+        let mut known = Known::default();
+        for feed in &self.feeds {
+            match find(feed.index()) {
+                Some(_) if feed.kind() == Kind::Warnings => {
+                    known.known_as.push(feed.name().to_owned());
+                }
+                Some(entry) => known.hits.push(feed.hit(value, entry)),
+                None => {}
+            }
         }
+        let counts = known.known_as.is_empty();
+        known.hits.iter_mut().for_each(|hit| hit.counts = counts);
+        known
     }
 
     /// All feeds, in order.
     pub fn feeds(&self) -> impl Iterator<Item = &Feed> {
         self.feeds.iter().map(AsRef::as_ref)
     }
+}
+
+/// Whole seconds of a time in nanoseconds.
+fn seconds(ns: u64) -> u32 {
+    u32::try_from(ns / 1_000_000_000).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use collector::Collector;
 use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
 use collector::intel::Intel;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -102,7 +102,7 @@ fn run(path: &Path, config: Config) -> Result<(), anyhow::Error> {
 async fn serve(path: &Path, config: Config) -> Result<(), anyhow::Error> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to wait for SIGINT")?;
-    let mut hangup = signal(SignalKind::hangup()).context("failed to wait for SIGHUP")?;
+    let hangup = signal(SignalKind::hangup()).context("failed to wait for SIGHUP")?;
     let mut last_said = Instant::now();
     let collector = Collector::start(config, |progress| {
         if last_said.elapsed() > Duration::from_secs(1) {
@@ -125,21 +125,12 @@ async fn serve(path: &Path, config: Config) -> Result<(), anyhow::Error> {
         NotifyState::Status(&format!("listening on {}", collector.address())),
     ]);
     {
-        let watchdog = watchdog(&collector);
-        tokio::pin!(watchdog);
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break tracing::info!("SIGTERM: stopping"),
-                _ = interrupt.recv() => break tracing::info!("SIGINT: stopping"),
-                _ = hangup.recv() => {
-                    tracing::info!("SIGHUP: reading the configuration and the feeds again");
-                    match Config::load(path) {
-                        Ok(config) => collector.reload(config).await,
-                        Err(error) => tracing::error!(%error, "the configuration cannot be used; what was read before counts"),
-                    }
-                }
-                () = &mut watchdog => {}
-            }
+        // Each beside the others: feeds that take long to read hold up neither the watchdog nor the end.
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            () = reloads(path, &collector, hangup) => {}
+            () = watchdog(&collector) => {}
         }
     }
     notify(&[
@@ -149,6 +140,24 @@ async fn serve(path: &Path, config: Config) -> Result<(), anyhow::Error> {
     collector.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Reads the configuration and the feeds again whenever SIGHUP asks for it.
+async fn reloads(path: &Path, collector: &Collector, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::info!("SIGHUP: reading the configuration and the feeds again");
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::warn!(%error, "the service manager could not be told"),
+        }
+        match Config::load(path) {
+            Ok(config) => collector.reload(config).await,
+            Err(error) => {
+                tracing::error!(%error, "the configuration cannot be used; what was read before counts");
+            }
+        }
+        notify(&[NotifyState::Ready]);
+    }
 }
 
 /// Tells the service manager that the pipeline moves: only when a probe has come out at its end.

@@ -151,6 +151,13 @@ pub struct HitForm {
     /// How sure it is, 0 to 100, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<u8>,
+    /// False when it has no weight: a warning list has the same value, or the feed is not sure enough.
+    #[serde(default = "yes")]
+    pub counts: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl From<&Hit> for HitForm {
@@ -161,6 +168,7 @@ impl From<&Hit> for HitForm {
             version: hit.version.clone(),
             label: hit.label.clone(),
             confidence: hit.confidence,
+            counts: hit.counts,
         }
     }
 }

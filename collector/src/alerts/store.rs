@@ -217,7 +217,8 @@ impl AlertStore {
 /// The revision an alert is to be stored under; `None` when it is there already.
 ///
 /// After a change of thresholds, or when the log is not read from its beginning, detection may count revisions anew.
-/// Then what is newer than everything stored of the alert gets the next number, and what is older is old news.
+/// Then what is newer than everything stored of the alert gets the next number, and what is older is old news; but that its
+/// destination is listed, which nobody knew before, is news of any age.
 fn next_revision(
     newest: Option<&Newest>,
     alert: &Alert,
@@ -230,7 +231,8 @@ fn next_revision(
         revision: newest.revision,
         ..alert.clone()
     };
-    let news = alert.revised_ns > newest.revised_ns && to_finding(&renumbered)? != newest.finding;
+    let newer = alert.revised_ns > newest.revised_ns && to_finding(&renumbered)? != newest.finding;
+    let news = newer || alert.known.is_listed() && !newest.is_listed;
     Ok(news.then_some(newest.revision + 1))
 }
 
@@ -239,17 +241,23 @@ struct Newest {
     revision: u32,
     revised_ns: u64,
     finding: String,
+    is_listed: bool,
 }
+
+/// A feed says something of weight about the destination; revisions without that field are from before it.
+const IS_LISTED: &str = "EXISTS (SELECT 1 FROM json_each(body, '$.intelligence') WHERE coalesce(json_extract(value, '$.counts'), 1))";
 
 fn newest_of(
     transaction: &Transaction<'_>,
     alert: &Alert,
 ) -> Result<Option<Newest>, rusqlite::Error> {
     transaction
-        .prepare_cached("SELECT revision, revised_ns, finding FROM alert WHERE id = ?1 ORDER BY revision DESC LIMIT 1")?
+        .prepare_cached(&format!(
+            "SELECT revision, revised_ns, finding, {IS_LISTED} FROM alert WHERE id = ?1 ORDER BY revision DESC LIMIT 1"
+        ))?
         .query_row([alert.id.to_string()], |row| {
             let revised_ns = row.get::<_, i64>(1)? as u64;
-            Ok(Newest { revision: row.get(0)?, revised_ns, finding: row.get(2)? })
+            Ok(Newest { revision: row.get(0)?, revised_ns, finding: row.get(2)?, is_listed: row.get(3)? })
         })
         .optional()
 }

@@ -57,11 +57,14 @@ struct RawFeed {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the keys of the file")]
 struct Listed {
     /// 1 to 2^40; default 1.
     read_bytes_min: Option<u64>,
     /// 1 to 2^40; default 1024.
     sent_bytes_min: Option<u64>,
+    /// 0 to 100; default 30.
+    confidence_min: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -289,9 +292,13 @@ impl Listed {
         let default = ListedConfig::default();
         let bytes = |key: &str, value, default| bounded(key, value, default, 1, 1 << 40);
         let (read, sent) = (default.read_bytes_min, default.sent_bytes_min);
+        let confidence_min = self.confidence_min.unwrap_or(default.confidence_min);
+        let key = "detect.listed.confidence_min";
+        bounded(key, Some(confidence_min.into()), 0, 0, 100)?;
         Ok(ListedConfig {
             read_bytes_min: bytes("detect.listed.read_bytes_min", self.read_bytes_min, read)?,
             sent_bytes_min: bytes("detect.listed.sent_bytes_min", self.sent_bytes_min, sent)?,
+            confidence_min,
         })
     }
 }

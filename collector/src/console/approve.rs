@@ -2,9 +2,9 @@
 //! the file that makes it one.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -62,7 +62,7 @@ struct Way {
 }
 
 #[derive(Debug, Serialize)]
-struct File {
+struct Ways {
     approved: [Way; 1],
 }
 
@@ -120,7 +120,7 @@ impl Proposal {
             hours: hours(alert.first_ns, alert.last_ns),
             bytes_max: alert.bytes_sent.saturating_mul(BYTES_ROOM).max(1),
         };
-        let toml = toml::to_string(&File { approved: [way] })?;
+        let toml = toml::to_string(&Ways { approved: [way] })?;
         Ok(Self { name, toml })
     }
 }
@@ -155,6 +155,8 @@ fn hours(first_ns: u64, last_ns: u64) -> Option<String> {
 pub struct Trial {
     /// Alerts that are gone with it, by id, the newest revision of each.
     pub silenced: BTreeMap<String, AlertForm>,
+    /// Alerts that stay, but with fewer bytes sent or records; as they are without it.
+    pub shrunk: BTreeMap<String, AlertForm>,
     /// Batches and events of the log.
     pub seen: Progress,
 }
@@ -179,10 +181,18 @@ pub fn trial(
         replay::run(data, detect, Span::WHOLE, decode, each, &mut progress)
             .map(|seen| (found, seen))
     };
-    let (mut silenced, seen) = run(detect.clone())?;
+    let (without, seen) = run(detect.clone())?;
     let (still, _) = run(with.detect)?;
-    silenced.retain(|id, _| !still.contains_key(id));
-    Ok(Trial { silenced, seen })
+    let (mut shrunk, silenced): (BTreeMap<_, _>, BTreeMap<_, _>) = without
+        .into_iter()
+        .partition(|(id, _)| still.contains_key(id));
+    let size = |alert: &AlertForm| (alert.bytes_sent, alert.distinct_records, alert.revision);
+    shrunk.retain(|id, alert| still.get(id).is_some_and(|now| size(now) < size(alert)));
+    Ok(Trial {
+        silenced,
+        shrunk,
+        seen,
+    })
 }
 
 /// Writes a way to a file of its own beside the configuration; the text says who, when and why.
@@ -198,15 +208,22 @@ pub fn write(
         path: path.clone(),
         source,
     };
+    // Whoever reads the configuration has to read this too, and nobody else.
+    let like = std::fs::metadata(config).map_err(failed)?;
+    let mode = like.mode() & 0o666;
     DirBuilder::new()
         .recursive(true)
-        .mode(0o755)
+        .mode(mode | (mode & 0o444) >> 2)
         .create(&directory)
+        .and_then(|()| chown(&directory, None, Some(like.gid())))
         .map_err(failed)?;
     let lines = comment
         .lines()
         .map(|line| format!("# {}\n", text::clean(line)));
     let text = lines.chain([proposal.toml.clone()]).collect::<String>();
+    if path.exists() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
     // Whole or not at all, and never over another.
     let hidden = directory.join(format!(".{id}.new"));
     let mut options = OpenOptions::new();
@@ -214,14 +231,18 @@ pub fn write(
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o644)
+        .mode(mode)
         .open(&hidden)
         .map_err(failed)?;
-    file.write_all(text.as_bytes())
+    fchown(&file, None, Some(like.gid()))
+        .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| file.sync_all())
         .map_err(failed)?;
-    std::fs::hard_link(&hidden, &path).map_err(failed)?;
+    let named = std::fs::hard_link(&hidden, &path);
     std::fs::remove_file(&hidden).map_err(failed)?;
+    named
+        .and_then(|()| File::open(&directory)?.sync_all())
+        .map_err(failed)?;
     Ok(path)
 }
 

@@ -8,13 +8,18 @@ use crate::alerts::form::HitForm;
 use crate::intel::{Known, Status};
 use crate::text;
 
-/// The feeds, as a table or as one JSON array.
-pub fn feeds(out: &mut impl Write, feeds: &[Status], as_json: bool) -> Result<(), ConsoleError> {
+/// The feeds, as a table or as one JSON array, with their age at a time in nanoseconds since the Unix epoch.
+pub fn feeds(
+    out: &mut impl Write,
+    feeds: &[Status],
+    at_ns: u64,
+    as_json: bool,
+) -> Result<(), ConsoleError> {
     if as_json {
         return json(out, &feeds);
     }
-    let head = ["FEED", "KIND", "INDICATORS", "LEFT OUT", "VERSION"];
-    let rows: Vec<[String; 5]> = feeds.iter().map(row).collect();
+    let head = ["FEED", "KIND", "INDICATORS", "LEFT OUT", "AGE", "VERSION"];
+    let rows: Vec<[String; 6]> = feeds.iter().map(|feed| row(feed, at_ns)).collect();
     table(out, &head.map(String::from), &rows)?;
     for feed in feeds {
         if let Some(problem) = &feed.problem {
@@ -35,14 +40,32 @@ pub fn feeds(out: &mut impl Write, feeds: &[Status], as_json: bool) -> Result<()
     Ok(())
 }
 
-fn row(feed: &Status) -> [String; 5] {
+fn row(feed: &Status, at_ns: u64) -> [String; 6] {
+    let age = |written_s: u64| {
+        let written_ns = written_s.saturating_mul(1_000_000_000);
+        text::duration(at_ns.saturating_sub(written_ns))
+    };
     [
         text::clean(&feed.feed),
         feed.kind.to_owned(),
         text::number(feed.indicators as u64),
         text::number(feed.skipped),
+        feed.written_s.map_or_else(|| "-".to_owned(), age),
         text::clean(&feed.version),
     ]
+}
+
+/// What a feed says of a value.
+pub(super) fn says(hit: &HitForm) -> String {
+    let sure = hit.confidence.map(|sure| format!(", confidence {sure}"));
+    let weight = (!hit.counts).then_some(", without weight");
+    let [label, feed, version] =
+        [&hit.label, &hit.feed, &hit.version].map(|part| text::clean(part));
+    format!(
+        "{label}, by {feed} ({version}){}{}",
+        sure.unwrap_or_default(),
+        weight.unwrap_or_default()
+    )
 }
 
 /// What is known of something that was looked up.
@@ -75,12 +98,7 @@ pub fn known(
         writeln!(out, "{value}: no feed lists it")?;
     }
     for hit in &known.hits {
-        let sure = hit
-            .confidence
-            .map_or_else(String::new, |sure| format!(", confidence {sure}"));
-        let [label, feed, version] =
-            [&hit.label, &hit.feed, &hit.version].map(|part| text::clean(part));
-        writeln!(out, "{value}: {label}, by {feed} ({version}){sure}")?;
+        writeln!(out, "{value}: {}", says(&HitForm::from(hit)))?;
     }
     for list in &known.known_as {
         writeln!(

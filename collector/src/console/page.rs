@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use super::{ConsoleError, at_least, backend, endpoint, paragraph, user};
+use super::{ConsoleError, at_least, backend, endpoint, intel, paragraph, user};
 use crate::alerts::form::{AlertForm, DestinationForm, PlaceForm, ProcessForm, StepForm};
 use crate::fleet::Sensor;
 use crate::text;
@@ -180,16 +180,8 @@ fn destination(
     field(out, "received", &exact(alert.bytes_received))?;
     field(out, "connections", &text::number(alert.flows))?;
     for hit in &alert.intelligence {
-        let sure = hit
-            .confidence
-            .map_or_else(String::new, |sure| format!(", confidence {sure}"));
-        let [value, label, feed, version] =
-            [&hit.value, &hit.label, &hit.feed, &hit.version].map(|part| text::clean(part));
-        field(
-            out,
-            "listed",
-            &format!("{value} as {label}, by {feed} ({version}){sure}"),
-        )?;
+        let says = format!("{} as {}", text::clean(&hit.value), intel::says(hit));
+        field(out, "listed", &says)?;
     }
     for list in &alert.known_as {
         field(out, "known as", &text::clean(list))?;

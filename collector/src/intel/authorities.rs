@@ -1,7 +1,7 @@
 //! The directory authorities of Tor: who asks one of them is a Tor client that starts, or a relay.
 //!
 //! Facts, as the program `tor` has them built in (`src/app/config/auth_dirs.inc`; read from Debian's tor 0.4.9.11): name, address,
-//! port of the relay protocol and of the directory, and the address of version 6. A client may also begin with one of some 200
+//! and the address of version 6, on whatever port. A client may also begin with one of some 200
 //! fallback relays, and goes on to any of thousands: for those carry in the list of relays (kind `onionoo`).
 
 use super::feed::Feed;

@@ -2,16 +2,19 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::fs::OFlags;
 
 use super::index::{Entry, Index};
 use super::indicator::{Bad, Indicator};
 use super::{Hit, list, misp, onionoo, stix, warnings};
 use crate::text;
 
-/// Largest file, bytes.
-const BYTES_MAX: u64 = 256 << 20;
+/// Largest file, and all files of a directory together, bytes.
+pub(super) const BYTES_MAX: u64 = 256 << 20;
 /// Most indicators of one feed.
 const ENTRIES_MAX: usize = 2_000_000;
 /// Entries left out that are named.
@@ -105,6 +108,12 @@ pub enum Refused {
         "a warning list of type {0:?} cannot be looked up; of use are cidr, hostname and string"
     )]
     ListType(String),
+    /// Nothing is in it: a transfer that was cut off, not a list of which all was taken away.
+    #[error("an empty file; a list that lists nothing has a comment")]
+    Empty,
+    /// No file but a pipe, a device or the like, which could hold up whoever reads it.
+    #[error("no regular file")]
+    NoFile,
     /// Nothing in it could be used.
     #[error("none of {0} entries is an indicator; is it of another kind?")]
     Nothing(u64),
@@ -283,9 +292,9 @@ impl Feed {
     }
 
     /// What it says of something that was looked up.
-    pub(super) fn hit(&self, value: String, entry: Entry) -> Hit {
+    pub(super) fn hit(&self, value: &str, entry: Entry) -> Hit {
         Hit {
-            value,
+            value: value.to_owned(),
             feed: self.name.clone(),
             version: self.version.clone(),
             label: self
@@ -294,6 +303,7 @@ impl Feed {
                 .cloned()
                 .unwrap_or_default(),
             confidence: (entry.confidence <= 100).then_some(entry.confidence),
+            counts: true,
         }
     }
 
@@ -335,18 +345,31 @@ pub(super) fn contents(path: &Path) -> Result<(Vec<u8>, u64), FeedError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(unreadable)?;
+    let refused = |reason| FeedError::Refused {
+        path: path.to_owned(),
+        reason,
+    };
+    // Opening a pipe would wait for somebody who writes to it.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
+    if !about.is_file() {
+        return Err(refused(Refused::NoFile));
+    }
     let written = about.modified().map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
     if bytes.len() as u64 > BYTES_MAX {
-        return Err(FeedError::Refused {
-            path: path.to_owned(),
-            reason: Refused::Large,
-        });
+        return Err(refused(Refused::Large));
+    }
+    if bytes.trim_ascii().is_empty() {
+        return Err(refused(Refused::Empty));
     }
     let since = written.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok((bytes, since.as_secs()))

@@ -1,6 +1,7 @@
-//! The indicators of one feed, to be looked up: addresses and names by hash, networks by their prefix.
+//! The indicators of one feed, to be looked up: addresses, hosts and names by hash, networks by their prefix.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -45,15 +46,32 @@ impl Entry {
     fn counts(&self, side: Side, at_s: u32) -> bool {
         (self.from_s..self.until_s).contains(&at_s) && self.only.is_none_or(|only| only == side)
     }
+
+    /// Of an indicator that is listed twice: from the earlier beginning to the later end, whichever way either counts, as sure as the
+    /// surer of both, and with the meaning of the one that ends later. So neither hides the other.
+    fn merge(&mut self, other: Self) {
+        *self = Self {
+            from_s: self.from_s.min(other.from_s),
+            until_s: self.until_s.max(other.until_s),
+            confidence: self.confidence.max(other.confidence),
+            only: self.only.filter(|_| self.only == other.only),
+            label: if other.until_s > self.until_s {
+                other.label
+            } else {
+                self.label
+            },
+        };
+    }
 }
 
-/// The indicators of one feed. Of one that is listed twice the later entry stands.
+/// The indicators of one feed.
 #[derive(Default, PartialEq)]
 pub(super) struct Index {
     v4: HashMap<u32, Entry>,
     v6: HashMap<u128, Entry>,
     networks_v4: PrefixMap<Ipv4Net, Entry>,
     networks_v6: PrefixMap<Ipv6Net, Entry>,
+    hosts: HashMap<Box<str>, Entry>,
     names: HashMap<Box<str>, Entry>,
 }
 
@@ -68,17 +86,19 @@ impl std::fmt::Debug for Index {
 impl Index {
     pub(super) fn add(&mut self, indicator: Indicator, entry: Entry) {
         match indicator {
-            Indicator::Address(IpAddr::V4(v4)) => drop(self.v4.insert(v4.to_bits(), entry)),
-            Indicator::Address(IpAddr::V6(v6)) => drop(self.v6.insert(v6.to_bits(), entry)),
-            Indicator::Network(IpNet::V4(network)) => drop(self.networks_v4.insert(network, entry)),
-            Indicator::Network(IpNet::V6(network)) => drop(self.networks_v6.insert(network, entry)),
-            Indicator::Name(name) => drop(self.names.insert(name.into_boxed_str(), entry)),
+            Indicator::Address(IpAddr::V4(v4)) => merge(self.v4.entry(v4.to_bits()), entry),
+            Indicator::Address(IpAddr::V6(v6)) => merge(self.v6.entry(v6.to_bits()), entry),
+            Indicator::Network(IpNet::V4(network)) => widen(&mut self.networks_v4, network, entry),
+            Indicator::Network(IpNet::V6(network)) => widen(&mut self.networks_v6, network, entry),
+            Indicator::Host(name) => merge(self.hosts.entry(name.into_boxed_str()), entry),
+            Indicator::Name(name) => merge(self.names.entry(name.into_boxed_str()), entry),
         }
     }
 
     pub(super) fn len(&self) -> usize {
         let networks = self.networks_v4.len() + self.networks_v6.len();
-        self.v4.len() + self.v6.len() + networks + self.names.len()
+        let names = self.hosts.len() + self.names.len();
+        self.v4.len() + self.v6.len() + networks + names
     }
 
     /// The narrowest entry about an address that counts then.
@@ -95,8 +115,12 @@ impl Index {
         single.filter(counts).copied().or_else(network)
     }
 
-    /// The entry about a name in lower case, or about the nearest one above it.
+    /// The entry about a host's name in lower case, or about the nearest name above it.
     pub(super) fn name(&self, name: &str, side: Side, at_s: u32) -> Option<Entry> {
+        let host = self.hosts.get(name);
+        if let Some(entry) = host.filter(|entry| entry.counts(side, at_s)) {
+            return Some(*entry);
+        }
         let mut rest = name;
         loop {
             if let Some(entry) = self
@@ -108,6 +132,19 @@ impl Index {
             }
             rest = rest.split_once('.')?.1;
         }
+    }
+}
+
+fn merge<K: Hash + Eq>(place: hash_map::Entry<'_, K, Entry>, entry: Entry) {
+    place
+        .and_modify(|known| known.merge(entry))
+        .or_insert(entry);
+}
+
+fn widen<P: prefix_trie::Prefix>(networks: &mut PrefixMap<P, Entry>, network: P, entry: Entry) {
+    match networks.get_mut(&network) {
+        Some(known) => known.merge(entry),
+        None => drop(networks.insert(network, entry)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One indicator, out of the many ways in which people write them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -20,6 +20,8 @@ pub enum Indicator {
     Address(IpAddr),
     /// A network.
     Network(IpNet),
+    /// One name and none below it, in lower case: the host of a URL.
+    Host(String),
     /// A name and everything below it, in lower case.
     Name(String),
 }
@@ -54,6 +56,9 @@ pub enum Bad {
     /// No address to which anything could go.
     #[error("an address of nobody or of the host itself")]
     Own,
+    /// What stands behind the slash is no prefix or netmask.
+    #[error("a network whose prefix or netmask cannot be read")]
+    Prefix,
 }
 
 /// Reads an address, network, name or URL, defanged or not, with a port or without.
@@ -66,31 +71,50 @@ pub(super) fn read(untrusted: &str) -> Result<Indicator, Bad> {
         .replace("[.]", ".")
         .replace("(.)", ".")
         .replace("[:]", ":");
-    let host = host(&text);
+    if let Some(network) = network(&text) {
+        return network;
+    }
+    let (host, is_url) = host(&text);
     if let Ok(address) = host.parse::<IpAddr>() {
         return address_of(address).map(Indicator::Address);
     }
-    if let Ok(network) = host.parse::<IpNet>() {
-        return network_of(network);
+    if is_url {
+        name(host).map(Indicator::Host)
+    } else {
+        name(host).map(Indicator::Name)
     }
-    name(host).map(Indicator::Name)
 }
 
-/// The host of a URL, or the text itself, without a port.
-fn host(text: &str) -> &str {
-    let (text, is_url) = match text.split_once("://") {
+/// An address, a slash, and digits or a netmask.
+fn network(text: &str) -> Option<Result<Indicator, Bad>> {
+    let (address, size) = text.split_once('/')?;
+    let address = address.parse::<IpAddr>().ok()?;
+    if size.is_empty() || !size.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let network = match size.parse::<IpAddr>() {
+        Ok(mask) => IpNet::with_netmask(address, mask),
+        Err(_) => IpNet::new(address, size.parse().unwrap_or(u8::MAX)),
+    };
+    Some(network.map_err(|_| Bad::Prefix).and_then(network_of))
+}
+
+/// The host of a URL, or of an address and a port, and whether it is one of many things there: a URL with a path.
+fn host(text: &str) -> (&str, bool) {
+    let (text, has_scheme) = match text.split_once("://") {
         Some((_, rest)) => (rest, true),
         None => (text, false),
     };
-    let text = match text.split_once(['/', '?', '#']) {
-        Some((host, rest)) if is_url || rest.parse::<u8>().is_err() => host,
+    let (text, path) = text.split_once(['/', '?', '#']).unwrap_or((text, ""));
+    // Without a scheme it is the address of somebody's mail, and lists nothing.
+    let text = match text.rsplit_once('@') {
+        Some((_, host)) if has_scheme => host,
         _ => text,
     };
-    let text = if is_url {
-        text.rsplit_once('@').map_or(text, |(_, host)| host)
-    } else {
-        text
-    };
+    (without_port(text), !path.is_empty())
+}
+
+fn without_port(text: &str) -> &str {
     if let Some(rest) = text.strip_prefix('[') {
         return rest.split_once(']').map_or(text, |(address, _)| address);
     }
@@ -111,10 +135,16 @@ pub(super) fn plain(address: IpAddr) -> IpAddr {
 
 fn address_of(address: IpAddr) -> Result<IpAddr, Bad> {
     let address = plain(address);
-    if address.is_unspecified() || address.is_loopback() {
+    if is_own(address) {
         return Err(Bad::Own);
     }
     Ok(address)
+}
+
+/// Addresses of "this network" and of the host (RFC 6890, 2.2.2), and those that version 6 has for them.
+fn is_own(address: IpAddr) -> bool {
+    let this_network = matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 0);
+    this_network || address.is_unspecified() || address.is_loopback()
 }
 
 fn network_of(network: IpNet) -> Result<Indicator, Bad> {
@@ -128,8 +158,7 @@ fn network_of(network: IpNet) -> Result<Indicator, Bad> {
         return Err(Bad::Wide);
     }
     let mapped = matches!(network.addr(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
-    if network.addr().is_loopback() || mapped || network.addr() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-    {
+    if mapped || is_own(network.addr()) {
         return Err(Bad::Own);
     }
     Ok(Indicator::Network(network))
@@ -168,6 +197,7 @@ mod tests {
         match read(text) {
             Ok(Indicator::Address(address)) => format!("address {address}"),
             Ok(Indicator::Network(network)) => format!("network {network}"),
+            Ok(Indicator::Host(name)) => format!("host {name}"),
             Ok(Indicator::Name(name)) => format!("name {name}"),
             Err(bad) => format!("bad {bad:?}"),
         }
@@ -188,11 +218,22 @@ mod tests {
             ("*.evil.example", "name evil.example"),
             (
                 "hxxps://user@evil[.]example:8443/a/b?c#d",
-                "name evil.example",
+                "host evil.example",
             ),
             ("http://203.0.113.9/x", "address 203.0.113.9"),
-            ("evil.example/path", "name evil.example"),
+            ("203.0.113.9/x", "address 203.0.113.9"),
+            ("evil.example/path", "host evil.example"),
+            ("https://evil.example/", "name evil.example"),
+            ("evil.example:443", "name evil.example"),
+            ("somebody@good.example", "bad Form"),
+            ("198.51.100.7/255.255.255.0", "network 198.51.100.0/24"),
+            ("198.51.100.0/255.0.255.0", "bad Prefix"),
+            ("198.51.100.0/300", "bad Prefix"),
+            ("198.51.100.0/33", "bad Prefix"),
             ("0.0.0.0/0", "bad Wide"),
+            ("0.0.0.0/8", "bad Own"),
+            ("0.1.2.3", "bad Own"),
+            ("127.0.5.0/24", "bad Own"),
             ("::/0", "bad Wide"),
             ("127.0.0.1", "bad Own"),
             ("0.0.0.0", "bad Own"),

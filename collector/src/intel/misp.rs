@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::feed::{self, FeedError, Reading, Refused};
+use super::feed::{self, BYTES_MAX, FeedError, Reading, Refused};
 use super::index::Entry;
 use super::indicator::{self, Bad};
 
@@ -52,7 +52,7 @@ struct Attribute {
 /// whole.
 pub(super) fn read(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<(), FeedError> {
     if !path.is_dir() {
-        return event(path, entry, into);
+        return event(path, entry, into).map(|_| ());
     }
     let file = path.join(MANIFEST);
     let (bytes, _) = feed::contents(&file)?;
@@ -63,17 +63,24 @@ pub(super) fn read(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<
         return Err(refused(&file, Refused::Many));
     }
     into.called(&format!("{} events", listed.len()));
+    let mut left = BYTES_MAX;
     for id in listed.keys() {
         // Nothing but an id becomes part of a path.
-        match uuid::Uuid::try_parse(id) {
-            Ok(id) => event(&path.join(format!("{}.json", id.hyphenated())), entry, into)?,
-            Err(_) => into.leave(MANIFEST, id, Bad::Form),
-        }
+        let Ok(id) = uuid::Uuid::try_parse(id) else {
+            into.leave(MANIFEST, id, Bad::Form);
+            continue;
+        };
+        let file = path.join(format!("{}.json", id.hyphenated()));
+        let bytes = event(&file, entry, into)?;
+        left = left
+            .checked_sub(bytes)
+            .ok_or_else(|| refused(path, Refused::Large))?;
     }
     Ok(())
 }
 
-fn event(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<(), FeedError> {
+/// Reads one event; gives how many bytes it has.
+fn event(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<u64, FeedError> {
     let (bytes, _) = feed::contents(path)?;
     let read: Result<File, _> = serde_json::from_slice(&bytes);
     let event = read
@@ -92,7 +99,7 @@ fn event(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<(), FeedEr
             }
         }
     }
-    Ok(())
+    Ok(bytes.len() as u64)
 }
 
 /// What of an attribute can be looked up; a type with `|` has two parts.

@@ -41,8 +41,8 @@ pub(super) fn read(untrusted: &[u8], entry: Entry, into: &mut Reading<'_>) -> Re
                 },
             )
         });
-        // The later entry stands: a relay's own address counts both ways.
-        let all = exits.chain(relay.or_addresses.iter().map(|text| (text, entry)));
+        let own = relay.or_addresses.iter().map(|text| (text, entry));
+        let all = own.chain(exits);
         for (text, entry) in all {
             match indicator::read(text) {
                 Ok(indicator) => into.take(indicator, entry)?,

@@ -2,7 +2,8 @@
 //!
 //! A pattern is looked up when it is nothing but equalities of addresses, names and URLs, joined by OR: `[ipv4-addr:value =
 //! '203.0.113.9' OR domain-name:value = 'evil.example']`. What joins by AND or in time, negates, or is about files and processes
-//! is left out. Of a URL the host counts. An indicator that was revoked is none.
+//! is left out. Of a URL the host counts. Of an object that is there in several versions the newest counts (3.6); one that was revoked is
+//! none.
 
 use serde::Deserialize;
 
@@ -47,11 +48,7 @@ struct Object {
 pub(super) fn read(untrusted: &[u8], entry: Entry, into: &mut Reading<'_>) -> Result<(), Refused> {
     let bundle: Bundle =
         serde_json::from_slice(untrusted).map_err(|error| Refused::Json(error.to_string()))?;
-    for value in bundle.objects {
-        let id = value["id"].as_str().unwrap_or_default().to_owned();
-        if value["type"] != "indicator" {
-            continue;
-        }
+    for (id, value) in newest(bundle.objects) {
         let Ok(object) = serde_json::from_value::<Object>(value) else {
             into.leave(&id, "", Bad::Object);
             continue;
@@ -71,6 +68,23 @@ pub(super) fn read(untrusted: &[u8], entry: Entry, into: &mut Reading<'_>) -> Re
     Ok(())
 }
 
+/// The indicators, of each the version that was modified last, in the order of the ids. An object without an id stands for itself.
+fn newest(objects: Vec<serde_json::Value>) -> Vec<(String, serde_json::Value)> {
+    let is_indicator = |value: &serde_json::Value| value["type"] == "indicator";
+    let mut all: Vec<_> = objects
+        .into_iter()
+        .filter(is_indicator)
+        .map(|value| {
+            let id = value["id"].as_str().unwrap_or_default().to_owned();
+            let modified = value["modified"].as_str().and_then(text::parse_rfc3339);
+            (id, modified, value)
+        })
+        .collect();
+    all.sort_by(|(id, modified, _), (other, than, _)| id.cmp(other).then(than.cmp(modified)));
+    all.dedup_by(|(id, ..), (before, ..)| !id.is_empty() && id == before);
+    all.into_iter().map(|(id, _, value)| (id, value)).collect()
+}
+
 /// The indicators of an object and what it says of them; the feed's own end holds if it is earlier.
 fn usable(object: &Object, entry: Entry) -> Result<(Vec<Indicator>, Entry), Bad> {
     if !matches!(object.pattern_type.as_str(), "" | "stix") {
@@ -78,10 +92,7 @@ fn usable(object: &Object, entry: Entry) -> Result<(Vec<Indicator>, Entry), Bad>
     }
     let second = |time: &Option<String>, otherwise| match time {
         None => Ok(otherwise),
-        Some(text) => {
-            let ns = text::parse_rfc3339(text).ok_or(Bad::Time)?;
-            Ok(u32::try_from(ns / 1_000_000_000).unwrap_or(u32::MAX))
-        }
+        Some(text) => second_of(text).ok_or(Bad::Time),
     };
     let entry = Entry {
         from_s: second(&object.valid_from, 0)?,
@@ -93,6 +104,17 @@ fn usable(object: &Object, entry: Entry) -> Result<(Vec<Indicator>, Entry), Bad>
         ..entry
     };
     Ok((pattern(&object.pattern)?, entry))
+}
+
+/// A time in seconds since the Unix epoch; before 1970 and past 2106 is as good as no bound.
+fn second_of(untrusted: &str) -> Option<u32> {
+    // "For ever" is written as the last second of 9999, a day later than time zones allow.
+    if untrusted.starts_with("9999-") {
+        let date: jiff::civil::DateTime = untrusted.strip_suffix('Z')?.parse().ok()?;
+        return (date.year() == 9999).then_some(u32::MAX);
+    }
+    let seconds = untrusted.parse::<jiff::Timestamp>().ok()?.as_second();
+    u32::try_from(seconds.clamp(0, u32::MAX.into())).ok()
 }
 
 /// The indicators of a pattern that is nothing but alternatives.

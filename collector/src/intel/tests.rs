@@ -119,6 +119,147 @@ fn a_warning_list_takes_the_weight_out_of_an_indicator() {
 }
 
 #[test]
+fn a_warning_list_about_the_address_takes_nothing_from_the_name() {
+    let place = tempfile::tempdir().unwrap();
+    let cloud = br#"{"name": "cloud", "version": 1, "type": "cidr", "list": ["203.0.113.0/24"]}"#;
+    let list = b"203.0.113.9\nevil.example\n";
+    let (intel, _) = load(&[
+        config(place.path(), "list", Kind::List, list),
+        config(place.path(), "cloud", Kind::Warnings, cloud),
+    ]);
+    let known = out(&intel, "203.0.113.9", Some("www.evil.example"));
+    let counts: Vec<_> = known
+        .hits
+        .iter()
+        .map(|hit| (hit.value.as_str(), hit.counts))
+        .collect();
+    assert_eq!(counts, [("203.0.113.9", false), ("www.evil.example", true)]);
+    assert!(known.is_listed());
+}
+
+#[test]
+fn a_warning_list_of_strings_has_no_names_below_them() {
+    let place = tempfile::tempdir().unwrap();
+    let listed = |kind: &str| {
+        let warnings =
+            format!(r#"{{"name": "x", "version": 1, "type": "{kind}", "list": ["evil.example"]}}"#);
+        let (intel, _) = load(&[
+            config(place.path(), "list", Kind::List, b"evil.example\n"),
+            config(
+                place.path(),
+                "warnings",
+                Kind::Warnings,
+                warnings.as_bytes(),
+            ),
+        ]);
+        ["evil.example", "www.evil.example"]
+            .map(|name| out(&intel, "192.0.2.1", Some(name)).is_listed())
+    };
+    assert_eq!(listed("string"), [false, true]);
+    assert_eq!(listed("hostname"), [false, false]);
+}
+
+#[test]
+fn a_url_lists_its_host_and_none_below() {
+    let place = tempfile::tempdir().unwrap();
+    let list = b"http://files.example/a.zip\n";
+    let (intel, _) = load(&[config(place.path(), "list", Kind::List, list)]);
+    assert!(out(&intel, "192.0.2.1", Some("files.example")).is_listed());
+    assert!(!out(&intel, "192.0.2.1", Some("www.files.example")).is_listed());
+}
+
+#[test]
+fn of_what_is_listed_twice_neither_hides_the_other() {
+    let place = tempfile::tempdir().unwrap();
+    let object = |id: &str, until: &str| {
+        format!(
+            r#"{{"type": "indicator", "id": "{id}", "pattern_type": "stix", "pattern": "[ipv4-addr:value = '203.0.113.9']",
+                "valid_from": "2020-01-01T00:00:00Z", "valid_until": "{until}"}}"#
+        )
+    };
+    let [valid, expired] = [
+        object("indicator--1", "9999-12-31T23:59:59Z"),
+        object("indicator--2", "2021-01-01T00:00:00Z"),
+    ];
+    for both in [format!("{valid}, {expired}"), format!("{expired}, {valid}")] {
+        let bundle = format!(r#"{{"type": "bundle", "objects": [{both}]}}"#);
+        let (intel, states) = load(&[config(place.path(), "stix", Kind::Stix, bundle.as_bytes())]);
+        assert!(out(&intel, "203.0.113.9", None).is_listed(), "{states:?}");
+        assert_eq!((states[1].indicators, states[1].skipped), (1, 0));
+    }
+    // A relay's own address is another one's exit address, before it and after it.
+    for relays in [
+        r#"{"or_addresses": ["203.0.113.1:9001"]}, {"exit_addresses": ["203.0.113.1"]}"#,
+        r#"{"exit_addresses": ["203.0.113.1"]}, {"or_addresses": ["203.0.113.1:9001"]}"#,
+    ] {
+        let text = format!(r#"{{"relays": [{relays}]}}"#);
+        let (intel, _) = load(&[config(
+            place.path(),
+            "relays",
+            Kind::Onionoo,
+            text.as_bytes(),
+        )]);
+        assert!(out(&intel, "203.0.113.1", None).is_listed());
+    }
+}
+
+#[test]
+fn of_a_stix_object_the_version_that_was_modified_last_counts() {
+    let place = tempfile::tempdir().unwrap();
+    let object = |modified: &str, revoked: bool| {
+        format!(
+            r#"{{"type": "indicator", "id": "indicator--1", "pattern_type": "stix", "pattern": "[ipv4-addr:value = '203.0.113.9']",
+                "modified": "{modified}", "revoked": {revoked}}}"#
+        )
+    };
+    let (old, new) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+    for (objects, listed) in [
+        ([object(new, true), object(old, false)], false),
+        ([object(old, false), object(new, true)], false),
+        ([object(old, true), object(new, false)], true),
+    ] {
+        let bundle = format!(r#"{{"objects": [{}]}}"#, objects.join(", "));
+        let (intel, _) = load(&[config(place.path(), "stix", Kind::Stix, bundle.as_bytes())]);
+        assert_eq!(out(&intel, "203.0.113.9", None).is_listed(), listed);
+    }
+}
+
+#[test]
+fn a_pipe_or_an_empty_file_is_no_feed_and_what_was_read_before_counts() {
+    let place = tempfile::tempdir().unwrap();
+    let feed = config(place.path(), "list", Kind::List, b"203.0.113.9\n");
+    let (before, _) = load(std::slice::from_ref(&feed));
+    let again = || {
+        let (after, states) = Intel::load(std::slice::from_ref(&feed), &before);
+        assert!(out(&after, "203.0.113.9", None).is_listed());
+        states[1].problem.clone().unwrap()
+    };
+    fs::write(&feed.path, "\n").unwrap();
+    assert!(again().contains("an empty file"));
+    fs::remove_file(&feed.path).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &feed.path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    assert!(again().contains("no regular file"));
+}
+
+#[test]
+fn a_name_is_explained_without_an_address() {
+    let place = tempfile::tempdir().unwrap();
+    let list = b"0.0.0.0/8\nevil.example\n";
+    let (intel, states) = load(&[config(place.path(), "list", Kind::List, list)]);
+    assert_eq!(states[1].skipped, 1);
+    assert!(intel.explain("evil.example", NOW_NS).unwrap().is_listed());
+    assert!(!intel.explain("good.example", NOW_NS).unwrap().is_listed());
+    assert!(intel.explain("203.0.113.0/24", NOW_NS).is_err());
+}
+
+#[test]
 fn entries_end_by_the_time_of_the_events() {
     let place = tempfile::tempdir().unwrap();
     let lasting = FeedConfig {

@@ -1,5 +1,7 @@
 //! `chartwatch` beside a collector that runs: what it shows, and that replay says what live said.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::Output;
 
 use proto::sensor::v1::event::Body;
@@ -125,8 +127,17 @@ async fn an_alert_is_approved_with_its_whole_tuple_and_silent_after_a_reload() {
     }
     let file = std::fs::read_to_string(directory.join(format!("{}.toml", &id[..8]))).unwrap();
     assert!(file.contains("# Why: ticket \\u{1b}[2J4712"), "{file}");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+    let written = directory.join(format!("{}.toml", &id[..8]));
+    assert_eq!(mode(&written), mode(&place.config()));
     let again = place.chartwatch(&[&approve[..], &["--yes"]].concat());
     assert_eq!(again.status.code(), Some(1), "it silences nothing any more");
+    // The name is taken: what is there stays, and nothing is left beside it.
+    std::fs::write(&written, file.replace("203.0.113.9", "203.0.113.8")).unwrap();
+    let taken = place.chartwatch(&[&approve[..], &["--yes"]].concat());
+    assert_eq!(taken.status.code(), Some(1));
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    std::fs::write(&written, &file).unwrap();
     assert!(replayed(&place, &[]).is_empty());
 
     daemon.hang_up();

@@ -1,7 +1,7 @@
 //! Threat intelligence from outside: feeds are read at start and on SIGHUP, and `chartwatch intel` says what they say.
 
 use crate::daemon::{Daemon, Place, until};
-use crate::events::{process, read, sent};
+use crate::events::{process, read, sent, theft};
 use crate::sensor::Sensor;
 
 /// Less than an alert needs unless the destination is listed.
@@ -45,6 +45,37 @@ async fn a_feed_that_is_carried_in_counts_after_a_hangup() {
     until("what comes after it is found", || alerts() == 2);
     let alerts = place.json(&["alerts", "--json"]);
     assert_eq!(alerts[0]["intelligence"][0]["feed"], "carried in");
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_that_is_there_already_learns_that_its_destination_is_listed() {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(list.path(), "192.0.2.1\n").unwrap();
+    let place = Place::new(&format!(
+        "[[intel]]\nname = \"late\"\npath = \"{}\"\n",
+        list.path().display()
+    ));
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.persisted(8).await;
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    assert!(alerts[0]["intelligence"].is_null());
+
+    std::fs::write(list.path(), "203.0.113.9\n").unwrap();
+    daemon.hang_up();
+    let listed = |alerts: &[serde_json::Value]| alerts[0]["intelligence"][0]["feed"] == "late";
+    let again = place.alerts_until(listed);
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0]["id"], alerts[0]["id"]);
+    assert_eq!(again[0]["severity"]["level"], "critical");
+    assert!(again[0]["revision"].as_u64() > alerts[0]["revision"].as_u64());
+    let revision = again[0]["revision"].clone();
+    assert!(daemon.stop().success());
+    let daemon = Daemon::start(&place);
+    let after = place.alerts_until(listed);
+    assert_eq!(after[0]["revision"], revision, "known already");
     assert!(daemon.stop().success());
 }
 

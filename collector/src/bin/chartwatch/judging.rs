@@ -95,6 +95,14 @@ pub(super) fn approve(
         )?;
         console::alerts(out, &others, false)?;
     }
+    if !trial.shrunk.is_empty() {
+        writeln!(
+            out,
+            "\nThese would have been smaller, without what went this way:\n"
+        )?;
+        let shrunk: Vec<_> = trial.shrunk.into_values().collect();
+        console::alerts(out, &shrunk, false)?;
+    }
     out.flush().context("failed to write")?;
     if !asked.yes && !agreed()? {
         bail!("nothing was written");

@@ -270,7 +270,9 @@ fn run(
                 console::sensors(out, &sensors, now_ns())?;
             }
         }
-        Command::Intel { value, json } if value.is_empty() => console::feeds(out, feeds, json)?,
+        Command::Intel { value, json } if value.is_empty() => {
+            console::feeds(out, feeds, now_ns(), json)?;
+        }
         Command::Intel { value, json } => {
             for value in &value {
                 let known = detect.intel.explain(value, now_ns());

@@ -1,8 +1,8 @@
 //! *Listed*: the destination is one that threat intelligence knows.
 //!
 //! No pattern of its own but what *direct* and *chain* know of a destination: so little as `[detect.listed]` says is enough for
-//! an alert then, and it is critical. A warning list that has the destination too (a large cloud, a public resolver) takes that away
-//! again: what is known is shown, and the usual thresholds hold. What is sent on an approved way stays approved.
+//! an alert then, and it is critical. A warning list that has the same address or name too (a large cloud, a public resolver), or a feed
+//! that is less sure than it should be, takes that away again: what is known is shown, and the usual thresholds hold. What is sent on an approved way stays approved.
 //!
 //! False positives come from feeds that list what many use; warning lists, and the feed's own end of life, are for these.
 //!
@@ -32,9 +32,11 @@ pub(super) fn look_up(config: &DetectConfig, to: &Destination, sending: &Sending
         _ => Side::Outbound,
     };
     let name = sending.name.as_ref().map(|name| name.name.as_str());
-    config
+    let mut known = config
         .intel
-        .look_up(to.address, name, side, sending.last_ns)
+        .look_up(to.address, name, side, sending.last_ns);
+    known.only_surer(config.listed.confidence_min);
+    known
 }
 
 /// The thresholds that hold for a destination.
@@ -55,19 +57,28 @@ pub(super) fn thresholds(config: &DetectConfig, known: &Known) -> DirectConfig {
 pub(super) fn tell(alert: &mut Alert, known: Known) {
     if known.is_listed() {
         alert.severity.level = Level::Critical;
-        let hits = known.hits.iter().map(reason);
-        alert.severity.reasons.extend(hits);
-        let tor = known.hits.iter().any(|hit| hit.label.starts_with(TOR));
+        let hits = || known.hits.iter().filter(|hit| hit.counts);
+        alert.severity.reasons.extend(hits().map(reason));
+        let tor = hits().any(|hit| hit.label.starts_with(TOR));
         if tor && !alert.techniques.contains(&MULTI_HOP) {
             alert.techniques.push(MULTI_HOP);
         }
     } else if !known.hits.is_empty() {
-        alert.severity.reasons.push(format!(
-            "Threat intelligence lists the destination, but so many use it that this says little: it is on {}.",
-            known.known_as.join(", ")
-        ));
+        alert.severity.reasons.push(without_weight(&known));
     }
     alert.known = known;
+}
+
+fn without_weight(known: &Known) -> String {
+    let why = if known.known_as.is_empty() {
+        "the feeds are less sure of it than `confidence_min` of [detect.listed]".to_owned()
+    } else {
+        format!(
+            "so many use it that this says little: it is on {}",
+            known.known_as.join(", ")
+        )
+    };
+    format!("Threat intelligence lists the destination, but {why}.")
 }
 
 fn reason(hit: &Hit) -> String {

@@ -99,6 +99,25 @@ fn a_warning_list_brings_the_usual_thresholds_back_and_is_said() {
 }
 
 #[test]
+fn a_feed_that_is_unsure_has_no_weight_and_that_is_said() {
+    let place = tempfile::tempdir().unwrap();
+    let unsure = |percent| {
+        let feeds = [FeedConfig {
+            confidence: Some(percent),
+            ..feed(place.path(), "guesses", Kind::List, "203.0.113.9\n")
+        }];
+        DetectConfig {
+            intel: Arc::new(Intel::load(&feeds, &Intel::default()).0),
+            ..config()
+        }
+    };
+    assert_eq!(detect(unsure(30), &[little()]).len(), 1);
+    assert!(detect(unsure(29), &[little()]).is_empty());
+    let reasons = one(unsure(29), theft()).severity.reasons.join(" ");
+    assert!(reasons.contains("less sure of it than"), "{reasons}");
+}
+
+#[test]
 fn an_authority_of_tor_is_known_without_any_feed_and_named_as_a_technique() {
     let mut flow = flow(3, 2_000, true);
     flow.remote = "131.188.40.189:443".parse().unwrap();
