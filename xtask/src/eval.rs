@@ -9,6 +9,7 @@
 
 mod judge;
 mod merge;
+mod recording;
 mod scenario;
 mod score;
 mod stage;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use self::recording::Recorder;
 use self::scenario::Scenario;
 use self::score::{Outcome, Row};
 use self::stage::Stage;
@@ -37,6 +39,7 @@ Examples:
   cargo xtask eval                                     the whole corpus, on this machine's kernel
   cargo xtask eval --only curl --keep /tmp/eval        scenarios whose names contain \"curl\"; keep their logs and alerts
   cargo xtask eval --scenarios ~/mine --json rows.json another folder, or a folder of folders
+  cargo xtask eval --replay                            what was recorded of the corpus, in seconds
 
 How to write a scenario is in the README, \"Trying it against thefts and everyday work\".";
 
@@ -65,6 +68,12 @@ pub(crate) struct Args {
     /// Keep what each scenario leaves (logs, alerts, the collector's event log) in a folder of its name below this one
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Keep the event log of what comes out as it should as the scenario's recording, in the folder `recording` beside it
+    #[arg(long, conflicts_with = "replay")]
+    record: bool,
+    /// Judge the recordings of the scenarios in the place of running them: seconds, and neither root nor packages are needed
+    #[arg(long, conflicts_with_all = ["keep", "yes"])]
+    replay: bool,
     /// Fail unless every theft is found and nothing else is
     #[arg(long)]
     strict: bool,
@@ -77,6 +86,9 @@ pub(crate) struct Args {
 /// a theft that is missed and an alert that is false.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut scenarios = scenarios(args)?;
+    if args.replay {
+        return replay(&scenarios, args);
+    }
     if !rustix::process::geteuid().is_root() {
         bail!("kernel programs and network namespaces need root: run it as root");
     }
@@ -89,11 +101,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect();
     let unknown = setup::packages(args.yes, &wanted)?;
     let programs = up::build()?;
+    let recorder = args.record.then(Recorder::build).transpose()?;
     let stage = Stage {
         programs: &programs,
         backend: &args.backend,
         wait: Duration::from_secs(args.wait),
         keep: args.keep.as_deref(),
+        recorder: recorder.as_ref(),
         stop: &stop,
     };
     let mut rows = Vec::new();
@@ -116,32 +130,85 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rows.push(row);
     }
     score::report(&rows, args.json.as_deref())?;
-    let wrong = |row: &&Row| match row.outcome {
-        Outcome::Error => true,
-        Outcome::Missed | Outcome::FalseAlert => args.strict,
-        Outcome::Found | Outcome::Quiet | Outcome::Skipped => false,
-    };
-    if rows.iter().any(|row| wrong(&row)) {
+    if rows.iter().any(|row| is_wrong(row, args.strict)) {
         return Err(Reported.into());
     }
     Ok(())
 }
 
+/// Judges the recordings; a scenario without one is skipped.
+fn replay(scenarios: &[Scenario], args: &Args) -> Result<()> {
+    let recorder = Recorder::build()?;
+    let rows: Vec<Row> = scenarios
+        .iter()
+        .map(|scenario| match recorder.replay(scenario) {
+            Ok(Some(replayed)) => replayed.row(scenario),
+            Ok(None) => Row::without(scenario, Outcome::Skipped, "no recording".to_owned()),
+            Err(error) => Row::without(scenario, Outcome::Error, format!("{error:#}")),
+        })
+        .collect();
+    score::report(&rows, args.json.as_deref())?;
+    if rows.iter().any(|row| is_wrong(row, true)) {
+        return Err(Reported.into());
+    }
+    Ok(())
+}
+
+/// What a run fails for.
+fn is_wrong(row: &Row, strict: bool) -> bool {
+    match row.outcome {
+        Outcome::Error => true,
+        Outcome::Missed | Outcome::FalseAlert => strict,
+        Outcome::Found | Outcome::Quiet | Outcome::Skipped => false,
+    }
+}
+
+/// What a recording of the repository came to.
+#[derive(Debug)]
+pub(crate) enum Recorded {
+    /// As when it was recorded.
+    AsBefore,
+    /// What is not as it was, or why it cannot be judged.
+    Wrong(String),
+    /// The scenario has none.
+    Missing,
+}
+
+/// The recordings of the repository, by the scenarios' names.
+///
+/// # Errors
+/// The corpus cannot be read, or what reads recordings cannot be built.
+pub(crate) fn recorded() -> Result<Vec<(String, Recorded)>> {
+    let recorder = Recorder::build()?;
+    let scenarios = below(&[root().join(CORPUS)], &[])?;
+    let judged = |scenario: &Scenario| match recorder.replay(scenario) {
+        Ok(Some(replayed)) => replayed.wrong.map_or(Recorded::AsBefore, Recorded::Wrong),
+        Ok(None) => Recorded::Missing,
+        Err(error) => Recorded::Wrong(format!("{error:#}")),
+    };
+    Ok(scenarios
+        .iter()
+        .map(|one| (one.name.clone(), judged(one)))
+        .collect())
+}
+
 /// What is to be run, sorted by name; names are distinct.
 fn scenarios(args: &Args) -> Result<Vec<Scenario>> {
-    let places = if args.scenarios.is_empty() {
-        vec![root().join(CORPUS)]
+    if args.scenarios.is_empty() {
+        below(&[root().join(CORPUS)], &args.only)
     } else {
-        args.scenarios.clone()
-    };
+        below(&args.scenarios, &args.only)
+    }
+}
+
+fn below(places: &[PathBuf], only: &[String]) -> Result<Vec<Scenario>> {
     let mut found = Vec::new();
-    for place in &places {
+    for place in places {
         found.extend(scenario::below(place)?);
     }
     found.retain(|scenario| {
-        args.only.is_empty()
-            || args
-                .only
+        only.is_empty()
+            || only
                 .iter()
                 .any(|text| scenario.name.contains(text.as_str()))
     });

@@ -8,13 +8,92 @@
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::scenario::{Expect, Figure, Label, Scenario, Word};
+use super::scenario::{Expect, Figure, Label, Scenario};
+use super::score::Outcome;
 
-/// What is in the store.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Whole {
-    pub(super) records: u64,
-    pub(super) bytes: u64,
+/// What the alerts of a scenario say, held against what is expected.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) outcome: Outcome,
+    /// Alerts that count.
+    pub(super) alerts: u64,
+    /// `None` when no figures are expected or there is no alert.
+    pub(super) exact: Option<Result<(), String>>,
+    /// Executables and techniques that should be named and are not.
+    pub(super) unnamed: Vec<String>,
+    /// The false alerts, in a few words each.
+    pub(super) told: Vec<String>,
+}
+
+impl Verdict {
+    /// Judges. Figures are expected as numbers; `harness` is the process that played the scenario.
+    pub(super) fn of(alerts: &[Value], scenario: &Scenario, expect: &Expect, harness: u32) -> Self {
+        let counting = counting(alerts, scenario, harness);
+        let is_benign = scenario.label == Label::Benign;
+        Self {
+            outcome: Outcome::of(scenario.label, !counting.is_empty()),
+            alerts: counting.len() as u64,
+            exact: exact(&counting, expect),
+            unnamed: if counting.is_empty() {
+                Vec::new()
+            } else {
+                unnamed(&counting, expect)
+            },
+            told: counting
+                .iter()
+                .filter(|_| is_benign)
+                .map(|alert| told(alert))
+                .collect(),
+        }
+    }
+
+    /// What is worth a word, if anything is.
+    pub(super) fn note(&self) -> Option<String> {
+        let figures = self.exact.as_ref().and_then(|exact| exact.clone().err());
+        let unnamed =
+            (!self.unnamed.is_empty()).then(|| format!("not named: {}", self.unnamed.join(", ")));
+        let notes: Vec<String> = figures
+            .into_iter()
+            .chain(unnamed)
+            .chain(self.told.iter().cloned())
+            .collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    /// What is not as it should be; names that are wanting are no fault.
+    pub(super) fn wrong(&self) -> Option<String> {
+        match (self.outcome, &self.exact) {
+            (Outcome::Missed | Outcome::FalseAlert, _) => {
+                let note = self
+                    .note()
+                    .map_or_else(String::new, |note| format!(": {note}"));
+                Some(format!("{}{note}", self.outcome.word()))
+            }
+            (_, Some(Err(figures))) => Some(figures.clone()),
+            _ => None,
+        }
+    }
+
+    /// What is not as it should be, or not named any more.
+    pub(super) fn worse_than(&self, unnamed: &[String]) -> Option<String> {
+        let new = |name: &&String| !unnamed.contains(name);
+        let names: Vec<&str> = (self.unnamed.iter().filter(new).map(String::as_str)).collect();
+        let names =
+            (!names.is_empty()).then(|| format!("not named any more: {}", names.join(", ")));
+        self.wrong().or(names)
+    }
+}
+
+/// A false alert in a few words.
+fn told(alert: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!(
+        "{} by {} to {}:{}",
+        text(&alert["pattern"]),
+        text(&alert["chain"][0]["executable"]),
+        text(&alert["destination"]["address"]),
+        alert["destination"]["port"]
+    )
 }
 
 /// The alerts of a collector, as `chartwatch alerts --json` prints them.
@@ -27,10 +106,14 @@ pub(super) fn read(text: &str) -> Result<Vec<Value>> {
 
 /// Those that count: of a theft the alerts about its store, of one of the expected patterns if some are named; of everyday
 /// work all, but attempts on the sensor by others on this machine, and that we ourselves stop it.
-pub(super) fn counting<'a>(alerts: &'a [Value], scenario: &Scenario) -> Vec<&'a Value> {
+pub(super) fn counting<'a>(
+    alerts: &'a [Value],
+    scenario: &Scenario,
+    harness: u32,
+) -> Vec<&'a Value> {
     let patterns = &scenario.expect.patterns;
     let counts = |alert: &&Value| match scenario.label {
-        Label::Benign => !alert["destination"].is_null() || is_of_scenario(alert),
+        Label::Benign => !alert["destination"].is_null() || is_of_scenario(alert, harness),
         Label::Attack => {
             alert["store"] == scenario.store.as_str()
                 && (patterns.is_empty() || patterns.iter().any(|name| alert["pattern"] == **name))
@@ -39,28 +122,29 @@ pub(super) fn counting<'a>(alerts: &'a [Value], scenario: &Scenario) -> Vec<&'a 
     alerts.iter().filter(counts).collect()
 }
 
-/// Whether a script did it: a process below us, and not we.
-fn is_of_scenario(alert: &Value) -> bool {
-    let own = std::process::id();
+/// Whether a script did it: a process below the one that plays the scenario, and not that one.
+fn is_of_scenario(alert: &Value, harness: u32) -> bool {
     let chain = alert["chain"].as_array().map_or(&[][..], Vec::as_slice);
-    chain.iter().skip(1).any(|process| process["pid"] == own)
+    chain
+        .iter()
+        .skip(1)
+        .any(|process| process["pid"] == harness)
 }
 
 /// Whether one of the alerts has all figures that are expected, and what is wrong with the one that comes nearest. `None`
 /// when nothing is expected or there is no alert.
-pub(super) fn exact(
-    alerts: &[&Value],
-    expect: &Expect,
-    whole: Whole,
-) -> Option<Result<(), String>> {
+fn exact(alerts: &[&Value], expect: &Expect) -> Option<Result<(), String>> {
     let figures = [
-        ("distinct_records", expect.records, whole.records),
-        ("bytes_read", expect.bytes_read, whole.bytes),
-        ("bytes_sent", expect.bytes_sent, whole.bytes),
+        ("distinct_records", expect.records),
+        ("bytes_read", expect.bytes_read),
+        ("bytes_sent", expect.bytes_sent),
     ];
     let wanted: Vec<(&str, u64)> = figures
         .into_iter()
-        .filter_map(|(key, figure, all)| Some((key, number(figure?, all))))
+        .filter_map(|(key, figure)| match figure? {
+            Figure::Number(number) => Some((key, number)),
+            Figure::Word(_) => None,
+        })
         .collect();
     if wanted.is_empty() || alerts.is_empty() {
         return None;
@@ -80,15 +164,8 @@ pub(super) fn exact(
     })
 }
 
-fn number(figure: Figure, all: u64) -> u64 {
-    match figure {
-        Figure::Number(number) => number,
-        Figure::Word(Word::All) => all,
-    }
-}
-
 /// Executables and techniques that are expected and in none of the alerts.
-pub(super) fn unnamed(alerts: &[&Value], expect: &Expect) -> Vec<String> {
+fn unnamed(alerts: &[&Value], expect: &Expect) -> Vec<String> {
     let mut texts = Vec::new();
     for alert in alerts {
         collect(alert, &mut texts);
@@ -122,6 +199,7 @@ fn collect<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scenario::Whole;
     use super::*;
 
     const ALERT: &str = r#"[{"store":"records","pattern":"direct","distinct_records":4,"bytes_read":100,
@@ -139,7 +217,7 @@ mod tests {
             records: 4,
             bytes: 100,
         };
-        let check = |text: &str| exact(&all, &expect(text), whole);
+        let check = |text: &str| exact(&all, &expect(text).in_numbers(whole));
         assert_eq!(check(""), None);
         assert_eq!(check("records = \"all\"\nbytes = \"all\""), Some(Ok(())));
         assert_eq!(check("records = 4\nbytes_sent = 120"), Some(Ok(())));
@@ -148,7 +226,7 @@ mod tests {
             wrong,
             Some(Err("distinct_records 4 instead of 3".to_owned()))
         );
-        assert_eq!(exact(&[], &expect("records = 3"), whole), None);
+        assert_eq!(exact(&[], &expect("records = 3")), None);
     }
 
     #[test]

@@ -89,7 +89,30 @@ pub(super) enum Word {
     All,
 }
 
+/// What is in the store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
 impl Expect {
+    /// With numbers for everything in the store.
+    pub(super) fn in_numbers(self, whole: Whole) -> Self {
+        let number = |figure: Option<Figure>, all| {
+            figure.map(|figure| match figure {
+                Figure::Number(number) => Figure::Number(number),
+                Figure::Word(Word::All) => Figure::Number(all),
+            })
+        };
+        Self {
+            records: number(self.records, whole.records),
+            bytes_read: number(self.bytes_read, whole.bytes),
+            bytes_sent: number(self.bytes_sent, whole.bytes),
+            ..self
+        }
+    }
+
     /// These, and where they say nothing, those of `other`.
     fn or(self, other: Self) -> Self {
         let list = |own: Vec<String>, other| if own.is_empty() { other } else { own };

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use super::judge::{self, Whole};
+use super::judge::{self, Verdict};
 use super::merge;
-use super::scenario::Scenario;
-use super::score::{self, Outcome, Row};
+use super::recording::{Played, Recorder};
+use super::scenario::{Scenario, Whole};
+use super::score::{self, Row};
 use super::user::User;
 use super::world::{self, World};
 use crate::records;
@@ -43,6 +44,8 @@ pub(super) struct Stage<'a> {
     pub(super) wait: Duration,
     /// Where to keep what is left.
     pub(super) keep: Option<&'a Path>,
+    /// Makes recordings.
+    pub(super) recorder: Option<&'a Recorder>,
     pub(super) stop: &'a Stop,
 }
 
@@ -119,31 +122,34 @@ impl Stage<'_> {
         watch.look()?;
         collector.stop()?;
         watch.look()?;
-        let expect = scene.scenario.expected(&scene.work)?;
-        let counting = judge::counting(&watch.alerts, scene.scenario);
-        let exact = judge::exact(&counting, &expect, scene.whole);
-        let mut notes = Vec::new();
-        if let Some(Err(wrong)) = &exact {
-            notes.push(wrong.clone());
-        }
-        let unnamed = judge::unnamed(&counting, &expect);
-        if !counting.is_empty() && !unnamed.is_empty() {
-            notes.push(format!("not named: {}", unnamed.join(", ")));
-        }
-        if scene.scenario.label == super::scenario::Label::Benign {
-            notes.extend(counting.iter().map(|alert| told(alert)));
-        }
+        let expect = scene
+            .scenario
+            .expected(&scene.work)?
+            .in_numbers(scene.whole);
+        let verdict = Verdict::of(&watch.alerts, scene.scenario, &expect, std::process::id());
+        let played = Played {
+            scenario: scene.scenario,
+            directory: scene.directory,
+            work: &scene.work,
+            backend: &backend,
+            kernel: &score::kernel(),
+            expect: &expect,
+            verdict: &verdict,
+        };
+        let recorded = self.recorder.map(|recorder| recorder.record(&played));
+        let notes = [verdict.note(), recorded.transpose()?.flatten()];
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
         Ok(Row {
             scenario: scene.scenario.name.clone(),
             label: scene.scenario.label,
             backend,
             kernel: score::kernel(),
-            outcome: Outcome::of(scene.scenario.label, !counting.is_empty()),
+            outcome: verdict.outcome,
             seconds_to_alert: watch
                 .first
                 .map(|at| rounded(at.saturating_duration_since(end))),
-            exact: exact.map(|exact| exact.is_ok()),
-            alerts: counting.len() as u64,
+            exact: verdict.exact.map(|exact| exact.is_ok()),
+            alerts: verdict.alerts,
             watched: before.elapsed(),
             took: Duration::ZERO,
             note: (!notes.is_empty()).then(|| notes.join("; ")),
@@ -338,7 +344,8 @@ impl<'a> Watch<'a> {
     fn look(&mut self) -> Result<()> {
         let text = capture(self.stage.analyst(self.scene).args(["alerts", "--json"]))?;
         self.alerts = judge::read(&text)?;
-        if self.first.is_none() && !judge::counting(&self.alerts, self.scene.scenario).is_empty() {
+        let counting = judge::counting(&self.alerts, self.scene.scenario, std::process::id());
+        if self.first.is_none() && !counting.is_empty() {
             self.first = Some(Instant::now());
         }
         Ok(())
@@ -353,18 +360,6 @@ fn backend(sensors: &str) -> Result<String> {
         .as_str()
         .unwrap_or_default()
         .to_owned())
-}
-
-/// A false alert in a few words.
-fn told(alert: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    format!(
-        "{} by {} to {}:{}",
-        text(&alert["pattern"]),
-        text(&alert["chain"][0]["executable"]),
-        text(&alert["destination"]["address"]),
-        alert["destination"]["port"]
-    )
 }
 
 fn rounded(time: Duration) -> f64 {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Tally;
 use super::harness;
+use crate::eval::{self, Recorded};
 use crate::lint::{self, Verdict};
 use crate::step::{Done, Step, capture, cargo, own_program, say, tail_of};
 use crate::{install, vm};
@@ -42,6 +43,24 @@ const MACHINES_LONG: [(&str, &str); 6] = [
 /// Where storms are raised, beside this machine: one of each backend.
 const STORMS: [(&str, &str); 2] = [("6.1", "lsm"), ("6.12", "fentry")];
 
+/// Judges the recordings of the corpus.
+fn corpus() -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut without = 0;
+    for (name, recorded) in eval::recorded()? {
+        match recorded {
+            Recorded::AsBefore => tally.passed += 1,
+            Recorded::Wrong(wrong) => tally.fail(name, wrong),
+            Recorded::Missing => without += 1,
+        }
+    }
+    if without > 0 {
+        tally.skipped += without;
+        tally.why.push(format!("{without} scenarios have no recording; make it with `cargo xtask eval --record --only NAME`"));
+    }
+    Ok(tally)
+}
+
 /// How often the collector is killed, and how often in a long run.
 const KILLS: &str = "5";
 const KILLS_LONG: &str = "40";
@@ -61,6 +80,7 @@ pub(super) fn all(long: bool) -> Vec<Group> {
     let mut groups = vec![
         group("lint", || Ok(gates())),
         group("unit and integration", workspace),
+        group("corpus replayed", corpus),
         group("install and units", install_and_units),
         group("kernel native tracepoint", || native(KERNEL_TESTS)),
         group("coverage native tracepoint", || native(COVERAGE_TESTS)),
