@@ -81,6 +81,7 @@ fn block(events: Vec<Event>) -> Block {
         events,
         unknown: 0,
         missing_before: 0,
+        pos: 0,
     }
 }
 

@@ -62,6 +62,14 @@ pub struct DetectConfig {
     pub keepers: Vec<Keeper>,
     /// Thresholds of *direct* and *chain* for a destination that an indicator is about.
     pub listed: ListedConfig,
+    /// Thresholds of *direct* and *chain* for a place where nobody had sent to.
+    pub first_seen: FirstSeenConfig,
+    /// Thresholds of the pattern *bulk*.
+    pub bulk: BulkConfig,
+    /// Thresholds of the pattern *slow*.
+    pub slow: SlowConfig,
+    /// How what is usual is learned.
+    pub baseline: BaselineConfig,
     /// What files may lie on that it is a way out of the host to write to them.
     pub media: Media,
     /// What is known of destinations; of a configuration that was only read, nothing.
@@ -97,6 +105,100 @@ impl Default for ListedConfig {
             // What STIX 2.1 calls none or low, appendix A.
             confidence_min: 30,
         }
+    }
+}
+
+/// Thresholds of *direct* and *chain* for a place where no such program had sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstSeenConfig {
+    /// Record bytes that must have been read from one store within the window.
+    pub read_bytes_min: u64,
+    /// Bytes that must have been sent there within the window.
+    pub sent_bytes_min: u64,
+}
+
+impl Default for FirstSeenConfig {
+    fn default() -> Self {
+        Self {
+            read_bytes_min: 8_192,
+            sent_bytes_min: 4_096,
+        }
+    }
+}
+
+/// Thresholds of the pattern *bulk*: far more is read on a day than is usual.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BulkConfig {
+    /// Records on one day; 0: the pattern is off.
+    pub records_min: u64,
+    /// So many times what is usual.
+    pub times: f64,
+}
+
+impl Default for BulkConfig {
+    fn default() -> Self {
+        Self {
+            records_min: 500,
+            times: 3.0,
+        }
+    }
+}
+
+/// Thresholds of the pattern *slow*: records leave little by little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowConfig {
+    /// Bytes within the days; 0: the pattern is off.
+    pub sent_bytes_min: u64,
+    /// Days that are added up, 1 to 28.
+    pub days: u32,
+}
+
+impl Default for SlowConfig {
+    fn default() -> Self {
+        Self {
+            sent_bytes_min: 65_536,
+            days: 14,
+        }
+    }
+}
+
+/// Days of what is usual that are remembered.
+pub const BASELINE_DAYS: u32 = 28;
+
+/// How what is usual is learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaselineConfig {
+    /// Days a host, and for places the fleet, must have been heard of before anything is unusual.
+    pub learning_days: u32,
+    /// What was learned before counts for nothing.
+    pub relearn: Vec<Relearn>,
+}
+
+impl Default for BaselineConfig {
+    fn default() -> Self {
+        Self {
+            learning_days: 7,
+            relearn: Vec::new(),
+        }
+    }
+}
+
+/// What a host has learned before a day counts for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relearn {
+    /// The sensor; `None`: all.
+    pub sensor: Option<String>,
+    /// First day that counts, days since the Unix epoch.
+    pub since_day: u32,
+}
+
+impl BaselineConfig {
+    /// First day that counts for a host, days since the Unix epoch.
+    pub fn since(&self, sensor: &str) -> u32 {
+        let of_host =
+            |relearn: &&Relearn| relearn.sensor.as_deref().is_none_or(|own| own == sensor);
+        let days = self.relearn.iter().filter(of_host);
+        days.map(|relearn| relearn.since_day).max().unwrap_or(0)
     }
 }
 

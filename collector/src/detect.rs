@@ -8,6 +8,7 @@
 //! Memory is bounded by [`limits`]; what is forgotten is counted and makes the counts of an alert "at least".
 
 mod alert;
+pub mod baseline;
 mod evidence;
 mod few;
 mod host;
@@ -25,7 +26,9 @@ pub use alert::{
     Alert, AtLeast, Attempt, Confidence, Destination, Disk, Figures, Level, Link, Path, Place,
     Severity, Step, Technique,
 };
+use baseline::Baseline;
 use host::Host;
+use pattern::{bulk, slow};
 
 use crate::config::{DetectConfig, Shared};
 use crate::event::{Block, Gap, GapReason, What};
@@ -36,6 +39,9 @@ pub struct Detector {
     config: Shared,
     /// Boots of each sensor's host, the one last heard of at the end.
     hosts: BTreeMap<Arc<str>, Vec<Host>>,
+    baseline: Baseline,
+    /// Place in the log up to which the baseline has learned.
+    learned_pos: i64,
 }
 
 impl Detector {
@@ -49,28 +55,36 @@ impl Detector {
         Self {
             config,
             hosts: BTreeMap::new(),
+            baseline: Baseline::default(),
+            learned_pos: 0,
         }
+    }
+
+    /// The same, which knows what was learned up to a place in the log. Blocks up to there teach it nothing again.
+    #[must_use]
+    pub fn knowing(self, baseline: Baseline, learned_pos: i64) -> Self {
+        Self {
+            baseline,
+            learned_pos,
+            ..self
+        }
+    }
+
+    /// What was learned, and up to which place in the log.
+    pub fn learned(&self) -> (&Baseline, i64) {
+        (&self.baseline, self.learned_pos)
     }
 
     /// Takes the next block of the log. Returns the alerts that are new or have grown enough to be told again.
     pub fn block(&mut self, block: &Block) -> Vec<Alert> {
         let config = self.config.get();
+        let learns = block.pos == 0 || block.pos > self.learned_pos;
+        self.learned_pos = self.learned_pos.max(block.pos);
+        let mut baseline = std::mem::take(&mut self.baseline);
         let host = self.host(block, &config);
-        if block.missing_before > 0 {
-            host.gap(hole(block, host.newest_ns()));
-        }
-        for event in &block.events {
-            host.saw(event.at_ns);
-            match &event.what {
-                What::Process(process) => host.process(process, event.at_ns),
-                What::Access(access) => host.access(access),
-                What::Flow(flow) => host.flow(flow),
-                What::Tamper(tamper) => host.tamper(tamper),
-                What::Edge(edge) => host.edge(edge),
-                What::Gap(gap) => host.gap(gap.clone()),
-            }
-        }
-        host.judge(&config)
+        let alerts = judge(&config, host, &mut baseline, (block, learns));
+        self.baseline = baseline;
+        alerts
     }
 
     /// The state of the block's boot, put last among the boots of its sensor.
@@ -91,6 +105,52 @@ impl Detector {
         let last = boots.len() - 1;
         &mut boots[last]
     }
+}
+
+/// Takes a block in, learns from it if it has not been learned from, and judges.
+fn judge(
+    config: &DetectConfig,
+    host: &mut Host,
+    baseline: &mut Baseline,
+    (block, learns): (&Block, bool),
+) -> Vec<Alert> {
+    let sensor = block.origin.sensor.clone();
+    let mut readers = bulk::Readers::new();
+    if block.missing_before > 0 {
+        host.gap(hole(block, host.newest_ns()));
+    }
+    for event in &block.events {
+        host.saw(event.at_ns);
+        baseline.heard(&sensor, event.at_ns);
+        match &event.what {
+            What::Process(process) => host.process(process, event.at_ns),
+            What::Access(access) => {
+                let new = host.access(access);
+                let bytes = access.bytes_read.saturating_add(access.bytes_mapped);
+                if let Some(habit) = host.habit(access).filter(|_| bytes > 0) {
+                    if learns {
+                        baseline.read(&sensor, &habit, access.last_ns, new.into(), bytes);
+                    }
+                    readers.insert((habit, baseline::day(access.last_ns)), access.process);
+                }
+            }
+            What::Flow(flow) => {
+                let learning_days = config.baseline.learning_days;
+                let (to, at_ns) = (flow.remote.ip(), flow.opened_ns);
+                host.flow(flow, |program| {
+                    baseline.visit(program, to, at_ns, learning_days)
+                });
+            }
+            What::Tamper(tamper) => host.tamper(tamper),
+            What::Edge(edge) => host.edge(edge),
+            What::Gap(gap) => host.gap(gap.clone()),
+        }
+    }
+    let mut alerts = host.judge(config);
+    let leaks = host.leaks();
+    bulk::judge(config, host, baseline, &readers, &mut alerts);
+    slow::judge(config, host, baseline, (&leaks, learns), &mut alerts);
+    alerts
 }
 
 /// Numbers the log never got are a loss like any other.

@@ -41,6 +41,8 @@ pub struct Block {
     pub unknown: u64,
     /// Sequence numbers missing directly before this block in the log: events this log never got.
     pub missing_before: u64,
+    /// Its place in the log; 0 as long as it is in none.
+    pub pos: i64,
 }
 
 impl Block {

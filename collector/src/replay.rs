@@ -110,6 +110,7 @@ pub fn feed(
                 reason,
             })?;
             block.missing_before = batch.missing_before;
+            block.pos = batch.pos;
             next = batch.pos + 1;
             each(batch.pos, block);
         }

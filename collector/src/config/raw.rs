@@ -10,10 +10,15 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    ApprovedWay, Config, DEFAULT_DATA_DIR, DetectConfig, DirectConfig, DnsConfig, FileSinkConfig,
-    Keeper, ListedConfig, Media, Schedule, SyslogSinkConfig, Whereto, WipeConfig,
+    ApprovedWay, BASELINE_DAYS, BaselineConfig, BulkConfig, Config, DEFAULT_DATA_DIR, DetectConfig,
+    DirectConfig, DnsConfig, FileSinkConfig, FirstSeenConfig, Keeper, ListedConfig, Media, Relearn,
+    Schedule, SlowConfig, SyslogSinkConfig, Whereto, WipeConfig,
 };
 use crate::intel::{FeedConfig, Kind};
+use crate::text;
+
+/// One day, nanoseconds.
+const DAY_NS: u64 = 86_400 * 1_000_000_000;
 
 /// Key and reason of a refused value.
 type Refused = (String, String);
@@ -80,8 +85,54 @@ struct Detect {
     wipe: Wipe,
     #[serde(default)]
     listed: Listed,
+    #[serde(default)]
+    first_seen: FirstSeen,
+    #[serde(default)]
+    bulk: Bulk,
+    #[serde(default)]
+    slow: Slow,
+    /// Days before anything is unusual, 0 to 28; default 7.
+    learning_days: Option<u64>,
+    #[serde(default)]
+    relearn: Vec<RawRelearn>,
     /// Of `removable`, `image` and `network`; default: all.
     media: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirstSeen {
+    /// 1 to 2^40; default 8192.
+    read_bytes_min: Option<u64>,
+    /// 1 to 2^40; default 4096.
+    sent_bytes_min: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bulk {
+    /// 0 to 2^40, 0 for off; default 500.
+    records_min: Option<u64>,
+    /// 1.0 to 1000.0; default 3.0.
+    times: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Slow {
+    /// 0 to 2^40, 0 for off; default 65536.
+    sent_bytes_min: Option<u64>,
+    /// 1 to 28; default 14.
+    days: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRelearn {
+    /// Default: all sensors.
+    sensor: Option<String>,
+    /// A day, such as `2026-11-30`, UTC.
+    since: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -211,6 +262,10 @@ impl Raw {
                 wipe: self.detect.wipe.check()?,
                 keepers: keepers(self.keeper)?,
                 listed: self.detect.listed.check()?,
+                first_seen: self.detect.first_seen.check()?,
+                bulk: self.detect.bulk.check()?,
+                slow: self.detect.slow.check()?,
+                baseline: baseline(self.detect.learning_days, self.detect.relearn)?,
                 media: media(self.detect.media)?,
                 intel: Arc::default(),
             },
@@ -301,6 +356,92 @@ impl Listed {
             confidence_min,
         })
     }
+}
+
+impl FirstSeen {
+    fn check(self) -> Result<FirstSeenConfig, Refused> {
+        let default = FirstSeenConfig::default();
+        let bytes = |key: &str, value, default| bounded(key, value, default, 1, 1 << 40);
+        let (read, sent) = (default.read_bytes_min, default.sent_bytes_min);
+        Ok(FirstSeenConfig {
+            read_bytes_min: bytes(
+                "detect.first_seen.read_bytes_min",
+                self.read_bytes_min,
+                read,
+            )?,
+            sent_bytes_min: bytes(
+                "detect.first_seen.sent_bytes_min",
+                self.sent_bytes_min,
+                sent,
+            )?,
+        })
+    }
+}
+
+impl Bulk {
+    fn check(self) -> Result<BulkConfig, Refused> {
+        let default = BulkConfig::default();
+        let times = self.times.unwrap_or(default.times);
+        if !(1.0..=1000.0).contains(&times) {
+            return Err(refused(
+                "detect.bulk.times",
+                format!("{times} is not between 1.0 and 1000.0"),
+            ));
+        }
+        let key = "detect.bulk.records_min";
+        Ok(BulkConfig {
+            records_min: bounded(key, self.records_min, default.records_min, 0, 1 << 40)?,
+            times,
+        })
+    }
+}
+
+impl Slow {
+    fn check(self) -> Result<SlowConfig, Refused> {
+        let default = SlowConfig::default();
+        let (bytes, days) = (default.sent_bytes_min, u64::from(default.days));
+        let days = bounded(
+            "detect.slow.days",
+            self.days,
+            days,
+            1,
+            u64::from(BASELINE_DAYS),
+        )?;
+        let key = "detect.slow.sent_bytes_min";
+        Ok(SlowConfig {
+            sent_bytes_min: bounded(key, self.sent_bytes_min, bytes, 0, 1 << 40)?,
+            days: days as u32,
+        })
+    }
+}
+
+fn baseline(learning_days: Option<u64>, list: Vec<RawRelearn>) -> Result<BaselineConfig, Refused> {
+    let default = u64::from(BaselineConfig::default().learning_days);
+    let days = bounded(
+        "detect.learning_days",
+        learning_days,
+        default,
+        0,
+        u64::from(BASELINE_DAYS),
+    )?;
+    let checked = list.into_iter().enumerate().map(|(index, raw)| {
+        let since = text::parse_rfc3339(&format!("{}T00:00:00Z", raw.since));
+        let since = since.and_then(|ns| u32::try_from(ns / DAY_NS).ok());
+        let since_day = since.ok_or_else(|| {
+            refused(
+                &format!("detect.relearn[{index}].since"),
+                format!("{:?} is no day such as 2026-11-30", raw.since),
+            )
+        })?;
+        Ok(Relearn {
+            sensor: raw.sensor,
+            since_day,
+        })
+    });
+    Ok(BaselineConfig {
+        learning_days: days as u32,
+        relearn: checked.collect::<Result<_, Refused>>()?,
+    })
 }
 
 fn media(list: Option<Vec<String>>) -> Result<Media, Refused> {

@@ -81,7 +81,7 @@ impl Proposal {
     pub fn of(alert: &AlertForm, name: String) -> Result<Self, ApproveError> {
         let hint = match alert.pattern.as_str() {
             "direct" | "chain" => None,
-            "wipe" => Some("; a [[keeper]] names the program that keeps a store"),
+            "wipe" | "bulk" => Some("; a [[keeper]] names the program that keeps a store"),
             _ => Some("; close it with `chartwatch close`"),
         };
         if let Some(hint) = hint {

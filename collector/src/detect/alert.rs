@@ -331,14 +331,15 @@ pub(super) fn id(
             to.protocol, to.address, to.port
         )
     });
-    let parts = [
-        pattern.to_owned(),
-        origin.sensor.to_string(),
-        origin.boot_id.to_string(),
-        format!("{}.{}", process.pid, process.start_cs),
-        store.to_owned(),
-        to,
-    ];
-    let spelled = parts.map(|part| format!("{}:{part};", part.len())).concat();
+    let boot = origin.boot_id.to_string();
+    let process = format!("{}.{}", process.pid, process.start_cs);
+    id_of(pattern, origin, &[&boot, &process, store, &to])
+}
+
+/// The id of an alert about what goes on over boots and processes.
+pub(super) fn id_of(pattern: &str, origin: &Origin, about: &[&str]) -> Uuid {
+    let parts = [&[pattern, &*origin.sensor], about].concat();
+    let spelled = parts.iter().map(|part| format!("{}:{part};", part.len()));
+    let spelled = spelled.collect::<Vec<_>>().concat();
     Uuid::new_v5(&NAMESPACE, spelled.as_bytes())
 }

@@ -96,6 +96,73 @@ pub(super) fn alert(
     alert
 }
 
+/// What an alert is made from that is about more than one process and destination.
+pub(super) struct Plain<'a> {
+    pub(super) host: &'a Host,
+    /// Who was last at it.
+    pub(super) process: Option<(ProcessKey, &'a Actor)>,
+    pub(super) store: &'a str,
+    /// First and last time, nanoseconds since the Unix epoch.
+    pub(super) span_ns: (u64, u64),
+}
+
+impl Plain<'_> {
+    /// The alert with its evidence; whoever makes it says how bad it is, how much, and where to.
+    pub(super) fn alert(
+        &self,
+        (pattern, pattern_version): (&'static str, u32),
+        story: String,
+    ) -> Alert {
+        let (first_ns, last_ns) = self.span_ns;
+        let gaps: Vec<Gap> = (self.host.gaps_within(first_ns, last_ns))
+            .cloned()
+            .collect();
+        let forgotten = self.host.forgotten();
+        let counted: [Counted; 2] = [
+            (forgotten.processes, AtLeast::Processes),
+            (forgotten.gaps, AtLeast::GapsForgotten),
+        ];
+        let chain = self
+            .process
+            .map(|(key, actor)| chain(self.host, key, actor));
+        Alert {
+            id: uuid::Uuid::nil(),
+            revision: 0,
+            pattern,
+            pattern_version,
+            settled: false,
+            raised_ns: 0,
+            revised_ns: self.host.newest_ns(),
+            first_ns,
+            last_ns,
+            origin: self.host.origin().clone(),
+            severity: alert::Severity {
+                level: alert::Level::Low,
+                confidence: alert::Confidence::Medium,
+                reasons: Vec::new(),
+            },
+            store: self.store.to_owned(),
+            figures: Figures::default(),
+            bytes_received: 0,
+            flows: 0,
+            at_least: lower_bounds(&gaps, &counted),
+            names: Vec::new(),
+            chain: chain.unwrap_or_default(),
+            path: alert::Path::default(),
+            destination: None,
+            destination_name: None,
+            attempts: Vec::new(),
+            techniques: Vec::new(),
+            gaps: gaps.into_iter().take(limits::GAPS_SHOWN).collect(),
+            measured_by: String::new(),
+            known: Known::default(),
+            almost: Vec::new(),
+            story,
+            next_steps: Vec::new(),
+        }
+    }
+}
+
 fn at_least(evidence: &Evidence<'_>, gaps: &[Gap]) -> Vec<AtLeast> {
     let forgotten = evidence.host.forgotten();
     lower_bounds(

@@ -10,7 +10,9 @@ pub(super) use activity::{Case, Group, GroupKey, Kind, Reading, Sending, Tamperi
 pub(super) use wiping::Wiping;
 
 use super::alert::{Alert, Destination, Disk};
+use super::baseline::{Habit, Leaked};
 use super::lineage::Lineage;
+use super::pattern::slow;
 use super::{limits, pattern};
 use crate::config::DetectConfig;
 use crate::event::{
@@ -33,6 +35,8 @@ pub(super) struct Host {
     /// Groups that can have something of what a process read.
     readers: BTreeMap<ProcessKey, BTreeSet<GroupKey>>,
     gaps: VecDeque<Gap>,
+    /// What has leaked little by little since the last time.
+    leaks: Vec<slow::News>,
     /// Processes whose sums have changed since they were last judged.
     changed: BTreeSet<ProcessKey>,
     /// Counts events; the order in which things are forgotten.
@@ -62,6 +66,8 @@ pub(super) struct Actor {
     pub(super) sendings: BTreeMap<Destination, Sending>,
     /// Alerts it is the sender of, by store and destination.
     pub(super) cases: BTreeMap<(String, Destination), Case>,
+    /// What of that has been told as leaking little by little.
+    pub(super) leaked: BTreeMap<(String, Destination), Leaked>,
     /// What it tried on the sensor.
     pub(super) tampering: Option<Tampering>,
     /// What it took away, by store.
@@ -107,6 +113,7 @@ impl Host {
             served: Vec::new(),
             groups: BTreeMap::new(),
             readers: BTreeMap::new(),
+            leaks: Vec::new(),
             gaps: VecDeque::new(),
             changed: BTreeSet::new(),
             events: 0,
@@ -183,7 +190,8 @@ impl Host {
         }
     }
 
-    pub(super) fn access(&mut self, access: &Access) {
+    /// A process was at a record; true when it is the first time that it reads it.
+    pub(super) fn access(&mut self, access: &Access) -> bool {
         self.lineage.access(access);
         let room = self.records < limits::RECORDS;
         let actor = self.touch(access.process);
@@ -200,10 +208,32 @@ impl Host {
         }
         self.records += kept;
         self.changed.insert(access.process);
+        new
     }
 
-    pub(super) fn flow(&mut self, flow: &Flow) {
-        self.sending(flow.process, destination(flow)).add(flow);
+    /// A process sent or received; `visit` says whether a place is new to a program.
+    pub(super) fn flow(&mut self, flow: &Flow, visit: impl FnOnce(&str) -> bool) {
+        let process = (self.processes.get(&flow.process)).and_then(|actor| actor.process.as_ref());
+        let new_place = flow.direction != Direction::Accepted
+            && visit(process.map_or("", |process| &process.executable));
+        let sending = self.sending(flow.process, destination(flow));
+        sending.new_place |= new_place && sending.flows_seen == 0;
+        sending.add(flow);
+    }
+
+    /// Who read a store, if that is known.
+    pub(super) fn habit(&self, access: &Access) -> Option<Habit> {
+        let actor = self.processes.get(&access.process)?;
+        Some(Habit {
+            store: access.store.clone(),
+            executable: actor.process.as_ref()?.executable.clone(),
+            user: actor.user()?.into_owned(),
+        })
+    }
+
+    /// What has leaked little by little since the last time.
+    pub(super) fn leaks(&mut self) -> Vec<slow::News> {
+        std::mem::take(&mut self.leaks)
     }
 
     /// What a process sent to a destination, made when it is new.
@@ -297,6 +327,9 @@ impl Host {
                 continue;
             };
             pattern::direct::judge(config, self, key, &mut actor, &mut alerts);
+            let mut leaks = std::mem::take(&mut self.leaks);
+            slow::of_process(config, self, key, &mut actor, &mut leaks);
+            self.leaks = leaks;
             pattern::tampering::judge(self, key, &mut actor, &mut alerts);
             pattern::wipe::judge(config, self, key, &mut actor, &mut alerts);
             self.processes.insert(key, actor);
@@ -357,6 +390,14 @@ impl Host {
 
     pub(super) fn group(&self, key: &GroupKey) -> Option<&Group> {
         self.groups.get(key)
+    }
+
+    /// More of what a group sent leaks little by little.
+    pub(super) fn leak(&mut self, key: &GroupKey, all: Leaked, news: slow::News) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.leaked = all;
+            self.leaks.push(news);
+        }
     }
 
     /// The group's alert has been told.
@@ -462,6 +503,7 @@ impl Host {
                 actor.readings.clear();
                 actor.sendings.clear();
                 actor.cases.clear();
+                actor.leaked.clear();
                 actor.tampering = None;
                 actor.wipings.clear();
             }

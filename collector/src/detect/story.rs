@@ -174,7 +174,7 @@ fn name_or_number(name: &str, uid: u32) -> String {
     }
 }
 
-fn whereto(to: &Destination, name: Option<&FlowName>) -> String {
+pub(super) fn whereto(to: &Destination, name: Option<&FlowName>) -> String {
     if let Some(disk) = to.disk {
         let (major, minor) = (disk.device >> 20, disk.device & 0xf_ffff);
         let what = match disk.medium {

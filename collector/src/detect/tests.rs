@@ -8,6 +8,7 @@ mod listed;
 mod media;
 mod tampering;
 mod thresholds;
+mod usual;
 mod wipe;
 
 use super::{Alert, Detector};
@@ -156,6 +157,7 @@ fn block(events: Vec<Event>) -> Block {
         events,
         unknown: 0,
         missing_before: 0,
+        pos: 0,
     }
 }
 

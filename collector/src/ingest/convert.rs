@@ -173,6 +173,7 @@ pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
         events,
         unknown,
         missing_before: 0,
+        pos: 0,
     })
 }
 

@@ -54,8 +54,8 @@ pub struct LogStore {
 /// What became of a batch in a transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Appended {
-    /// It was added; so many numbers before it are missing.
-    New { missing_before: u64 },
+    /// It was added at this place; so many numbers before it are missing.
+    New { missing_before: u64, pos: i64 },
     /// It was there already, byte for byte.
     Duplicate,
 }
@@ -149,8 +149,11 @@ pub(super) fn append(
         }));
     }
     let missing_before = batch.first_seq - expected;
-    insert(transaction, batch, missing_before, span, received_ns)?;
-    Ok(Ok(Appended::New { missing_before }))
+    let pos = insert(transaction, batch, missing_before, span, received_ns)?;
+    Ok(Ok(Appended::New {
+        missing_before,
+        pos,
+    }))
 }
 
 fn insert(
@@ -159,7 +162,7 @@ fn insert(
     missing_before: u64,
     span: (u64, u64),
     received_ns: u64,
-) -> Result<(), rusqlite::Error> {
+) -> Result<i64, rusqlite::Error> {
     transaction
         .prepare_cached(
             "INSERT INTO batch (sensor, epoch, first_seq, last_seq, missing_before, first_ns, last_ns, received_ns, payload)
@@ -176,13 +179,14 @@ fn insert(
             received_ns as i64,
             batch.payload,
         ])?;
+    let pos = transaction.last_insert_rowid();
     transaction
         .prepare_cached(
             "INSERT INTO mark (sensor, epoch, seq) VALUES (?1, ?2, ?3)
              ON CONFLICT (sensor, epoch) DO UPDATE SET seq = excluded.seq",
         )?
         .execute(params![&*batch.sensor, batch.epoch, batch.last_seq as i64])?;
-    Ok(())
+    Ok(pos)
 }
 
 /// True when the log has this very batch.

@@ -95,10 +95,14 @@ fn commit(store: &mut LogStore, group: Vec<Waiting>, next: &mpsc::Sender<Logged>
     for (waiting, outcome) in group.into_iter().zip(outcomes) {
         match outcome {
             Ok(Appended::Duplicate) => answer(waiting.reply, Ok(waiting.batch.last_seq)),
-            Ok(Appended::New { missing_before }) => {
+            Ok(Appended::New {
+                missing_before,
+                pos,
+            }) => {
                 answer(waiting.reply, Ok(waiting.batch.last_seq));
                 let block = Block {
                     missing_before,
+                    pos,
                     ..waiting.block
                 };
                 if next.blocking_send(Logged::Block(block)).is_err() {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::alert::{Destination, Figures};
+use super::super::baseline::Leaked;
 use super::super::ledger::Ledger;
 use super::super::limits;
 use crate::event::{
@@ -126,6 +127,8 @@ pub(in crate::detect) struct Sending {
     pub(in crate::detect) name: Option<FlowName>,
     /// Names that DNS was asked for here, and when first, nanoseconds since the Unix epoch.
     asked: BTreeMap<String, u64>,
+    /// It was a place where no such program had sent to when this began.
+    pub(in crate::detect) new_place: bool,
     /// The directory that all files lie in which were written, where it is a file system and that was seen.
     pub(in crate::detect) directory: Option<String>,
 }
@@ -258,6 +261,8 @@ pub(in crate::detect) struct Case {
 #[derive(Debug, Default)]
 pub(in crate::detect) struct Group {
     pub(in crate::detect) senders: BTreeSet<ProcessKey>,
+    /// What of it has been told as leaking little by little.
+    pub(in crate::detect) leaked: Leaked,
     /// The alert, as it was last told.
     pub(in crate::detect) told: Option<Case>,
     pub(super) touched: u64,

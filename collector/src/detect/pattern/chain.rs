@@ -33,13 +33,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{ApprovedWay, DetectConfig, DirectConfig, DnsConfig};
 use crate::detect::alert::{Alert, Figures};
+use crate::detect::baseline::Leaked;
 use crate::detect::host::{Actor, Case, GroupKey, Host, Kind, Reading, Sending};
 use crate::event::{ProcessKey, RecordId};
 use crate::intel::Known;
 
 use super::approval::{ALMOST_MAX, Sent, almost, covers, sent_over};
 use super::direct::{leaves, tell_again};
-use super::{dns, listed};
+use super::{dns, first_seen, listed, slow};
 
 /// Short name of the pattern.
 const NAME: &str = "chain";
@@ -67,11 +68,14 @@ pub(in crate::detect) fn judge(
         };
         let readers: Vec<ProcessKey> = group.handed.keys().copied().collect();
         let case = group.next(config, host);
+        let leak = case.is_none().then(|| group.leak(config, host)).flatten();
         let alert = case.as_ref().map(|case| group.alert(config, host, case));
         host.watch(&key, readers.into_iter());
         alerts.extend(alert);
         if let Some(case) = case {
             host.told(&key, case);
+        } else if let Some((all, news)) = leak {
+            host.leak(&key, all, news);
         }
     }
 }
@@ -138,6 +142,8 @@ struct Joint<'a> {
     begin_ns: u64,
     /// What is known of the destination.
     known: Known,
+    /// It is a place where no such program had sent to.
+    new_place: bool,
 }
 
 impl<'a> Joint<'a> {
@@ -210,6 +216,9 @@ impl<'a> Joint<'a> {
             .iter()
             .map(|sender| listed::look_up(config, &key.destination, sender.sending));
         let known = known.max_by_key(Known::is_listed).unwrap_or_default();
+        let new_place = senders
+            .iter()
+            .any(|sender| first_seen::is_new(sender.sending));
         let share_min = listed::thresholds(config, &known).sent_share_min;
         all.retain(|_, handed| {
             let taken = match told {
@@ -226,6 +235,7 @@ impl<'a> Joint<'a> {
             handed: all,
             begin_ns,
             known,
+            new_place,
         })
     }
 
@@ -248,24 +258,34 @@ impl<'a> Joint<'a> {
             let again = tell_again(told, &figures, settled, exited);
             return again.then(|| case(told.revision + 1, told.raised_ns));
         }
-        let other = match self.key.kind {
-            Kind::Chain => Kind::Dns,
-            Kind::Dns => Kind::Chain,
-        };
-        let other = GroupKey {
-            kind: other,
-            ..self.key.clone()
-        };
-        if host.group(&other).is_some_and(|group| group.told.is_some()) {
+        if self.is_told_otherwise(host) {
             return None;
         }
         let over = match self.key.kind {
-            Kind::Chain => self.over_thresholds(&listed::thresholds(config, &self.known), host),
+            Kind::Chain => self.over_thresholds(&self.thresholds(config), host),
             Kind::Dns => {
                 self.handed_bytes() >= config.dns.bytes && self.names_asked(&config.dns).is_some()
             }
         };
         over.then(|| case(1, host.newest_ns()))
+    }
+
+    /// The same lineage has an alert of the other kind.
+    fn is_told_otherwise(&self, host: &Host) -> bool {
+        let other = GroupKey {
+            kind: match self.key.kind {
+                Kind::Chain => Kind::Dns,
+                Kind::Dns => Kind::Chain,
+            },
+            ..self.key.clone()
+        };
+        host.group(&other).is_some_and(|group| group.told.is_some())
+    }
+
+    /// Those that hold for what is known of the destination.
+    fn thresholds(&self, config: &DetectConfig) -> DirectConfig {
+        let listed = listed::thresholds(config, &self.known);
+        first_seen::thresholds(config, self.new_place, listed)
     }
 
     fn over_thresholds(&self, config: &DirectConfig, host: &Host) -> bool {
@@ -278,6 +298,43 @@ impl<'a> Joint<'a> {
             bytes >= config.sent_bytes_min && bytes as f64 >= config.sent_share_min * taken as f64
         };
         taken >= config.read_bytes_min && enough(handed) && enough(sent)
+    }
+
+    /// What has leaked that no alert tells of, and what of that is new.
+    fn leak(&self, config: &DetectConfig, host: &Host) -> Option<(Leaked, slow::News)> {
+        let before = host.group(self.key)?.leaked;
+        let figures = self.figures();
+        let received = self.senders.iter().map(|sender| sender.sending.received());
+        let bytes = figures
+            .bytes_sent
+            .min(self.handed_bytes())
+            .min(self.incoming(host));
+        let quiet = self.told.is_none() && self.key.kind == Kind::Chain;
+        if !quiet || self.is_told_otherwise(host) || figures.bytes_sent <= received.sum() {
+            return None;
+        }
+        let all = Leaked {
+            bytes,
+            taken: figures.bytes_taken(),
+            records: figures.records,
+            times: 1,
+        };
+        if !slow::is_more(config, all, before) {
+            return None;
+        }
+        let last_ns = self
+            .senders
+            .iter()
+            .map(|sender| sender.sending.last_ns)
+            .max()?;
+        let news = slow::News {
+            sender: self.main().1.key,
+            store: self.key.store.clone(),
+            to: self.key.destination.clone(),
+            span_ns: (self.arrived_ns(), last_ns),
+            leaked: all.since(before),
+        };
+        Some((all, news))
     }
 
     /// Bytes that can have come from the readers.

@@ -22,7 +22,7 @@ use crate::text;
 
 use super::approval::{Sent, almost, covers, sent_by, sent_over};
 use super::leaving::{collection, exfiltration};
-use super::listed;
+use super::{first_seen, listed};
 
 /// Short name of the pattern.
 pub(in crate::detect) const NAME: &str = "direct";
@@ -95,8 +95,8 @@ impl Pair<'_> {
             });
         }
         let fires = leaves(config, self.destination, self.sending)
-            && self.over_thresholds(&listed::thresholds(config, &self.known(config)))
-            && !self.approved(config, host, actor);
+            && self.over_thresholds(&self.thresholds(config))
+            && !approved(config, host, actor, self.store, self.destination);
         fires.then_some(Case {
             revision: 1,
             raised_ns: host.newest_ns(),
@@ -110,19 +110,10 @@ impl Pair<'_> {
         listed::look_up(config, self.destination, self.sending)
     }
 
-    /// True when the hospital lets this process send there what it reads.
-    fn approved(&self, config: &DetectConfig, host: &Host, actor: &Actor) -> bool {
-        let sent = self.sent(actor);
-        ways(config).any(|way| covers(way, sent, |since| sent_of(host, actor, way, since)))
-    }
-
-    fn sent<'b>(&'b self, actor: &'b Actor) -> Sent<'b> {
-        Sent {
-            actor,
-            store: self.store,
-            to: self.destination,
-            last_ns: self.sending.last_ns,
-        }
+    /// Those that hold for what is known of the destination.
+    fn thresholds(&self, config: &DetectConfig) -> DirectConfig {
+        let listed = listed::thresholds(config, &self.known(config));
+        first_seen::thresholds(config, first_seen::is_new(self.sending), listed)
     }
 
     /// Everything since the first record was read.
@@ -180,14 +171,39 @@ impl Pair<'_> {
             (NAME, VERSION),
             &evidence,
             techniques,
-            measured_by(&listed::thresholds(config, &self.known(config))),
+            measured_by(&self.thresholds(config)),
         );
         listed::tell(&mut alert, self.known(config));
-        alert.almost = almost(ways(config), self.sent(actor), |way, since| {
-            sent_of(host, actor, way, since)
-        });
+        first_seen::tell(&mut alert, first_seen::is_new(sending));
+        if let Some(sent) = sent(actor, store, destination) {
+            alert.almost = almost(ways(config), sent, |way, since| {
+                sent_of(host, actor, way, since)
+            });
+        }
         alert
     }
+}
+
+/// True when the hospital lets this process send there what it reads of a store.
+pub(super) fn approved(
+    config: &DetectConfig,
+    host: &Host,
+    actor: &Actor,
+    store: &str,
+    to: &Destination,
+) -> bool {
+    sent(actor, store, to).is_some_and(|sent| {
+        ways(config).any(|way| covers(way, sent, |since| sent_of(host, actor, way, since)))
+    })
+}
+
+fn sent<'a>(actor: &'a Actor, store: &'a str, to: &'a Destination) -> Option<Sent<'a>> {
+    Some(Sent {
+        actor,
+        store,
+        to,
+        last_ns: actor.sendings.get(to)?.last_ns,
+    })
 }
 
 /// The ways by which a program sends what it reads itself.

@@ -73,7 +73,7 @@ pub(in crate::detect) fn judge(
 }
 
 /// True when the process is the one that keeps the store, and was nothing else.
-fn covers(keeper: &Keeper, actor: &Actor, store: &str) -> bool {
+pub(super) fn covers(keeper: &Keeper, actor: &Actor, store: &str) -> bool {
     let Some(process) = actor.process.as_ref().filter(|_| actor.earlier.is_empty()) else {
         return false;
     };

@@ -26,13 +26,18 @@ fn put(store: &mut LogStore, batch: &Batch) -> Result<Appended, String> {
 fn batches_are_dense_stored_once_and_never_written_over() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = LogStore::open(dir.path()).unwrap();
-    let new = |missing_before| Ok(Appended::New { missing_before });
-    assert_eq!(put(&mut store, &batch("a", 1, 3, 1, b"one")), new(0));
+    let new = |pos| {
+        Ok(Appended::New {
+            missing_before: 0,
+            pos,
+        })
+    };
+    assert_eq!(put(&mut store, &batch("a", 1, 3, 1, b"one")), new(1));
     assert_eq!(
         put(&mut store, &batch("b", 1, 1, 1, b"other sensor")),
-        new(0)
+        new(2)
     );
-    assert_eq!(put(&mut store, &batch("a", 4, 5, 1, b"two")), new(0));
+    assert_eq!(put(&mut store, &batch("a", 4, 5, 1, b"two")), new(3));
     let cases = [
         (batch("a", 1, 3, 1, b"one"), Ok(Appended::Duplicate)),
         (batch("a", 1, 3, 1, b"eno"), Err("other content")),
@@ -42,11 +47,17 @@ fn batches_are_dense_stored_once_and_never_written_over() {
         (batch("a", 9, 9, 7, b"later"), Err("expects 6")),
         (
             batch("a", 9, 9, 9, b"later"),
-            Ok(Appended::New { missing_before: 3 }),
+            Ok(Appended::New {
+                missing_before: 3,
+                pos: 4,
+            }),
         ),
         (
             batch("a", 10, 10, 9, b"next"),
-            Ok(Appended::New { missing_before: 0 }),
+            Ok(Appended::New {
+                missing_before: 0,
+                pos: 5,
+            }),
         ),
     ];
     for (batch, expect) in cases {

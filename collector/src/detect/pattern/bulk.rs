@@ -1,0 +1,191 @@
+//! *Bulk*: far more records of a store are read on one day than this program and user ever read on one, whether or not anything leaves.
+//!
+//! It fires when, on one day (UTC), processes of one executable and user have read at least `records_min` records of a store, each record
+//! once for every process, and more than `times` what they read on the fullest of the days before (see `baseline`). What is usual counts
+//! for at most [`CEILING`] times `records_min`, so that nobody becomes harmless by growing slowly. A host that has been heard of for
+//! less than `learning_days` is silent. It is told again when the records have doubled.
+//!
+//! False positives: indexers, virus scanners, backups. Each is a `[[keeper]]` of the store, or what an approved way names as its
+//! executable or reader; both by store and user too.
+//!
+//! ATT&CK: T1119 (Automated Collection).
+
+use std::collections::BTreeMap;
+
+use crate::config::{BulkConfig, DetectConfig};
+use crate::detect::alert::{self, Alert, Confidence, Figures, Level, Severity, Technique};
+use crate::detect::baseline::{Baseline, DAY_NS, DAYS, Habit, ReadDay, Told};
+use crate::detect::evidence::{self, Plain};
+use crate::detect::host::{Actor, Host};
+use crate::detect::story;
+use crate::event::ProcessKey;
+use crate::text;
+
+use super::wipe;
+
+/// Short name of the pattern.
+const NAME: &str = "bulk";
+/// Moves when the meaning of the pattern changes.
+const VERSION: u32 = 1;
+/// What is usual counts for so many times `records_min` at most.
+const CEILING: u64 = 20;
+
+const COLLECTION: Technique = Technique {
+    id: "T1119",
+    name: "Automated Collection",
+    tactic_id: "TA0009",
+    tactic: "Collection",
+};
+
+/// Who read on which day, and which process did last.
+pub(in crate::detect) type Readers = BTreeMap<(Habit, u32), ProcessKey>;
+
+/// Looks at those who have read.
+pub(in crate::detect) fn judge(
+    config: &DetectConfig,
+    host: &Host,
+    baseline: &mut Baseline,
+    readers: &Readers,
+    alerts: &mut Vec<Alert>,
+) {
+    let bulk = &config.bulk;
+    let sensor = host.origin().sensor.clone();
+    let since = config.baseline.since(&sensor);
+    for ((habit, day), key) in readers {
+        let learned = baseline.knows(&sensor, *day, config.baseline.learning_days, since);
+        let Some(actor) = host.actor(*key).filter(|_| learned && bulk.records_min > 0) else {
+            continue;
+        };
+        let usual = baseline.usual(&sensor, habit, *day, since);
+        let Some(today) = baseline.day_mut(&sensor, habit, *day) else {
+            continue;
+        };
+        let fires = is_over(bulk, today.records, usual) && !is_kept(config, actor, habit);
+        if !fires && today.told.is_none() {
+            continue;
+        }
+        let Some(told) = Told::next(today.told, today.records, host.newest_ns()) else {
+            continue;
+        };
+        today.told = Some(told);
+        let found = Found {
+            host,
+            key: *key,
+            actor,
+            habit,
+            usual,
+            today,
+            told,
+        };
+        alerts.push(found.alert(bulk));
+    }
+}
+
+fn is_over(config: &BulkConfig, records: u64, usual: u64) -> bool {
+    let usual = usual.min(config.records_min.saturating_mul(CEILING));
+    records >= config.records_min && records as f64 > config.times * usual as f64
+}
+
+/// True when the hospital says that this program reads the store.
+fn is_kept(config: &DetectConfig, actor: &Actor, habit: &Habit) -> bool {
+    let keeps = |keeper| wipe::covers(keeper, actor, &habit.store);
+    let sends = config.approved.iter().any(|way| {
+        let program = way.reader.as_ref().unwrap_or(&way.executable);
+        way.store == habit.store && way.user == habit.user && *program == habit.executable
+    });
+    sends || config.keepers.iter().any(keeps)
+}
+
+struct Found<'a> {
+    host: &'a Host,
+    key: ProcessKey,
+    actor: &'a Actor,
+    habit: &'a Habit,
+    usual: u64,
+    today: &'a ReadDay,
+    told: Told,
+}
+
+impl Found<'_> {
+    fn alert(&self, config: &BulkConfig) -> Alert {
+        let day_ns = u64::from(self.today.day) * DAY_NS;
+        let plain = Plain {
+            host: self.host,
+            process: Some((self.key, self.actor)),
+            store: &self.habit.store,
+            span_ns: (day_ns, self.host.newest_ns().max(day_ns)),
+        };
+        let habit = self.habit;
+        let day = self.today.day.to_string();
+        let parts = [&habit.store, &habit.executable, &habit.user, &day];
+        let figures = Figures {
+            records: self.told.amount,
+            bytes_read: self.today.bytes,
+            ..Figures::default()
+        };
+        Alert {
+            id: alert::id_of(NAME, self.host.origin(), &parts.map(String::as_str)),
+            revision: self.told.revision,
+            raised_ns: self.told.raised_ns,
+            severity: self.severity(),
+            figures,
+            techniques: vec![COLLECTION],
+            measured_by: measured_by(config),
+            next_steps: self.next_steps(),
+            ..plain.alert((NAME, VERSION), self.what())
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        let before = match self.usual {
+            0 => "This program and user had read none of this store before.".to_owned(),
+            usual => format!(
+                "This program and user had read {} of this store on the fullest of the last {DAYS} days.",
+                text::count(usual, "record")
+            ),
+        };
+        Severity {
+            level: Level::Medium,
+            confidence: Confidence::Medium,
+            reasons: vec![
+                before,
+                "Nothing says that any of them left the computer.".to_owned(),
+            ],
+        }
+    }
+
+    fn what(&self) -> String {
+        let chain = evidence::chain(self.host, self.key, self.actor);
+        format!(
+            "On the computer {}, {} and others like it read {} ({}) from the store \"{}\" on the day that began at {}, far more than on any day \
+             before.",
+            text::clean(&self.host.origin().host),
+            story::who(chain.first()),
+            text::count(self.told.amount, "patient record"),
+            text::bytes(self.today.bytes),
+            text::clean(&self.habit.store),
+            text::time(u64::from(self.today.day) * DAY_NS),
+        )
+    }
+
+    fn next_steps(&self) -> Vec<String> {
+        vec![
+            format!(
+                "Ask user {} whether this was meant, by a way other than this computer.",
+                text::clean(&self.habit.user)
+            ),
+            "Look for other alerts of the same computer: collecting comes before sending."
+                .to_owned(),
+            "If it was normal work, add a keeper with exactly this executable, user and store."
+                .to_owned(),
+        ]
+    }
+}
+
+fn measured_by(config: &BulkConfig) -> String {
+    format!(
+        "on one day, by one program and user: at least {} of one store, and more than {} times as many as on the fullest of the {DAYS} days before",
+        text::count(config.records_min, "record"),
+        config.times,
+    )
+}

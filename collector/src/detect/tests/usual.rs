@@ -1,0 +1,296 @@
+//! What is usual, and what is not: bulk reading, places nobody had sent to, and what leaves little by little.
+
+use super::{SHELL, THIEF, at, block, config, event, family, flow, process, read};
+use crate::config::{ApprovedWay, BaselineConfig, DetectConfig, Keeper, Relearn};
+use crate::detect::baseline::{Baseline, DAY_NS, day};
+use crate::detect::{Alert, Detector};
+use crate::event::{Block, Event, ProcessKey, What};
+
+const DAY: u64 = DAY_NS / 1_000_000_000;
+/// The events of `tests` begin at this second of their day.
+const OF_DAY: u64 = (super::START / 1_000_000_000) % DAY;
+const _: () = assert!(OF_DAY + 60 < DAY);
+
+/// So many days after the beginning, at the same time.
+fn on(days: u64) -> u64 {
+    days * DAY
+}
+
+fn reads(second: u64, first: u64, count: u64) -> Vec<Event> {
+    (first..first + count)
+        .map(|record| read(second, record, 10))
+        .collect()
+}
+
+/// A program reads so many new records every day for so many days.
+fn habit(days: u64, records: u64) -> Vec<Event> {
+    let days = (0..days).flat_map(|day| reads(on(day), day * records, records));
+    family().into_iter().chain(days).collect()
+}
+
+fn run(config: DetectConfig, blocks: Vec<Vec<Event>>) -> Vec<Alert> {
+    let mut detector = Detector::new(config);
+    let found = blocks.into_iter().map(block);
+    found.flat_map(|block| detector.block(&block)).collect()
+}
+
+fn bulk(alerts: &[Alert]) -> Vec<(u32, u64)> {
+    let bulk = alerts.iter().filter(|alert| alert.pattern == "bulk");
+    bulk.map(|alert| (alert.revision, alert.figures.records))
+        .collect()
+}
+
+#[test]
+fn far_more_than_on_any_day_before_is_an_alert_that_grows() {
+    let usual = habit(8, 200);
+    let today = |count| reads(on(8), 10_000, count);
+    let count = |more: Vec<Vec<Event>>| bulk(&run(config(), [vec![usual.clone()], more].concat()));
+    assert_eq!(count(vec![today(600)]), [], "three times as much is usual");
+    assert_eq!(count(vec![today(601)]), [(1, 601)]);
+    let later = reads(on(8) + 60, 20_000, 601);
+    assert_eq!(count(vec![today(601), later]), [(1, 601), (2, 1_202)]);
+    let few = run(config(), vec![habit(8, 10), reads(on(8), 10_000, 499)]);
+    assert_eq!(bulk(&few), [], "few records are never many");
+    let alert = &run(config(), vec![habit(8, 10), reads(on(8), 10_000, 500)])[0];
+    assert!(alert.destination.is_none() && alert.story.contains("500 patient records"));
+    assert_eq!(alert.techniques[0].id, "T1119");
+}
+
+#[test]
+fn a_host_that_is_new_is_silent_and_so_is_one_that_learns_anew() {
+    assert_eq!(
+        bulk(&run(
+            config(),
+            vec![habit(6, 10), reads(on(6), 10_000, 900)]
+        )),
+        []
+    );
+    let relearn = |sensor: Option<&str>| DetectConfig {
+        baseline: BaselineConfig {
+            relearn: vec![Relearn {
+                sensor: sensor.map(str::to_owned),
+                since_day: day(at(on(3))),
+            }],
+            ..BaselineConfig::default()
+        },
+        ..config()
+    };
+    let blocks = || vec![habit(8, 10), reads(on(8), 10_000, 900)];
+    assert_eq!(bulk(&run(relearn(None), blocks())), []);
+    assert_eq!(bulk(&run(relearn(Some("another")), blocks())).len(), 1);
+}
+
+#[test]
+fn who_keeps_the_store_or_sends_it_on_an_approved_way_may_read_it_whole() {
+    let keeper = Keeper {
+        name: "scanner".into(),
+        store: "pacs".into(),
+        executable: "/usr/bin/curl".into(),
+        user: "anna".into(),
+    };
+    let way = ApprovedWay {
+        name: "backup".into(),
+        store: "pacs".into(),
+        executable: "/usr/bin/ssh".into(),
+        reader: Some("/usr/bin/curl".into()),
+        user: "anna".into(),
+        destination: "192.0.2.1/32".parse().unwrap(),
+        schedule: None,
+        bytes_max: None,
+    };
+    let blocks = || vec![habit(8, 10), reads(on(8), 10_000, 900)];
+    let with = |keepers: Vec<Keeper>, approved| DetectConfig {
+        approved,
+        keepers,
+        ..config()
+    };
+    assert_eq!(bulk(&run(with(vec![keeper], vec![]), blocks())), []);
+    assert_eq!(bulk(&run(with(vec![], vec![way]), blocks())), []);
+}
+
+/// A process of its own reads a record of 20 kB and sends most of it.
+fn part(number: u32, second: u64) -> Vec<Event> {
+    let key = ProcessKey {
+        pid: 5_000 + number,
+        start_cs: 7,
+    };
+    let mut events = vec![
+        process(key, Some(SHELL), "/usr/bin/curl"),
+        read(second, 100 + u64::from(number), 20_000),
+        sent_by(second, 18_000, u64::from(number)),
+    ];
+    for event in &mut events {
+        match &mut event.what {
+            What::Access(access) => access.process = key,
+            What::Flow(flow) => flow.process = key,
+            _ => {}
+        }
+    }
+    events
+}
+
+fn sent_by(second: u64, bytes: u64, id: u64) -> Event {
+    let mut flow = flow(second, bytes, true);
+    flow.id = id;
+    flow.opened_ns = at(second);
+    event(at(second), What::Flow(flow))
+}
+
+fn slow(alerts: &[Alert]) -> Vec<(u32, u64)> {
+    let slow = alerts.iter().filter(|alert| alert.pattern == "slow");
+    slow.map(|alert| (alert.revision, alert.figures.bytes_sent))
+        .collect()
+}
+
+#[test]
+fn small_parts_by_many_programs_over_days_are_added_up() {
+    let parts = |each: u64, count: u32| {
+        let parts = (0..count).map(|number| part(number, u64::from(number) * each));
+        [vec![family()], parts.collect()].concat()
+    };
+    assert_eq!(slow(&run(config(), parts(DAY, 3))), []);
+    let found = run(config(), parts(DAY, 8));
+    assert_eq!(slow(&found), [(1, 4 * 18_000), (2, 8 * 18_000)]);
+    assert!(
+        found.iter().all(|alert| alert.pattern == "slow"),
+        "each is too little by itself"
+    );
+    let (first, last) = (&found[0], &found[1]);
+    assert_eq!(first.id, last.id);
+    let named = |alert: &Alert| alert.techniques.iter().any(|one| one.id == "T1029");
+    assert!(named(last) && last.story.contains("in small parts"));
+    let at_once = run(config(), parts(1, 4));
+    assert_eq!(slow(&at_once).len(), 1);
+    assert!(!named(&at_once[0]), "all on one day");
+    assert_eq!(
+        slow(&run(config(), parts(5 * DAY, 6))),
+        [],
+        "too slow for the days added up"
+    );
+}
+
+/// A report about all records is small against them, every day anew; a part of what was read once is not, in the end.
+#[test]
+fn what_is_small_against_what_was_read_does_not_leak() {
+    let each_day = |read_bytes: u64, sent_bytes: u64, days: u64| -> Vec<Vec<Event>> {
+        let daily = (0..days).map(|day| {
+            let mut events = part(day as u32, on(day));
+            for event in &mut events {
+                match &mut event.what {
+                    What::Access(access) => access.bytes_read = read_bytes,
+                    What::Flow(flow) => flow.bytes_out = sent_bytes,
+                    _ => {}
+                }
+            }
+            events
+        });
+        [vec![family()], daily.collect()].concat()
+    };
+    assert_eq!(slow(&run(config(), each_day(400_000, 10_000, 12))), []);
+    let once = |days: u64| -> Vec<Vec<Event>> {
+        let more = (1..=days).map(|day| vec![sent_by(on(day), day * 10_000, 1)]);
+        let read = [family(), vec![read(0, 1, 1_000_000)]].concat();
+        [vec![read], more.collect()].concat()
+    };
+    assert_eq!(slow(&run(config(), once(6))), []);
+    assert_eq!(slow(&run(config(), once(7))), [(1, 70_000)]);
+}
+
+#[test]
+fn what_an_alert_or_an_approved_way_is_about_does_not_leak() {
+    let approved = DetectConfig {
+        approved: vec![ApprovedWay {
+            name: "usual".into(),
+            store: "pacs".into(),
+            executable: "/usr/bin/curl".into(),
+            reader: None,
+            user: "anna".into(),
+            destination: "203.0.113.9/32".parse().unwrap(),
+            schedule: None,
+            bytes_max: None,
+        }],
+        ..config()
+    };
+    let parts = || -> Vec<Vec<Event>> {
+        let parts = (0..8).map(|number| part(number, u64::from(number)));
+        [vec![family()], parts.collect()].concat()
+    };
+    assert_eq!(run(approved, parts()), []);
+    let theft = run(config(), vec![super::theft()]);
+    assert_eq!(slow(&theft), []);
+    assert_eq!(theft[0].pattern, "direct");
+}
+
+#[test]
+fn a_place_where_nobody_had_sent_to_needs_less_for_an_alert() {
+    let little = |second: u64| {
+        vec![
+            process(THIEF, Some(SHELL), "/usr/bin/curl"),
+            read(second, 1, 9_000),
+            sent_by(second, 5_000, 1),
+        ]
+    };
+    let direct = |blocks| {
+        let found = run(config(), blocks);
+        found
+            .iter()
+            .filter(|alert| alert.pattern == "direct")
+            .count()
+    };
+    assert_eq!(
+        direct(vec![family(), little(0)]),
+        0,
+        "the fleet still learns"
+    );
+    assert_eq!(direct(vec![family(), little(on(8))]), 1);
+    let known = part(3, 0);
+    assert_eq!(
+        direct(vec![family(), known, little(on(8))]),
+        0,
+        "known for days"
+    );
+    let mut download = little(on(8));
+    if let What::Flow(flow) = &mut download[2].what {
+        flow.bytes_in = 1 << 20;
+    }
+    assert_eq!(direct(vec![family(), download]), 0, "more came in");
+    let found = run(config(), vec![family(), little(on(8))]);
+    let reasons = found[0].severity.reasons.join(" ");
+    assert!(
+        reasons.contains("No program like this had sent to that network"),
+        "{reasons}"
+    );
+}
+
+/// A collector that starts again reads the log back and knows what it had learned: nothing is learned twice.
+#[test]
+fn what_was_learned_up_to_a_place_in_the_log_is_not_learned_again() {
+    let blocks: Vec<Block> = [
+        vec![habit(8, 200)],
+        vec![reads(on(8), 10_000, 400)],
+        vec![reads(on(8) + 9, 20_000, 201)],
+    ]
+    .concat()
+    .into_iter()
+    .zip(1..)
+    .map(|(events, pos)| Block {
+        pos,
+        ..block(events)
+    })
+    .collect();
+    let mut whole = Detector::new(config());
+    let expected: Vec<Alert> = blocks.iter().flat_map(|one| whole.block(one)).collect();
+    assert_eq!(bulk(&expected), [(1, 601)]);
+
+    let mut before = Detector::new(config());
+    blocks[..2]
+        .iter()
+        .for_each(|one| assert_eq!(before.block(one), []));
+    let (learned, pos) = before.learned();
+    let text = serde_json::to_string(learned).unwrap();
+    let kept: Baseline = serde_json::from_str(&text).unwrap();
+    let mut after = Detector::new(config()).knowing(kept, pos);
+    let found: Vec<Alert> = blocks.iter().flat_map(|one| after.block(one)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(after.learned(), whole.learned());
+}
