@@ -72,6 +72,17 @@ pub enum Raised {
     Alerts(Vec<Alert>),
     /// A probe at the end of its way.
     Probe(oneshot::Sender<()>),
+    /// Something that may be done once all alerts before it are stored.
+    Then(Then),
+}
+
+/// Something to be done.
+pub struct Then(pub Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Then {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Then").finish_non_exhaustive()
+    }
 }
 
 /// Starts the thread that stores what is raised and tells sinks up to where they can read. Ends with its input.
@@ -97,6 +108,7 @@ pub fn spawn(
                             tracing::debug!("nobody waited for the probe");
                         }
                     }
+                    Raised::Then(Then(act)) => act(),
                 }
             }
         })

@@ -12,6 +12,7 @@ mod page;
 mod sensors;
 mod settings;
 mod svg;
+mod usual;
 
 use std::io::Write;
 
@@ -22,6 +23,7 @@ pub use page::show;
 pub use sensors::{sensors, sensors_json};
 pub use settings::config;
 pub use svg::svg;
+pub use usual::usual;
 
 use crate::alerts::form::AlertForm;
 use crate::text;

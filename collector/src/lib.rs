@@ -17,6 +17,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod alerts;
+pub mod checkpoint;
 pub mod config;
 pub mod console;
 mod database;

@@ -7,13 +7,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use crate::alerts::{self, AlertError, AlertStore, Raised};
+use crate::alerts::{self, AlertError, AlertStore, Raised, Then};
+use crate::checkpoint::{self, CheckpointError};
 use crate::config::{Config, Shared};
 use crate::detect::{Alert, Detector};
 use crate::event::Block;
@@ -28,6 +29,8 @@ use crate::{sink, text};
 const LOGGED_MAX: usize = 256;
 /// Rounds of alerts between detection and their store.
 const RAISED_MAX: usize = 256;
+/// How often what was learned is kept.
+const KEEP_EVERY: Duration = Duration::from_mins(5);
 /// How often alerts found at start are tried to be stored before the start fails.
 const START_ATTEMPTS: u32 = 5;
 /// How long sinks may take to deliver what is left when the collector stops.
@@ -74,6 +77,9 @@ pub enum StartError {
     /// The alerts cannot be kept.
     #[error(transparent)]
     Alerts(#[from] AlertError),
+    /// What was learned cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The list of sensors cannot be kept.
     #[error(transparent)]
     Fleet(#[from] FleetError),
@@ -123,27 +129,44 @@ impl Collector {
         let address = listener.local_addr().map_err(listen_error)?;
 
         let log_store = LogStore::open(&data_dir)?;
-        let log_id = log_store.log_id().into_bytes();
+        let log_id = log_store.log_id();
         let mut alert_store = AlertStore::open(&data_dir)?;
         let (newest, newest_seen) = watch::channel(alert_store.newest()?);
 
         // What was logged and not yet looked at when the last run ended is found here, before anything new comes.
         tell(&config.read_feeds(&Intel::default()));
         let detect = Shared::new(config.detect.clone());
-        let mut detector = Detector::following(detect.clone());
-        catch_up(&config, &mut detector, &mut alert_store, &newest, caught_up)?;
+        let last_pos = LogReader::open(&data_dir)?.last_pos()?;
+        let learned = checkpoint::open(&data_dir, log_id, last_pos)?;
+        let from = learned.pos + 1;
+        let mut detector =
+            Detector::following(detect.clone()).knowing(learned.baseline, learned.pos);
+        catch_up(
+            &config,
+            &mut detector,
+            from,
+            &mut alert_store,
+            &newest,
+            caught_up,
+        )?;
 
         let (fleet, fleet_thread) = fleet::spawn(&data_dir)?;
         let (logged, to_detect) = mpsc::channel(LOGGED_MAX);
         let (raised, to_alerts) = mpsc::channel(RAISED_MAX);
         let hunted = raised.downgrade();
         let (log, log_thread) = log::spawn(log_store, logged)?;
-        let detect_thread = spawn_detect(detector, to_detect, raised, fleet.clone())?;
+        let books = Books::open(&data_dir, log_id);
+        let detect_thread = spawn_detect(detector, books, to_detect, raised, fleet.clone())?;
         let alert_thread = alerts::spawn(alert_store, to_alerts, newest, sink::ocsf::finding)?;
         let sinks = spawn_sinks(&config, &newest_seen)?;
 
         let (stopping, stop_seen) = watch::channel(false);
-        let service = Ingest::new(log.clone(), fleet.clone(), log_id, stop_seen.clone());
+        let service = Ingest::new(
+            log.clone(),
+            fleet.clone(),
+            log_id.into_bytes(),
+            stop_seen.clone(),
+        );
         let server = tokio::spawn(ingest::serve(listener, service, stop_seen));
         let stages = vec![log_thread, detect_thread, alert_thread];
         Ok(Self {
@@ -330,16 +353,52 @@ fn take(data_dir: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Reads the log back from the horizon on.
+/// Keeps what detection has learned.
+struct Books {
+    data_dir: PathBuf,
+    log_id: uuid::Uuid,
+    /// Place in the log up to which it is kept, and when it was.
+    kept: (i64, Instant),
+}
+
+impl Books {
+    fn open(data_dir: &Path, log_id: uuid::Uuid) -> Self {
+        Self {
+            data_dir: data_dir.to_owned(),
+            log_id,
+            kept: (0, Instant::now()),
+        }
+    }
+
+    /// Has it kept, unless it was a short while ago. What was learned knows which alerts were raised, so they have to be stored before:
+    /// it goes the way they go. A failure costs a longer start, and is said.
+    fn keep(&mut self, detector: &Detector, for_at_least: Duration) -> Option<Raised> {
+        let (baseline, pos) = detector.learned();
+        if pos == self.kept.0 || self.kept.1.elapsed() < for_at_least {
+            return None;
+        }
+        self.kept = (pos, Instant::now());
+        let (data_dir, log_id, baseline) = (self.data_dir.clone(), self.log_id, baseline.clone());
+        Some(Raised::Then(Then(Box::new(move || {
+            if let Err(error) = checkpoint::save(&data_dir, log_id, (&baseline, pos)) {
+                tracing::error!(%error, "what was learned could not be kept; a restart learns it again from the log");
+            }
+        }))))
+    }
+}
+
+/// Reads the log back from the horizon on, or from where nothing has been learned yet if that is earlier.
 fn catch_up(
     config: &Config,
     detector: &mut Detector,
+    learn_from: i64,
     store: &mut AlertStore,
     newest: &watch::Sender<i64>,
     mut progress: impl FnMut(replay::Progress),
 ) -> Result<(), StartError> {
     let reader = LogReader::open(&config.data_dir)?;
     let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns(config)))?;
+    let from = from.min(learn_from);
     let mut done = replay::Progress {
         last_pos: reader.last_pos()?,
         ..replay::Progress::default()
@@ -368,6 +427,7 @@ fn catch_up(
 /// The detection stage.
 fn spawn_detect(
     mut detector: Detector,
+    mut books: Books,
     mut logged: mpsc::Receiver<Logged>,
     raised: mpsc::Sender<Raised>,
     fleet: FleetHandle,
@@ -379,14 +439,23 @@ fn spawn_detect(
                 let on = match next {
                     Logged::Block(block) => {
                         fleet.block(&block);
-                        Raised::Alerts(detector.block(&block))
+                        let alerts = detector.block(&block);
+                        (!alerts.is_empty()).then_some(Raised::Alerts(alerts))
                     }
-                    Logged::Probe(reply) => Raised::Probe(reply),
+                    Logged::Probe(reply) => Some(Raised::Probe(reply)),
                 };
-                let nothing = matches!(&on, Raised::Alerts(alerts) if alerts.is_empty());
-                if !nothing && raised.blocking_send(on).is_err() {
-                    return;
+                let kept = books.keep(&detector, KEEP_EVERY);
+                for on in on.into_iter().chain(kept) {
+                    if raised.blocking_send(on).is_err() {
+                        return;
+                    }
                 }
+            }
+            let kept = books.keep(&detector, Duration::ZERO);
+            if kept.is_some_and(|kept| raised.blocking_send(kept).is_err()) {
+                tracing::warn!(
+                    "what was learned is not kept; the next start learns it from the log"
+                );
             }
         })
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::config::{ApprovedWay, Config};
+use crate::config::{ApprovedWay, Config, DetectConfig};
 use crate::intel::Status;
 use crate::text;
 
@@ -39,6 +39,7 @@ pub fn config(
         dns.length,
         text::bytes(dns.bytes)
     )?;
+    usual(out, &config.detect)?;
     if config.detect.approved.is_empty() {
         writeln!(out, "- approve no way off the hosts")?;
     }
@@ -74,6 +75,37 @@ pub fn config(
         Some(syslog) => writeln!(out, "- send findings over syslog to {}", syslog.address),
         None => writeln!(out, "- send findings over no syslog"),
     }
+}
+
+/// What is said of what is usual.
+fn usual(out: &mut impl Write, detect: &DetectConfig) -> Result<(), std::io::Error> {
+    let days = detect.baseline.learning_days;
+    let (bulk, slow) = (&detect.bulk, &detect.slow);
+    if bulk.records_min > 0 {
+        writeln!(
+            out,
+            "- raise one when a program and user read at least {} of a store on a day, and {} times as many as on any before, after \
+             {days} days of learning",
+            text::count(bulk.records_min, "record"),
+            bulk.times
+        )?;
+    }
+    if slow.sent_bytes_min > 0 {
+        writeln!(
+            out,
+            "- raise one when parts too small by themselves add up to {} within {} days",
+            text::bytes(slow.sent_bytes_min),
+            slow.days
+        )?;
+    }
+    for relearn in &detect.baseline.relearn {
+        writeln!(
+            out,
+            "- let {} learn anew what is usual",
+            relearn.sensor.as_deref().unwrap_or("all hosts")
+        )?;
+    }
+    Ok(())
 }
 
 /// The rest of an approved way: who reads, when, and how much.

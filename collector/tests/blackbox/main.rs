@@ -15,6 +15,7 @@ mod sensor;
 mod service;
 mod sinks;
 mod syslogd;
+mod usual;
 
 /// Says that something was not tested, and why, in a line that `cargo xtask test` can find.
 #[expect(

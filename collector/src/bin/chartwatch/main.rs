@@ -18,7 +18,7 @@ use collector::config::{Config, DEFAULT_DATA_DIR, DEFAULT_FILE, DetectConfig, EX
 use collector::intel::{Intel, Status};
 use collector::log::LogReader;
 use collector::replay::Span;
-use collector::{console, fleet, text};
+use collector::{checkpoint, console, fleet, text};
 use judging::{Approval, approve, close};
 use replaying::{ReplayArgs, replay};
 
@@ -34,6 +34,7 @@ Examples:
   chartwatch events --from 2026-03-16T03:00:00Z | jq .access
   chartwatch sensors                      who is alive, and what it cannot see
   chartwatch intel 203.0.113.9 evil.example   what the feeds say of these
+  chartwatch usual                        what was learned to be usual
 
 Exit status:
   0   done
@@ -148,6 +149,18 @@ enum Command {
         value: Vec<String>,
         /// As JSON: one array of feeds, or one object to a line.
         #[arg(long)]
+        json: bool,
+    },
+    /// Show what was learned to be usual: who reads how much of a store on a day, and what leaves little by little.
+    #[command(
+        after_help = "The collector writes it every few minutes and when it stops. To let a host learn anew, add to the configuration\n                            \n  [[detect.relearn]]\n  sensor = \"ws-12\"        # without this line: all hosts\n  since = \"2026-11-30\"\n\n                            and reload the collector."
+    )]
+    Usual {
+        /// Only of this sensor.
+        #[arg(long, value_name = "NAME")]
+        sensor: Option<String>,
+        /// As one JSON object, of all sensors.
+        #[arg(long, conflicts_with = "sensor")]
         json: bool,
     },
     /// Print completions for a shell.
@@ -280,6 +293,10 @@ fn run(
                     .with_context(|| format!("{:?} cannot be looked up", text::clean(value)))?;
                 console::known(out, value, &known, json)?;
             }
+        }
+        Command::Usual { sensor, json } => {
+            let learned = checkpoint::read(&cli.data)?.unwrap_or_default();
+            console::usual(out, &learned.baseline, sensor.as_deref(), json)?;
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
