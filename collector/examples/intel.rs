@@ -81,6 +81,7 @@ fn feed(place: &Path, name: &str, line: impl Fn(u32) -> String) -> std::io::Resu
         name: name.to_owned(),
         kind: Kind::List,
         path,
+        pull: None,
         label: "listed".to_owned(),
         confidence: None,
         lasts: None,

@@ -3,6 +3,7 @@
 //! **Invariant:** a [`Config`] that exists is valid. Nothing later checks a value again or meets a bad one.
 
 mod approved;
+mod feed;
 mod raw;
 mod schedule;
 mod shared;
@@ -362,6 +363,14 @@ impl Config {
         let (intel, states) = Intel::load(&self.feeds, before);
         self.detect.intel = Arc::new(intel);
         states
+    }
+
+    /// Stays with a directory, whatever the file says.
+    pub fn keep_data_dir(&mut self, data_dir: PathBuf) {
+        for feed in &mut self.feeds {
+            feed.keep_below(&data_dir);
+        }
+        self.data_dir = data_dir;
     }
 
     /// Checks the text of a file; `path` is for messages only.

@@ -1,4 +1,4 @@
-//! Threat intelligence: what others say of addresses and names, from files that somebody carried here.
+//! Threat intelligence: what others say of addresses and names, from files that somebody carried here or that were pulled.
 //!
 //! A *feed* is a file of indicators with a name, a version and a kind; its reader is a file of this room. What a feed says is
 //! looked up where records leave: an indicator lowers what is needed for an alert and raises how bad it is, and without records it is
@@ -7,7 +7,8 @@
 //!
 //! **Invariant:** a feed is untrusted input: bounded in bytes, lines and entries; an entry that cannot be used is counted and, up to
 //! a bound, named with its line. A feed is taken whole or not at all. **Invariant:** looking up has no clock and no order that depends
-//! on hashing, so the same feeds give the same alerts.
+//! on hashing, so the same feeds give the same alerts. **Invariant:** only `pull` speaks to the network, and all it does is put files
+//! where the readers find them.
 
 mod authorities;
 mod feed;
@@ -16,12 +17,14 @@ mod indicator;
 mod list;
 mod misp;
 mod onionoo;
+pub mod pull;
 mod stix;
 mod warnings;
 
 pub use feed::{Feed, FeedConfig, FeedError, Kind, Status};
 pub use index::Side;
 pub use indicator::{Bad, Indicator};
+pub use pull::{Login, PullConfig, Pulled};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -93,23 +96,28 @@ impl Intel {
     /// one, and its status says what is wrong.
     pub fn load(configs: &[FeedConfig], before: &Self) -> (Self, Vec<Status>) {
         let mut feeds = vec![Arc::new(authorities::feed())];
-        let mut states = vec![feeds[0].status(None)];
+        let mut states = vec![feeds[0].status("built-in")];
         for config in configs {
-            let old = before.feeds.iter().find(|feed| feed.name() == config.name);
-            match Feed::read(config) {
-                Ok(feed) => {
-                    states.push(feed.status(None));
-                    feeds.push(Arc::new(feed));
-                }
-                Err(error) => {
-                    let empty = || Arc::new(Feed::empty(config));
-                    let kept = old.map_or_else(empty, Arc::clone);
-                    states.push(kept.status(Some(error.to_string())));
-                    feeds.push(kept);
-                }
-            }
+            let (feed, problem) = match Feed::read(config) {
+                Ok(feed) => (Arc::new(feed), None),
+                // That nothing has come yet is no problem of the file; how pulling goes is said beside it.
+                Err(_) if config.awaited() => (before.kept(config), None),
+                Err(error) => (before.kept(config), Some(error.to_string())),
+            };
+            states.push(Status {
+                problem,
+                pulled: pull::told(config),
+                ..feed.status(config.kind.name())
+            });
+            feeds.push(feed);
         }
         (Self { feeds }, states)
+    }
+
+    /// What counts of a feed that cannot be read: what was read of it before, if anything was.
+    fn kept(&self, config: &FeedConfig) -> Arc<Feed> {
+        let old = self.feeds.iter().find(|feed| feed.name() == config.name);
+        old.map_or_else(|| Arc::new(Feed::empty(config)), Arc::clone)
     }
 
     /// What is known of an address, and of the name it was asked for by, at a moment (nanoseconds since the Unix epoch).

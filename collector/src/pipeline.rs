@@ -5,13 +5,13 @@ use std::fs::{DirBuilder, File, TryLockError};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alerts::{self, AlertError, AlertStore, Raised, Then};
 use crate::checkpoint::{self, CheckpointError};
@@ -20,7 +20,7 @@ use crate::detect::{Alert, Detector};
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
 use crate::ingest::{self, Ingest};
-use crate::intel::{Intel, Status};
+use crate::intel::{FeedConfig, Intel, Status, pull};
 use crate::log::{self, LogError, LogHandle, LogReader, LogStore, Logged, StoredBatch};
 use crate::replay::{self, ReplayError};
 use crate::{sink, text};
@@ -37,6 +37,8 @@ const START_ATTEMPTS: u32 = 5;
 const SINK_GRACE: Duration = Duration::from_secs(15);
 /// How long log, detection and alerts may take to work off what is in hand.
 const STAGE_GRACE: Duration = Duration::from_mins(1);
+/// How long a pull of a feed may take to see that the collector stops; one that waits for its server does not.
+const PULL_GRACE: Duration = Duration::from_secs(1);
 /// How long the streams may take to end.
 const STREAM_GRACE: Duration = Duration::from_secs(3);
 
@@ -91,11 +93,10 @@ pub struct Collector {
     /// Held while it runs, so that no second collector works in the data directory.
     _lock: File,
     address: SocketAddr,
-    /// What it was started with.
-    config: Config,
-    detect: Shared,
-    /// Where alerts go; a search in the log holds nothing up when all others have gone.
-    raised: mpsc::WeakSender<Raised>,
+    current: Current,
+    /// The feeds for the thread that pulls them, which ends when this is dropped.
+    feeds: watch::Sender<Vec<FeedConfig>>,
+    pull_ended: oneshot::Receiver<()>,
     log: LogHandle,
     fleet: FleetHandle,
     fleet_thread: JoinHandle<()>,
@@ -103,6 +104,16 @@ pub struct Collector {
     server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
     stages: Vec<JoinHandle<()>>,
     sinks: Vec<JoinHandle<()>>,
+}
+
+/// What the collector works with, for whoever reads it again while it runs.
+#[derive(Debug, Clone)]
+struct Current {
+    /// The configuration that was read last; held while the feeds are read, so that one reads them at a time.
+    config: Arc<Mutex<Config>>,
+    detect: Shared,
+    /// Where alerts go; a search in the log holds nothing up when all others have gone.
+    raised: mpsc::WeakSender<Raised>,
 }
 
 /// Turns what the log kept into events: the decoder of [`ingest`], for whoever reads the log back.
@@ -159,6 +170,15 @@ impl Collector {
         let detect_thread = spawn_detect(detector, books, to_detect, raised, fleet.clone())?;
         let alert_thread = alerts::spawn(alert_store, to_alerts, newest, sink::ocsf::finding)?;
         let sinks = spawn_sinks(&config, &newest_seen)?;
+        let (feeds, to_pull) = watch::channel(config.feeds.clone());
+        let current = Current {
+            config: Arc::new(Mutex::new(config)),
+            detect,
+            raised: hunted,
+        };
+        let pulled = current.clone();
+        let read_again = move || drop(pulled.read_feeds(None));
+        let pull_ended = pull::spawn(to_pull, Handle::current(), read_again)?;
 
         let (stopping, stop_seen) = watch::channel(false);
         let service = Ingest::new(
@@ -172,9 +192,9 @@ impl Collector {
         Ok(Self {
             _lock: lock,
             address,
-            config,
-            detect,
-            raised: hunted,
+            current,
+            feeds,
+            pull_ended,
             log,
             fleet,
             fleet_thread,
@@ -188,33 +208,16 @@ impl Collector {
     /// Lets detection work with another configuration from the next block on, and looks for what is new in its feeds in the log,
     /// as far back as the horizon. A feed that cannot be read counts as it was read before. Address, directory and sinks stay
     /// what they are. Returns when it counts; the search goes on by itself.
-    pub async fn reload(&self, mut config: Config) {
-        if (&config.listen, &config.data_dir) != (&self.config.listen, &self.config.data_dir)
-            || (&config.file_sink, &config.syslog_sink)
-                != (&self.config.file_sink, &self.config.syslog_sink)
-        {
-            tracing::warn!(
-                "listen, data_dir or a sink is another in the configuration: that counts after a restart"
-            );
-        }
-        let (detect, raised) = (self.detect.clone(), self.raised.clone());
-        let data_dir = self.config.data_dir.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let before = detect.get();
-            tell(&config.read_feeds(&before.intel));
-            config.data_dir = data_dir;
-            let listed_anew = config.detect.intel != before.intel;
-            detect.set(Arc::new(config.detect.clone()));
-            if !listed_anew {
-                return;
+    pub async fn reload(&self, config: Config) {
+        let current = self.current.clone();
+        let read = tokio::task::spawn_blocking(move || current.read_feeds(Some(config)));
+        match read.await {
+            Ok(feeds) => {
+                self.feeds.send_replace(feeds);
             }
-            let hunting = std::thread::Builder::new().name("hunt".into());
-            if let Err(error) = hunting.spawn(move || hunt(&config, &raised)) {
-                tracing::error!(%error, "what is new in the feeds is not looked for in the log");
+            Err(error) => {
+                tracing::error!(%error, "reading the feeds ended with a panic; what was read before counts");
             }
-        });
-        if let Err(error) = read.await {
-            tracing::error!(%error, "reading the feeds ended with a panic; what was read before counts");
         }
     }
 
@@ -232,6 +235,8 @@ impl Collector {
     pub async fn stop(self) {
         let Self {
             _lock,
+            feeds,
+            pull_ended,
             log,
             fleet,
             fleet_thread,
@@ -241,6 +246,7 @@ impl Collector {
             sinks,
             ..
         } = self;
+        drop(feeds);
         stopping.send_replace(true);
         match tokio::time::timeout(STREAM_GRACE, &mut server).await {
             Ok(Ok(Ok(()))) => {}
@@ -259,7 +265,52 @@ impl Collector {
         fleet.close().await;
         join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
+        if tokio::time::timeout(PULL_GRACE, pull_ended).await.is_err() {
+            tracing::info!("a pull of a feed is cut; what was pulled before stays");
+        }
     }
+}
+
+impl Current {
+    /// Reads the feeds again, with a new configuration if there is one, and looks for what is new in them in the log. Returns when
+    /// detection works with them, with what feeds there are now.
+    fn read_feeds(&self, new: Option<Config>) -> Vec<FeedConfig> {
+        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(new) = new {
+            *current = as_it_runs(new, &current);
+        }
+        let before = self.detect.get();
+        tell(&current.read_feeds(&before.intel));
+        let listed_anew = current.detect.intel != before.intel;
+        self.detect.set(Arc::new(current.detect.clone()));
+        if !listed_anew {
+            return current.feeds.clone();
+        }
+        let (config, raised) = (current.clone(), self.raised.clone());
+        let hunting = std::thread::Builder::new().name("hunt".into());
+        if let Err(error) = hunting.spawn(move || hunt(&config, &raised)) {
+            tracing::error!(%error, "what is new in the feeds is not looked for in the log");
+        }
+        current.feeds.clone()
+    }
+}
+
+/// A new configuration with what a running collector cannot change.
+fn as_it_runs(mut new: Config, running: &Config) -> Config {
+    let fixed = |config: &Config| {
+        let sinks = (config.file_sink.clone(), config.syslog_sink.clone());
+        (config.listen, config.data_dir.clone(), sinks)
+    };
+    if fixed(&new) != fixed(running) {
+        tracing::warn!(
+            "listen, data_dir or a sink is another in the configuration: that counts after a restart"
+        );
+    }
+    new.keep_data_dir(running.data_dir.clone());
+    new.listen = running.listen;
+    new.file_sink.clone_from(&running.file_sink);
+    new.syslog_sink.clone_from(&running.syslog_sink);
+    new
 }
 
 /// Runs the log through detection with new feeds and raises, as it stands at the end, what is listed now.

@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::feed::{self, RawFeed};
 use super::{
     ApprovedWay, BASELINE_DAYS, BaselineConfig, BulkConfig, Config, DEFAULT_DATA_DIR, DetectConfig,
     DirectConfig, DnsConfig, FileSinkConfig, FirstSeenConfig, Keeper, ListedConfig, Media, Relearn,
     Schedule, SlowConfig, SyslogSinkConfig, Whereto, WipeConfig,
 };
-use crate::intel::{FeedConfig, Kind};
 use crate::text;
 
 /// One day, nanoseconds.
 const DAY_NS: u64 = 86_400 * 1_000_000_000;
 
 /// Key and reason of a refused value.
-type Refused = (String, String);
+pub(super) type Refused = (String, String);
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -43,21 +43,6 @@ pub(super) struct Raw {
     intel: Vec<RawFeed>,
     #[serde(default)]
     sink: Sinks,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFeed {
-    name: String,
-    /// `list`, `warnings`, `onionoo`, `stix` or `misp`; default list.
-    kind: Option<Kind>,
-    path: PathBuf,
-    /// Default: the name.
-    label: Option<String>,
-    /// 0 to 100; default: not said.
-    confidence: Option<u8>,
-    /// 1 to 3650; default: always.
-    expires_days: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -253,7 +238,6 @@ impl Raw {
         }
         Ok(Config {
             listen: self.listen,
-            data_dir: self.data_dir,
             horizon,
             detect: DetectConfig {
                 direct,
@@ -269,7 +253,8 @@ impl Raw {
                 media: media(self.detect.media)?,
                 intel: Arc::default(),
             },
-            feeds: feeds(self.intel)?,
+            feeds: feed::feeds(self.intel, &self.data_dir)?,
+            data_dir: self.data_dir,
             file_sink: self.sink.file.map(FileSink::check).transpose()?,
             syslog_sink: self.sink.syslog.map(SyslogSink::check).transpose()?,
         })
@@ -461,55 +446,6 @@ fn media(list: Option<Vec<String>>) -> Result<Media, Refused> {
     found.collect::<Result<_, _>>().map(Media)
 }
 
-fn feeds(list: Vec<RawFeed>) -> Result<Vec<FeedConfig>, Refused> {
-    const MAX: usize = 64;
-    if list.len() > MAX {
-        return Err(refused(
-            "intel",
-            format!("{} feeds; write {MAX} at most", list.len()),
-        ));
-    }
-    let mut feeds: Vec<FeedConfig> = Vec::with_capacity(list.len());
-    for (index, raw) in list.into_iter().enumerate() {
-        let feed = raw.check(index)?;
-        if feeds.iter().any(|other| other.name == feed.name) {
-            let reason = format!("{:?} is used twice", feed.name);
-            return Err(refused(&format!("intel[{index}].name"), reason));
-        }
-        feeds.push(feed);
-    }
-    Ok(feeds)
-}
-
-impl RawFeed {
-    fn check(self, index: usize) -> Result<FeedConfig, Refused> {
-        let key = |field: &str| format!("intel[{index}].{field}");
-        if self.name.is_empty() {
-            return Err(refused(
-                &key("name"),
-                "is empty; write what the feed is called".into(),
-            ));
-        }
-        absolute(&key("path"), &self.path)?;
-        let confidence = self.confidence.map(u64::from);
-        bounded(&key("confidence"), confidence, 0, 0, 100)?;
-        let days = self.expires_days.map(|days| {
-            let key = key("expires_days");
-            bounded(&key, Some(days), days, 1, 3_650)
-        });
-        Ok(FeedConfig {
-            label: self.label.unwrap_or_else(|| self.name.clone()),
-            name: self.name,
-            kind: self.kind.unwrap_or(Kind::List),
-            path: self.path,
-            confidence: self.confidence,
-            lasts: days
-                .transpose()?
-                .map(|days| Duration::from_hours(24 * days)),
-        })
-    }
-}
-
 fn keepers(list: Vec<RawKeeper>) -> Result<Vec<Keeper>, Refused> {
     let checked = list.into_iter().enumerate();
     checked.map(|(index, raw)| raw.check(index)).collect()
@@ -687,7 +623,7 @@ const FACILITIES: [&str; 24] = [
     "local5", "local6", "local7",
 ];
 
-fn bounded(
+pub(super) fn bounded(
     key: &str,
     value: Option<u64>,
     default: u64,
@@ -704,7 +640,7 @@ fn bounded(
     ))
 }
 
-fn absolute(key: &str, path: &std::path::Path) -> Result<(), Refused> {
+pub(super) fn absolute(key: &str, path: &std::path::Path) -> Result<(), Refused> {
     if path.is_absolute() {
         return Ok(());
     }
@@ -714,6 +650,6 @@ fn absolute(key: &str, path: &std::path::Path) -> Result<(), Refused> {
     ))
 }
 
-fn refused(key: &str, reason: String) -> Refused {
+pub(super) fn refused(key: &str, reason: String) -> Refused {
     (key.to_owned(), reason)
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::list::table;
 use super::{ConsoleError, json};
 use crate::alerts::form::HitForm;
-use crate::intel::{Known, Status};
+use crate::intel::{Known, Pulled, Status};
 use crate::text;
 
 /// The feeds, as a table or as one JSON array, with their age at a time in nanoseconds since the Unix epoch.
@@ -18,8 +18,16 @@ pub fn feeds(
     if as_json {
         return json(out, &feeds);
     }
-    let head = ["FEED", "KIND", "INDICATORS", "LEFT OUT", "AGE", "VERSION"];
-    let rows: Vec<[String; 6]> = feeds.iter().map(|feed| row(feed, at_ns)).collect();
+    let head = [
+        "FEED",
+        "KIND",
+        "INDICATORS",
+        "LEFT OUT",
+        "AGE",
+        "PULLED",
+        "VERSION",
+    ];
+    let rows: Vec<[String; 7]> = feeds.iter().map(|feed| row(feed, at_ns)).collect();
     table(out, &head.map(String::from), &rows)?;
     for feed in feeds {
         if let Some(problem) = &feed.problem {
@@ -29,6 +37,9 @@ pub fn feeds(
                 text::clean(&feed.feed),
                 text::clean(problem)
             )?;
+        }
+        if let Some(pulled) = &feed.pulled {
+            not_pulled(out, &feed.feed, pulled, at_ns)?;
         }
         if feed.skipped > 0 {
             writeln!(out, "\nleft out of {}:", text::clean(&feed.feed))?;
@@ -40,19 +51,48 @@ pub fn feeds(
     Ok(())
 }
 
-fn row(feed: &Status, at_ns: u64) -> [String; 6] {
-    let age = |written_s: u64| {
-        let written_ns = written_s.saturating_mul(1_000_000_000);
-        text::duration(at_ns.saturating_sub(written_ns))
-    };
+fn row(feed: &Status, at_ns: u64) -> [String; 7] {
+    let pulled = feed.pulled.as_ref().map(|pulled| {
+        pulled
+            .succeeded_s
+            .map_or_else(|| "never".to_owned(), |second| ago(second, at_ns))
+    });
     [
         text::clean(&feed.feed),
         feed.kind.to_owned(),
         text::number(feed.indicators as u64),
         text::number(feed.skipped),
-        feed.written_s.map_or_else(|| "-".to_owned(), age),
+        feed.written_s
+            .map_or_else(|| "-".to_owned(), |second| ago(second, at_ns)),
+        pulled.unwrap_or_else(|| "-".to_owned()),
         text::clean(&feed.version),
     ]
+}
+
+/// How long ago a second of the Unix epoch was at a time in nanoseconds since then.
+fn ago(second: u64, at_ns: u64) -> String {
+    let then_ns = second.saturating_mul(1_000_000_000);
+    text::duration(at_ns.saturating_sub(then_ns))
+}
+
+/// Says that a feed could not be pulled the last time, and why; nothing where it could.
+fn not_pulled(
+    out: &mut impl Write,
+    feed: &str,
+    pulled: &Pulled,
+    at_ns: u64,
+) -> Result<(), ConsoleError> {
+    let feed = text::clean(feed);
+    match (&pulled.problem, pulled.tried_s) {
+        (Some(problem), tried_s) => {
+            let ago = ago(tried_s.unwrap_or_default(), at_ns);
+            let problem = text::clean(problem);
+            writeln!(out, "\n{feed}: could not be pulled {ago} ago: {problem}")?;
+        }
+        (None, None) => writeln!(out, "\n{feed}: not pulled yet")?,
+        (None, Some(_)) => {}
+    }
+    Ok(())
 }
 
 /// What a feed says of a value.

@@ -67,6 +67,22 @@ pub fn config(
             )?,
         }
     }
+    for (feed, pull) in config
+        .feeds
+        .iter()
+        .filter_map(|feed| Some((feed, feed.pull.as_ref()?)))
+    {
+        writeln!(
+            out,
+            "- pull the feed {} every {}{}",
+            text::clean(&feed.name),
+            text::duration(nanos(pull.every)),
+            match &pull.login {
+                Some(login) => format!(", as {}", login.user),
+                None => String::new(),
+            }
+        )?;
+    }
     match &config.file_sink {
         Some(file) => writeln!(out, "- append findings to {}", file.path.display())?,
         None => writeln!(out, "- write findings to no file")?,

@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 
 use super::index::{Entry, Index};
 use super::indicator::{Bad, Indicator};
+use super::pull::{self, PullConfig, Pulled};
 use super::{Hit, list, misp, onionoo, stix, warnings};
 use crate::text;
 
@@ -38,6 +39,8 @@ pub enum Kind {
     Stix,
     /// A MISP feed: a directory, or one event, JSON.
     Misp,
+    /// A collection of a TAXII 2.1 server; what was pulled of it is a bundle of STIX.
+    Taxii,
 }
 
 impl Kind {
@@ -49,6 +52,7 @@ impl Kind {
             Self::Onionoo => "onionoo",
             Self::Stix => "stix",
             Self::Misp => "misp",
+            Self::Taxii => "taxii",
         }
     }
 }
@@ -60,14 +64,30 @@ pub struct FeedConfig {
     pub name: String,
     /// What its file is.
     pub kind: Kind,
-    /// Absolute path of the file.
+    /// Absolute path of the file; of one that is pulled, where the collector keeps it.
     pub path: PathBuf,
+    /// Where it is pulled from; `None`: somebody carries the file here.
+    pub pull: Option<PullConfig>,
     /// What an entry means, such as `c2`.
     pub label: String,
     /// How sure it is, 0 to 100.
     pub confidence: Option<u8>,
     /// How long an entry counts after the file was written; `None`: always.
     pub lasts: Option<Duration>,
+}
+
+impl FeedConfig {
+    /// Sets where a feed that is pulled is kept; one that is carried here stays where it is.
+    pub(crate) fn keep_below(&mut self, data_dir: &Path) {
+        if self.pull.is_some() {
+            self.path = pull::kept(data_dir, &self.name, self.kind);
+        }
+    }
+
+    /// True when it is pulled and nothing has come yet.
+    pub(super) fn awaited(&self) -> bool {
+        self.pull.is_some() && !self.path.exists()
+    }
 }
 
 /// A feed that cannot be used.
@@ -151,6 +171,9 @@ pub struct Status {
     pub examples: Vec<String>,
     /// Why it could not be read now; what counts is what was read before.
     pub problem: Option<String>,
+    /// How pulling it went; `None`: it is carried here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pulled: Option<Pulled>,
 }
 
 /// A feed that is being read.
@@ -225,7 +248,7 @@ impl Feed {
             Kind::List => list::read(&bytes, entry, &mut reading),
             Kind::Warnings => warnings::read(&bytes, entry, &mut reading),
             Kind::Onionoo => onionoo::read(&bytes, entry, &mut reading),
-            Kind::Stix => stix::read(&bytes, entry, &mut reading),
+            Kind::Stix | Kind::Taxii => stix::read(&bytes, entry, &mut reading),
             Kind::Misp => {
                 misp::read(&config.path, entry, &mut reading)?;
                 Ok(())
@@ -246,7 +269,9 @@ impl Feed {
     pub(super) fn empty(config: &FeedConfig) -> Self {
         let labels = match config.kind {
             Kind::Onionoo => onionoo::LABELS.map(str::to_owned).to_vec(),
-            Kind::List | Kind::Warnings | Kind::Stix | Kind::Misp => vec![config.label.clone()],
+            Kind::List | Kind::Warnings | Kind::Stix | Kind::Misp | Kind::Taxii => {
+                vec![config.label.clone()]
+            }
         };
         Self {
             name: config.name.clone(),
@@ -307,21 +332,18 @@ impl Feed {
         }
     }
 
-    pub(super) fn status(&self, problem: Option<String>) -> Status {
-        let from_file = self.written_s.is_some() || problem.is_some();
+    /// How it is; what is wrong with it and how it was pulled is for the caller to say.
+    pub(super) fn status(&self, kind: &'static str) -> Status {
         Status {
             feed: self.name.clone(),
-            kind: if from_file {
-                self.kind.name()
-            } else {
-                "built-in"
-            },
+            kind,
             version: self.version.clone(),
             written_s: self.written_s,
             indicators: self.index.len(),
             skipped: self.skipped,
             examples: self.named.clone(),
-            problem,
+            problem: None,
+            pulled: None,
         }
     }
 }

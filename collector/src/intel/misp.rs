@@ -12,9 +12,11 @@ use super::index::Entry;
 use super::indicator::{self, Bad};
 
 /// The list of events.
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 /// Most events of a feed.
-const EVENTS_MAX: usize = 100_000;
+pub(super) const EVENTS_MAX: usize = 100_000;
+/// The list of events, as it is read: ids, and what the feed says of each.
+pub(super) type Manifest = std::collections::BTreeMap<String, serde_json::Value>;
 
 #[derive(Deserialize)]
 struct File {
@@ -54,10 +56,14 @@ pub(super) fn read(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<
     if !path.is_dir() {
         return event(path, entry, into).map(|_| ());
     }
+    // A feed that is pulled is a link to a directory, which may be turned to another one meanwhile.
+    let path = &path.canonicalize().map_err(|source| FeedError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     let file = path.join(MANIFEST);
     let (bytes, _) = feed::contents(&file)?;
-    let listed: Result<std::collections::BTreeMap<String, serde_json::Value>, _> =
-        serde_json::from_slice(&bytes);
+    let listed: Result<Manifest, _> = serde_json::from_slice(&bytes);
     let listed = listed.map_err(|error| refused(&file, Refused::Json(error.to_string())))?;
     if listed.len() > EVENTS_MAX {
         return Err(refused(&file, Refused::Many));
@@ -65,18 +71,23 @@ pub(super) fn read(path: &Path, entry: Entry, into: &mut Reading<'_>) -> Result<
     into.called(&format!("{} events", listed.len()));
     let mut left = BYTES_MAX;
     for id in listed.keys() {
-        // Nothing but an id becomes part of a path.
-        let Ok(id) = uuid::Uuid::try_parse(id) else {
+        let Some(file) = file_of(id) else {
             into.leave(MANIFEST, id, Bad::Form);
             continue;
         };
-        let file = path.join(format!("{}.json", id.hyphenated()));
+        let file = path.join(file);
         let bytes = event(&file, entry, into)?;
         left = left
             .checked_sub(bytes)
             .ok_or_else(|| refused(path, Refused::Large))?;
     }
     Ok(())
+}
+
+/// The file of an event; `None` when it is no id, for nothing else becomes part of a path.
+pub(super) fn file_of(untrusted_id: &str) -> Option<String> {
+    let id = uuid::Uuid::try_parse(untrusted_id).ok()?;
+    Some(format!("{}.json", id.hyphenated()))
 }
 
 /// Reads one event; gives how many bytes it has.

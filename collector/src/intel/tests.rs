@@ -17,6 +17,7 @@ fn config(place: &Path, name: &str, kind: Kind, text: &[u8]) -> FeedConfig {
         name: name.into(),
         kind,
         path,
+        pull: None,
         label: "c2".into(),
         confidence: Some(80),
         lasts: None,

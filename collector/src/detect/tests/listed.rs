@@ -16,6 +16,7 @@ fn feed(place: &Path, name: &str, kind: Kind, text: &str) -> FeedConfig {
         name: name.into(),
         kind,
         path,
+        pull: None,
         label: "c2".into(),
         confidence: None,
         lasts: None,

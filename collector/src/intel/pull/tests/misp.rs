@@ -1,0 +1,1 @@
+//! A MISP feed by URL.

@@ -1,0 +1,1 @@
+//! A collection of a TAXII 2.1 server.
