@@ -7,6 +7,8 @@
 //!                  durable: acknowledge
 //! ```
 //!
+//! Beside it a thread pulls feeds of threat intelligence into files, and has them read again when something new came.
+//!
 //! Every arrow is a bounded channel; when the right side is slow the left side waits, back to the sensors, which keep
 //! what is not acknowledged. Shutdown follows the data: streams end, then each stage ends when its input does.
 //!

@@ -37,7 +37,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run until SIGTERM or SIGINT, then finish what is in hand. SIGHUP reads the configuration and the feeds again: thresholds, approved
-    /// ways and keepers count from then on, and the log is looked through for what is new in the feeds.
+    /// ways and keepers count from then on, the log is looked through for what is new in the feeds,
+    /// and feeds that could not be pulled are tried again.
     Run {
         /// Configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]

@@ -1,6 +1,7 @@
 //! What a configuration may say, and what it is told when it may not.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Config, Network};
 
@@ -237,5 +238,132 @@ fn approved_ways_may_lie_in_files_of_their_own() {
     assert!(
         more.contains("approved.d/b.toml") && more.contains("listen"),
         "{more}"
+    );
+}
+
+/// A configuration with one feed that has these keys.
+fn feed(keys: &str) -> Result<Config, String> {
+    parse(&format!(
+        "data_dir = \"/data\"\n[[intel]]\nname = \"agency\"\n{keys}"
+    ))
+}
+
+#[test]
+fn a_feed_is_carried_here_or_pulled() {
+    let carried = feed("path = \"/feeds/list\"").unwrap().feeds.remove(0);
+    assert_eq!((carried.path, carried.pull), ("/feeds/list".into(), None));
+    let mut config = feed(
+        "kind = \"taxii\"\nurl = \"https://t.example/c/1/\"\nuser = \"u\"\npassword_file = \"/p\"\nca_file = \"/ca\"",
+    )
+    .unwrap();
+    let pulled = config.feeds[0].clone();
+    assert_eq!(pulled.path, Path::new("/data/feeds/agency/taxii"));
+    let pull = pulled.pull.unwrap();
+    assert_eq!(pull.url, "https://t.example/c/1/");
+    assert_eq!(pull.every, Duration::from_hours(6));
+    assert_eq!(pull.login.unwrap().user, "u");
+    config.keep_data_dir("/other".into());
+    assert_eq!(config.feeds[0].path, Path::new("/other/feeds/agency/taxii"));
+}
+
+#[test]
+fn what_cannot_be_pulled_is_refused() {
+    let url = "url = \"https://t.example/x\"\n";
+    let login = "user = \"u\"\npassword_file = \"/p\"";
+    for (keys, said) in [
+        (String::new(), "intel[0].path: is missing"),
+        (
+            format!("{url}path = \"/x\""),
+            "intel[0].url: is beside path",
+        ),
+        ("path = \"/x\"\nkind = \"taxii\"".into(), "intel[0].kind"),
+        (
+            "path = \"/x\"\nevery_hours = 6".into(),
+            "intel[0].every_hours: means nothing",
+        ),
+        (
+            "path = \"/x\"\nuser = \"u\"".into(),
+            "intel[0].user: means nothing",
+        ),
+        (
+            "path = \"/x\"\nca_file = \"/c\"".into(),
+            "intel[0].ca_file: means nothing",
+        ),
+        (
+            format!("{url}every_hours = 0"),
+            "intel[0].every_hours: 0 is not between 1 and 168",
+        ),
+        (
+            format!("{url}every_hours = 169"),
+            "intel[0].every_hours: 169",
+        ),
+        (
+            format!("{url}user = \"u\""),
+            "intel[0].password_file: is missing",
+        ),
+        (
+            format!("{url}password_file = \"/p\""),
+            "intel[0].user: is missing",
+        ),
+        (
+            format!("{url}user = \"a:b\"\npassword_file = \"/p\""),
+            "intel[0].user: is empty, or has a colon",
+        ),
+        (
+            format!("{url}user = \"u\"\npassword_file = \"p\""),
+            "intel[0].password_file: \"p\" is not an absolute",
+        ),
+        (
+            format!("{url}ca_file = \"c\""),
+            "intel[0].ca_file: \"c\" is not an absolute",
+        ),
+        (
+            "url = \"ftp://t.example/x\"".into(),
+            "intel[0].url: is no http or https URL",
+        ),
+        (
+            "url = \"/x\"".into(),
+            "intel[0].url: is no http or https URL",
+        ),
+        ("url = \"https://\"".into(), "intel[0].url: is no"),
+        (
+            "url = \"https://u:secret@t.example/\"".into(),
+            "intel[0].url: has a user in it",
+        ),
+        (
+            "url = \"https://t.example/#x\"".into(),
+            "intel[0].url: has a fragment",
+        ),
+        (
+            "url = \"https://t.example/?secret\"\nkind = \"misp\"".into(),
+            "intel[0].url: has a query",
+        ),
+        (
+            "url = \"https://t.example/?secret\"\nkind = \"taxii\"".into(),
+            "intel[0].url: has a query",
+        ),
+        (
+            format!("url = \"http://t.example/\"\n{login}"),
+            "intel[0].url: is http, and anybody",
+        ),
+        (
+            format!("url = \"http://127.0.0.1.example/\"\n{login}"),
+            "intel[0].url: is http, and anybody",
+        ),
+    ] {
+        let error = feed(&keys).unwrap_err();
+        assert!(error.contains(said), "{error:?} does not say {said:?}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    for host in ["127.0.0.1:8080", "[::1]", "localhost"] {
+        assert!(feed(&format!("url = \"http://{host}/\"\n{login}")).is_ok());
+    }
+    assert!(feed("url = \"https://t.example/?key=1\"").is_ok());
+    let name = "ü".repeat(40);
+    let long = format!("[[intel]]\nname = \"{name}\"\nurl = \"https://t.example/\"");
+    assert!(
+        parse(&long)
+            .unwrap_err()
+            .contains("intel[0].name: is too long")
     );
 }

@@ -34,6 +34,8 @@ const FEEDS_DIR: &str = "feeds";
 pub const NAME_MAX: usize = 200;
 /// After how long what failed is tried again.
 const RETRY: Duration = Duration::from_mins(15);
+/// Shortest sleep: where nothing can be noted, no server is asked without a break.
+const SLEEP_MIN: Duration = Duration::from_mins(5);
 /// Longest sleep; the clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_hours(1);
 /// How much of the time in which an entry lasts may pass until one that is still listed begins anew.
@@ -94,8 +96,8 @@ pub(super) fn told(config: &FeedConfig) -> Option<Pulled> {
     })
 }
 
-/// Starts the thread. It pulls what `feeds` has when it is due, calls `changed` after a round in which something came that is new, and
-/// ends when the sender of `feeds` is dropped: at once while it waits, else with the next bytes that come. What is returned
+/// Starts the thread. It pulls what `feeds` has when it is due, what failed also whenever `feeds` is sent anew, calls `changed` after a round
+/// in which something came that is new, and ends when the sender of `feeds` is dropped: at once while it waits, else with the next bytes that come. What is returned
 /// resolves when it has ended.
 ///
 /// # Errors
@@ -116,9 +118,10 @@ pub fn spawn(
 }
 
 fn run(mut feeds: watch::Receiver<Vec<FeedConfig>>, runtime: &Handle, changed: impl Fn()) {
+    let mut is_asked_for = false;
     loop {
         let configs = feeds.borrow_and_update().clone();
-        if round(&configs, &feeds) {
+        if round(&configs, &feeds, is_asked_for) {
             changed();
         }
         if is_over(&feeds) {
@@ -129,17 +132,22 @@ fn run(mut feeds: watch::Receiver<Vec<FeedConfig>>, runtime: &Handle, changed: i
         if matches!(waited, Ok(Err(_))) {
             return;
         }
+        is_asked_for = waited.is_ok();
     }
 }
 
-/// Pulls all that is due, until there is another configuration; true when something new came.
-fn round(configs: &[FeedConfig], feeds: &watch::Receiver<Vec<FeedConfig>>) -> bool {
+/// Pulls all that is due, until there is another configuration; true when something new came. What failed is due when somebody asks for it.
+fn round(
+    configs: &[FeedConfig],
+    feeds: &watch::Receiver<Vec<FeedConfig>>,
+    is_asked_for: bool,
+) -> bool {
     let mut any = false;
     for config in configs {
         if feeds.has_changed().unwrap_or(true) {
             break;
         }
-        any |= pull_if_due(config, now_s(), &|| is_over(feeds));
+        any |= pull_if_due(config, now_s(), is_asked_for, &|| is_over(feeds));
     }
     any
 }
@@ -155,7 +163,7 @@ fn sleep_for(configs: &[FeedConfig], now_s: u64) -> Duration {
         Some(due_s(config, pull, &State::read(config, pull), now_s))
     });
     let next_s = next.min().unwrap_or(u64::MAX);
-    Duration::from_secs(next_s.saturating_sub(now_s)).min(SLEEP_MAX)
+    Duration::from_secs(next_s.saturating_sub(now_s)).clamp(SLEEP_MIN, SLEEP_MAX)
 }
 
 /// When a feed is due, seconds since the Unix epoch; 0: at once.
@@ -171,13 +179,19 @@ fn due_s(config: &FeedConfig, pull: &PullConfig, state: &State, now_s: u64) -> u
     state.tried_s.unwrap_or(0).saturating_add(wait.as_secs())
 }
 
-/// Pulls a feed that is due and notes how that went; true when something new came.
-fn pull_if_due(config: &FeedConfig, now_s: u64, is_over: &dyn Fn() -> bool) -> bool {
+/// Pulls a feed that is due, or that failed and is asked for, and notes how that went; true when something new came.
+fn pull_if_due(
+    config: &FeedConfig,
+    now_s: u64,
+    is_asked_for: bool,
+    is_over: &dyn Fn() -> bool,
+) -> bool {
     let Some(pull) = &config.pull else {
         return false;
     };
     let mut state = State::read(config, pull);
-    if due_s(config, pull, &state, now_s) > now_s {
+    let is_tried_again = is_asked_for && state.problem.is_some();
+    if due_s(config, pull, &state, now_s) > now_s && !is_tried_again {
         return false;
     }
     let came = fetch(config, pull, &mut state, now_s, is_over);

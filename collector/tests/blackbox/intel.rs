@@ -1,8 +1,12 @@
-//! Threat intelligence from outside: feeds are read at start and on SIGHUP, and `chartwatch intel` says what they say.
+//! Threat intelligence from outside: feeds are read at start and on SIGHUP, pulled from a server, and `chartwatch intel` says what they say.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, Place, until};
 use crate::events::{process, read, sent, theft};
 use crate::sensor::Sensor;
+use crate::web::{Reply, Web};
 
 /// Less than an alert needs unless the destination is listed.
 fn little(pid: u32, first: u64) -> Vec<proto::sensor::v1::Event> {
@@ -103,4 +107,75 @@ fn feeds_are_listed_with_what_was_left_out() {
     assert!(!text.contains('\x1b'));
     let output = place.chartwatch(&["--config", config.to_str().unwrap(), "intel", "no thing"]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// What `chartwatch intel` says, with what the feed named `agency` is like.
+fn told(place: &Place) -> (String, serde_json::Value) {
+    let config = place.config();
+    let config = config.to_str().unwrap();
+    let output = place.chartwatch(&["--config", config, "intel"]);
+    let states = place.json(&["--config", config, "intel", "--json"]);
+    let is_it = |state: &&serde_json::Value| state["feed"] == "agency";
+    let state = states.as_array().unwrap().iter().find(is_it).cloned();
+    (String::from_utf8(output.stdout).unwrap(), state.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_is_pulled_counts_when_it_comes_and_stays_when_its_server_fails() {
+    let reply = Arc::new(Mutex::new(Reply::new(503, "", "")));
+    let answers = Arc::clone(&reply);
+    let web = Web::start(move |_| answers.lock().unwrap().clone());
+    let place = Place::new(&format!(
+        "[[intel]]\nname = \"agency\"\nurl = \"{}\"\nlabel = \"c2\"\n",
+        web.url("/list")
+    ));
+    assert!(told(&place).0.contains("agency: not pulled yet"));
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, little(1000, 1)).await;
+    sensor.persisted(3).await;
+    let problem = "answers 503";
+    until("the first pull", || told(&place).0.contains(problem));
+    let alerts = || place.json(&["alerts", "--json"]).as_array().unwrap().len();
+    assert_eq!(alerts(), 0);
+    let asked = web.asked();
+    assert_eq!((asked.len(), asked[0].target.as_str()), (1, "/list"));
+    assert!(asked[0].header("user-agent").starts_with("chartwatch/"));
+
+    // What failed is tried again when somebody asks for it, and what came is looked for in the log.
+    *reply.lock().unwrap() = Reply::ok("203.0.113.9\n");
+    daemon.hang_up();
+    until("what was logged before is found", || alerts() == 1);
+    let (text, state) = told(&place);
+    assert!(!text.contains(problem), "{text}");
+    assert_eq!(state["indicators"], 1);
+    assert!(state["pulled"]["succeeded_s"].is_u64());
+
+    // The next run has it before it pulls again, which is not yet due.
+    assert!(daemon.stop().success());
+    drop(web);
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(4, little(1001, 10)).await;
+    sensor.persisted(6).await;
+    until("what comes after it is found", || alerts() == 2);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_server_that_is_silent_holds_up_neither_the_start_nor_the_end() {
+    // Connections are taken by the kernel, and nobody answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new(&format!(
+        "[[intel]]\nname = \"agency\"\nkind = \"taxii\"\nurl = \"http://{}/c/\"\n",
+        silent.local_addr().unwrap()
+    ));
+    let began = Instant::now();
+    let daemon = Daemon::start(&place);
+    let (mut asked, _) = silent.accept().unwrap();
+    let mut first = [0; 4];
+    std::io::Read::read_exact(&mut asked, &mut first).unwrap();
+    assert_eq!(&first, b"GET ");
+    assert!(daemon.stop().success());
+    assert!(began.elapsed() < Duration::from_secs(15));
 }

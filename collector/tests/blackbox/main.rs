@@ -16,6 +16,7 @@ mod service;
 mod sinks;
 mod syslogd;
 mod usual;
+mod web;
 
 /// Says that something was not tested, and why, in a line that `cargo xtask test` can find.
 #[expect(

@@ -9,6 +9,7 @@ mod misp;
 mod taxii;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -54,7 +55,7 @@ fn changing(reply: Reply) -> (Arc<Mutex<Reply>>, Web) {
 }
 
 fn pull_at(config: &FeedConfig, now_s: u64) -> bool {
-    pull_if_due(config, now_s, &|| false)
+    pull_if_due(config, now_s, false, &|| false)
 }
 
 fn told_of(config: &FeedConfig) -> Pulled {
@@ -337,10 +338,10 @@ fn a_name_never_leads_out_of_the_directory() {
     }
 }
 
-/// Waits until a count is reached.
-fn reached(count: &AtomicUsize, wanted: usize) {
+/// Waits until something is so.
+fn until(is_so: impl Fn() -> bool) {
     let began = Instant::now();
-    while count.load(Ordering::SeqCst) < wanted {
+    while !is_so() {
         assert!(began.elapsed() < Duration::from_secs(30), "waited in vain");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -349,7 +350,7 @@ fn reached(count: &AtomicUsize, wanted: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_thread_tells_of_what_is_new_and_ends_with_its_sender() {
     let place = tempfile::tempdir().unwrap();
-    let (_, web) = changing(Reply::ok("203.0.113.9\n"));
+    let (reply, web) = changing(Reply::new(500, "", ""));
     let config = config(place.path(), Kind::List, &web.url("/"));
     let (feeds, to_pull) = watch::channel(Vec::new());
     let count = Arc::new(AtomicUsize::new(0));
@@ -359,7 +360,10 @@ async fn the_thread_tells_of_what_is_new_and_ends_with_its_sender() {
     };
     let ended = spawn(to_pull, Handle::current(), changed).unwrap();
     feeds.send_replace(vec![config.clone()]);
-    reached(&count, 1);
+    until(|| told_of(&config).problem.is_some());
+    *reply.lock().unwrap() = Reply::ok("203.0.113.9\n");
+    feeds.send_replace(vec![config.clone()]);
+    until(|| count.load(Ordering::SeqCst) == 1);
     assert_eq!(indicators(&config), 1);
     drop(feeds);
     let waited = tokio::time::timeout(Duration::from_secs(5), ended).await;
@@ -375,7 +379,7 @@ fn a_pull_that_is_stopped_leaves_everything_as_it_was() {
     // It goes on until the second piece of the body.
     let asked = AtomicUsize::new(0);
     let is_over = || asked.fetch_add(1, Ordering::SeqCst) > 2;
-    assert!(!pull_if_due(&config, NOW_S, &is_over));
+    assert!(!pull_if_due(&config, NOW_S, false, &is_over));
     assert_eq!(web.asked().len(), 1);
     assert!(names(&config).is_empty());
     assert_eq!(told_of(&config), Pulled::default());
