@@ -24,10 +24,8 @@ use crate::intel::feed::BYTES_MAX;
 const FEED_TIME: Duration = Duration::from_hours(1);
 /// How long it may take to find a server, and to connect to it.
 const CONNECT_TIME: Duration = Duration::from_secs(30);
-/// How long a server may think before it answers.
-const ANSWER_TIME: Duration = Duration::from_mins(1);
-/// How long may pass without a byte.
-const SILENCE: Duration = Duration::from_secs(30);
+/// How long may pass without a byte, before the answer or in it.
+const SILENCE: Duration = Duration::from_mins(1);
 /// Bytes that are taken at once.
 const CHUNK: usize = 32 << 10;
 /// Most bytes of a password's file.
@@ -92,7 +90,7 @@ impl<'a> Client<'a> {
             .max_redirects_will_error(false)
             .timeout_resolve(Some(CONNECT_TIME))
             .timeout_connect(Some(CONNECT_TIME))
-            .timeout_recv_response(Some(ANSWER_TIME))
+            .timeout_recv_response(Some(SILENCE))
             .timeout_per_read(Some(SILENCE));
         // A proxy has another loopback.
         if pull.url.parse().is_ok_and(|uri| is_loopback(&uri)) {

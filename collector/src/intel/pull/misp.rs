@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::PullConfig;
@@ -85,14 +85,15 @@ fn other_side(path: &Path) -> PathBuf {
     if is_used(&first) { second } else { first }
 }
 
-/// Makes a directory that is empty.
+/// Makes a directory that is empty, for the owner and the group.
 fn empty(directory: &Path) -> Result<(), PullError> {
     let failed = |source| PullError::write(directory, source);
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    fs::create_dir(directory).map_err(failed)
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o750).create(directory).map_err(failed)
 }
 
 /// What is needed to fill a directory with the events of a manifest.

@@ -4,6 +4,7 @@
 //! of the same object, so what a source revokes is gone at once; what a server deleted is gone after a week at most.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ use crate::text;
 const MEDIA_TYPE: &str = "application/taxii+json;version=2.1";
 /// When the newest object of a page was added (TAXII 2.1, "HTTP Headers").
 const ADDED_LAST: HeaderName = HeaderName::from_static("x-taxii-date-added-last");
+/// Objects of a page, unless the server gives fewer.
+const PAGE: usize = 1_000;
 /// Most pages of one pull.
 const PAGES_MAX: usize = 10_000;
 /// After how long a collection is fetched as a whole again.
@@ -118,20 +121,33 @@ fn pages(
 ) -> Result<Option<String>, PullError> {
     let mut allowed = Allowance::of_a_feed();
     let mut newest = start.added.clone();
+    let mut before = None;
     for _ in 0..PAGES_MAX {
         let (page, added_last) = page(url, client, &start, &mut allowed)?;
+        let this = Some(print(&page.objects)).filter(|_| !page.objects.is_empty());
         into.add(page.objects)?;
         newest = added_last.or(newest);
         if !page.more {
             return Ok(newest);
         }
         let then = start.then(page.next, newest.as_deref());
-        if then == start {
+        // There are servers that remember how far they are: the same `next` goes on, as long as something else comes.
+        let comes_on = then.next.is_some() && this.is_some() && this != before;
+        if then == start && !comes_on {
             return Err(PullError::Endless);
         }
-        start = then;
+        (start, before) = (then, this);
     }
     Err(PullError::Endless)
+}
+
+/// A number by which the objects of one page are told from those of the next.
+fn print(objects: &[Box<RawValue>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for object in objects {
+        object.get().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 impl Start {
@@ -157,8 +173,8 @@ fn page(
     start: &Start,
     allowed: &mut Allowance,
 ) -> Result<(Envelope, Option<String>), PullError> {
-    // The brackets of match[type] (TAXII 2.1, 3.4 "Filtering").
-    let mut url = format!("{url}?match%5Btype%5D=indicator");
+    // The brackets of match[type] (TAXII 2.1, 3.4 "Filtering"). There are servers that go on only when a limit was asked for.
+    let mut url = format!("{url}?match%5Btype%5D=indicator&limit={PAGE}");
     for (name, value) in [("added_after", &start.added), ("next", &start.next)] {
         if let Some(value) = value {
             url.extend(["&", name, "=", &percent(value, "-._~")]);

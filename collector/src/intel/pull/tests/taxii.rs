@@ -22,8 +22,8 @@ fn page(minute: u32, objects: &[String], more: &str) -> Reply {
     Reply::new(200, &headers, &body)
 }
 
-const FIRST: &str = "/api/collections/1/objects/?match%5Btype%5D=indicator";
-const SINCE: &str = "/api/collections/1/objects/?match%5Btype%5D=indicator&added_after=2026-03-16T03%3A12%3A45.123456Z";
+const FIRST: &str = "/api/collections/1/objects/?match%5Btype%5D=indicator&limit=1000";
+const SINCE: &str = "/api/collections/1/objects/?match%5Btype%5D=indicator&limit=1000&added_after=2026-03-16T03%3A12%3A45.123456Z";
 
 /// What is asked of a server that has `pages` by target; what is not among them is not found.
 fn server(pages: &[(&str, Reply)]) -> (Arc<Mutex<BTreeMap<String, Reply>>>, Web) {
@@ -51,7 +51,7 @@ fn two_pages() -> Vec<(&'static str, Reply)> {
             page(11, &first, r#", "more": true, "next": "a/b+c""#),
         ),
         (
-            "/api/collections/1/objects/?match%5Btype%5D=indicator&next=a%2Fb%2Bc",
+            "/api/collections/1/objects/?match%5Btype%5D=indicator&limit=1000&next=a%2Fb%2Bc",
             page(12, &second, r#", "more": false"#),
         ),
         (SINCE, page(12, &[], "")),
@@ -151,6 +151,34 @@ fn without_next_the_pages_go_on_behind_the_newest_object() {
 }
 
 #[test]
+fn a_server_may_go_on_under_the_same_name_as_long_as_something_else_comes() {
+    let next = r#", "more": true, "next": "cursor""#;
+    for (pages, last, said) in [
+        (4, "", None),
+        (4, next, Some("have no end")),
+        (1, next, Some("have no end")),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let count = AtomicUsize::new(0);
+        let web = Web::start(move |_| {
+            // The last one comes again and again.
+            let id = count.fetch_add(1, Ordering::SeqCst).min(pages);
+            let more = if id < pages { next } else { last };
+            let one = indicator(id as u32, &format!("203.0.113.{id}"), 1, "");
+            page(12, &[one], more)
+        });
+        let config = collection(place.path(), &web);
+        assert_eq!(pull_at(&config, NOW_S), said.is_none());
+        match (told_of(&config).problem, said) {
+            (None, None) => assert_eq!(indicators(&config), pages + 1),
+            (Some(problem), Some(said)) => assert!(problem.contains(said), "{problem}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(web.asked().len() <= pages + 2);
+    }
+}
+
+#[test]
 fn a_collection_may_be_empty_and_say_nothing() {
     let place = tempfile::tempdir().unwrap();
     let (_, web) = server(&[(FIRST, Reply::ok("{}"))]);
@@ -164,7 +192,7 @@ fn a_collection_may_be_empty_and_say_nothing() {
 
 #[test]
 fn pages_that_do_not_come_whole_change_nothing() {
-    const SECOND: &str = "/api/collections/1/objects/?match%5Btype%5D=indicator&next=2";
+    const SECOND: &str = "/api/collections/1/objects/?match%5Btype%5D=indicator&limit=1000&next=2";
     let one = || [indicator(1, "203.0.113.1", 1, "")];
     let next = r#", "more": true, "next": "2""#;
     let cut = Reply(b"HTTP/1.1 200 x\r\ncontent-length: 100\r\n\r\n{\"objects\": [".to_vec());
