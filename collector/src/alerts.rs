@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use closing::{Closing, Verdict};
+pub use closing::{Closing, ToClosed, Verdict};
 pub use store::{AlertReader, AlertStore, Cursor, Entry, Stored};
 
 use crate::detect::Alert;
@@ -199,5 +199,46 @@ mod tests {
         let reader = AlertReader::open(dir.path()).unwrap();
         assert_eq!(reader.newest().unwrap().len(), 1, "stored once");
         assert_eq!(*seen.borrow(), 1);
+    }
+    /// What the first version wrote is there, at its place, and can be closed.
+    #[test]
+    fn alerts_of_format_1_are_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let alert = ocsf::tests::alert();
+        let mut store = AlertStore::open(dir.path()).unwrap();
+        store
+            .add(std::slice::from_ref(&alert), ocsf::finding)
+            .unwrap();
+        drop(store);
+        let old = rusqlite::Connection::open(dir.path().join("alerts.db")).unwrap();
+        old.execute_batch(
+            "CREATE TABLE old (position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, revision INTEGER NOT NULL,
+               settled INTEGER NOT NULL, revised_ns INTEGER NOT NULL, finding TEXT NOT NULL, body TEXT NOT NULL,
+               UNIQUE (id, revision)) STRICT;
+             INSERT INTO old SELECT position + 6, id, revision, settled, revised_ns, finding, body FROM alert;
+             DROP TABLE alert; ALTER TABLE old RENAME TO alert; PRAGMA user_version = 1;",
+        )
+        .unwrap();
+        drop(old);
+        let mut store = AlertStore::open(dir.path()).unwrap();
+        assert_eq!(store.newest().unwrap(), 7);
+        let id = alert.id.to_string();
+        let closing = Closing {
+            revision: alert.revision,
+            verdict: Verdict::FalsePositive,
+            why: "a test".into(),
+            who: "anna".into(),
+            at_ns: 5,
+        };
+        store.close(&id, &closing, ocsf::closed).unwrap();
+        let entries = store.entries_after(6, 9).unwrap();
+        let places: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.position, entry.revised_ns == 5))
+            .collect();
+        assert_eq!(places, [(7, false), (8, true)]);
+        assert_eq!(store.add(&[alert], ocsf::finding).unwrap(), [], "known");
+        let forms = AlertReader::open(dir.path()).unwrap().newest().unwrap();
+        assert_eq!(forms[0].closed().unwrap().who, "anna");
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use crate::alerts::{self, AlertError, AlertStore, Raised, Then};
 use crate::checkpoint::{self, CheckpointError};
@@ -29,6 +30,8 @@ use crate::{sink, text};
 const LOGGED_MAX: usize = 256;
 /// Rounds of alerts between detection and their store.
 const RAISED_MAX: usize = 256;
+/// How often closings are looked for.
+const CLOSINGS_EVERY: Duration = Duration::from_secs(3);
 /// How often what was learned is kept.
 const KEEP_EVERY: Duration = Duration::from_mins(5);
 /// How often alerts found at start are tried to be stored before the start fails.
@@ -168,6 +171,7 @@ impl Collector {
         let (log, log_thread) = log::spawn(log_store, logged)?;
         let books = Books::open(&data_dir, log_id);
         let detect_thread = spawn_detect(detector, books, to_detect, raised, fleet.clone())?;
+        let closings = (AlertStore::open(&data_dir)?, newest.clone());
         let alert_thread = alerts::spawn(alert_store, to_alerts, newest, sink::ocsf::finding)?;
         let sinks = spawn_sinks(&config, &newest_seen)?;
         let (feeds, to_pull) = watch::channel(config.feeds.clone());
@@ -181,6 +185,7 @@ impl Collector {
         let pull_ended = pull::spawn(to_pull, Handle::current(), read_again)?;
 
         let (stopping, stop_seen) = watch::channel(false);
+        let closing_thread = spawn_closings(closings, stop_seen.clone())?;
         let service = Ingest::new(
             log.clone(),
             fleet.clone(),
@@ -188,7 +193,7 @@ impl Collector {
             stop_seen.clone(),
         );
         let server = tokio::spawn(ingest::serve(listener, service, stop_seen));
-        let stages = vec![log_thread, detect_thread, alert_thread];
+        let stages = vec![log_thread, detect_thread, alert_thread, closing_thread];
         Ok(Self {
             _lock: lock,
             address,
@@ -248,7 +253,7 @@ impl Collector {
         } = self;
         drop(feeds);
         stopping.send_replace(true);
-        match tokio::time::timeout(STREAM_GRACE, &mut server).await {
+        match timeout(STREAM_GRACE, &mut server).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::error!(%error, "the gRPC service ended with an error"),
             Ok(Err(error)) => tracing::error!(%error, "the gRPC service ended with a panic"),
@@ -265,7 +270,7 @@ impl Collector {
         fleet.close().await;
         join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
-        if tokio::time::timeout(PULL_GRACE, pull_ended).await.is_err() {
+        if timeout(PULL_GRACE, pull_ended).await.is_err() {
             tracing::info!("a pull of a feed is cut; what was pulled before stays");
         }
     }
@@ -511,6 +516,32 @@ fn spawn_detect(
         })
 }
 
+/// Lets sinks know of alerts that another process has closed.
+fn spawn_closings(
+    (store, newest): (AlertStore, watch::Sender<i64>),
+    mut stop_seen: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, std::io::Error> {
+    let runtime = Handle::current();
+    std::thread::Builder::new()
+        .name("closings".into())
+        .spawn(move || {
+            let mut wait =
+                || runtime.block_on(async { timeout(CLOSINGS_EVERY, stop_seen.changed()).await });
+            while wait().is_err() {
+                match store.newest() {
+                    Ok(last) => {
+                        newest.send_if_modified(|known| {
+                            let more = last > *known;
+                            *known = last.max(*known);
+                            more
+                        });
+                    }
+                    Err(error) => tracing::warn!(%error, "closings cannot be looked for"),
+                }
+            }
+        })
+}
+
 fn spawn_sinks(
     config: &Config,
     newest: &watch::Receiver<i64>,
@@ -556,7 +587,7 @@ async fn join(what: &str, threads: Vec<JoinHandle<()>>, grace: Duration) {
             .filter(Result::is_err)
             .count()
     });
-    match tokio::time::timeout(grace, all).await {
+    match timeout(grace, all).await {
         Ok(Ok(0)) => {}
         Ok(Ok(panicked)) => tracing::error!(what, panicked, "threads ended with a panic"),
         Ok(Err(error)) => tracing::error!(what, %error, "waiting for threads failed"),

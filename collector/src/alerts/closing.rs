@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 
 use super::store::{AlertReader, AlertStore};
@@ -68,24 +68,60 @@ pub struct Closing {
     pub at_ns: u64,
 }
 
+/// Makes of the finding of a revision the one that says it is closed. Given by whoever wires the rooms.
+pub type ToClosed = fn(&str, &Closing) -> Result<String, serde_json::Error>;
+
 impl AlertStore {
-    /// Keeps a closing of an alert.
-    pub fn close(&mut self, id: &str, closing: &Closing) -> Result<(), AlertError> {
-        self.connection
-            .execute(
-                "INSERT INTO closing (id, revision, verdict, why, who, at_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![
-                    id,
-                    closing.revision,
-                    closing.verdict.name(),
-                    closing.why,
-                    closing.who,
-                    closing.at_ns as i64
-                ],
+    /// Keeps a closing of an alert, and has sinks deliver it.
+    pub fn close(
+        &mut self,
+        id: &str,
+        closing: &Closing,
+        to_closed: ToClosed,
+    ) -> Result<(), AlertError> {
+        let finding = self
+            .connection
+            .query_row(
+                "SELECT finding FROM alert WHERE id = ?1 AND revision = ?2 AND closing = 0",
+                params![id, closing.revision],
+                |row| row.get::<_, String>(0),
             )
-            .map(|_| ())
-            .map_err(|source| self.error(source))
+            .map_err(|source| self.error(source))?;
+        let finding = to_closed(&finding, closing)?;
+        insert(&mut self.connection, (id, closing), &finding).map_err(|source| self.error(source))
     }
+}
+
+fn insert(
+    connection: &mut Connection,
+    (id, closing): (&str, &Closing),
+    finding: &str,
+) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let at_ns = closing.at_ns as i64;
+    transaction.execute(
+        "INSERT INTO closing (id, revision, verdict, why, who, at_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            id,
+            closing.revision,
+            closing.verdict.name(),
+            closing.why,
+            closing.who,
+            at_ns
+        ],
+    )?;
+    transaction.execute(
+        "INSERT INTO alert (id, revision, closing, settled, revised_ns, finding, body)
+         SELECT id, revision, ?3, settled, ?4, ?5, body FROM alert WHERE id = ?1 AND revision = ?2 AND closing = 0",
+        params![
+            id,
+            closing.revision,
+            transaction.last_insert_rowid(),
+            at_ns,
+            finding
+        ],
+    )?;
+    transaction.commit()
 }
 
 impl AlertReader {

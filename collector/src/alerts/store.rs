@@ -9,26 +9,34 @@ use super::{AlertError, ToFinding, closing};
 use crate::database::{self, Commit};
 use crate::detect::Alert;
 
-/// Version of the tables, kept in `user_version`.
-const FORMAT: i64 = 1;
+/// Version of the tables, kept in `user_version`. Format 1 had no entries for closings.
+const FORMAT: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE alert (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL,
   revision INTEGER NOT NULL,
+  closing INTEGER NOT NULL DEFAULT 0,
   settled INTEGER NOT NULL,
   revised_ns INTEGER NOT NULL,
   finding TEXT NOT NULL,
   body TEXT NOT NULL,
-  UNIQUE (id, revision)
+  UNIQUE (id, revision, closing)
 ) STRICT;
-CREATE TABLE cursor (
+CREATE TABLE IF NOT EXISTS cursor (
   sink TEXT PRIMARY KEY,
   position INTEGER NOT NULL,
   file_id TEXT NOT NULL DEFAULT '',
   file_length INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+";
+
+/// Puts entries of format 1 into the tables of this one, at their places.
+const FROM_FORMAT_1: &str = "
+INSERT INTO alert (position, id, revision, settled, revised_ns, finding, body)
+  SELECT position, id, revision, settled, revised_ns, finding, body FROM alert_1;
+DROP TABLE alert_1;
 ";
 
 /// How far a sink has come.
@@ -42,7 +50,7 @@ pub struct Cursor {
     pub file_length: u64,
 }
 
-/// One revision as sinks deliver it.
+/// One revision, or a closing of it, as sinks deliver it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its place in the order of entries; grows, with holes.
@@ -91,9 +99,16 @@ impl AlertStore {
             let mut connection = database::open(&path, Commit::Durable)?;
             let transaction =
                 connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            if database::format(&transaction)? == 0 {
+            let before = database::format(&transaction)?;
+            if before == 1 {
+                transaction.execute_batch("ALTER TABLE alert RENAME TO alert_1")?;
+            }
+            if before < FORMAT {
                 transaction.execute_batch(SCHEMA)?;
                 transaction.pragma_update(None, "user_version", FORMAT)?;
+            }
+            if before == 1 {
+                transaction.execute_batch(FROM_FORMAT_1)?;
             }
             let found = database::format(&transaction)?;
             if found == FORMAT {
@@ -253,7 +268,7 @@ fn newest_of(
 ) -> Result<Option<Newest>, rusqlite::Error> {
     transaction
         .prepare_cached(&format!(
-            "SELECT revision, revised_ns, finding, {IS_LISTED} FROM alert WHERE id = ?1 ORDER BY revision DESC LIMIT 1"
+            "SELECT revision, revised_ns, finding, {IS_LISTED} FROM alert WHERE id = ?1 AND closing = 0 ORDER BY revision DESC LIMIT 1"
         ))?
         .query_row([alert.id.to_string()], |row| {
             let revised_ns = row.get::<_, i64>(1)? as u64;
@@ -304,21 +319,21 @@ impl AlertReader {
     /// The newest revision of every alert, the latest first.
     pub fn newest(&self) -> Result<Vec<AlertForm>, AlertError> {
         self.forms(
-            "SELECT id, body, max(revision) FROM alert WHERE id LIKE ?1 || '%' GROUP BY id ORDER BY revised_ns DESC, id",
+            "SELECT id, body, max(revision) FROM alert WHERE id LIKE ?1 || '%' AND closing = 0 GROUP BY id ORDER BY revised_ns DESC, id",
             "",
         )
     }
 
     /// The newest revision of the alerts whose id begins like this. `prefix` must hold hex digits and dashes only.
     pub fn matching(&self, prefix: &str) -> Result<Vec<AlertForm>, AlertError> {
-        self.forms("SELECT id, body, max(revision) FROM alert WHERE id LIKE ?1 || '%' GROUP BY id ORDER BY id", prefix)
+        self.forms("SELECT id, body, max(revision) FROM alert WHERE id LIKE ?1 || '%' AND closing = 0 GROUP BY id ORDER BY id", prefix)
     }
 
-    /// The finding of the newest revision of an alert.
+    /// The finding of the newest revision of an alert, closed if that was.
     pub fn finding(&self, id: &str) -> Result<Option<String>, AlertError> {
         self.connection
             .query_row(
-                "SELECT finding FROM alert WHERE id = ?1 ORDER BY revision DESC LIMIT 1",
+                "SELECT finding FROM alert WHERE id = ?1 ORDER BY revision DESC, closing DESC LIMIT 1",
                 [id],
                 |row| row.get(0),
             )

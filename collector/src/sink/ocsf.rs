@@ -5,7 +5,7 @@
 //! - `finding_info.uid` is the alert's id, the same for every revision; `metadata.uid` names this revision
 //!   (`id.revision`), since that field identifies an event instance; `metadata.sequence` is the revision.
 //! - `activity_id` is 1 Create for the first revision and 2 Update for all others. 3 Close means that somebody has
-//!   resolved the finding: who closes an alert with `chartwatch close` is not told to sinks yet. A settled alert says so in
+//!   closed it with `chartwatch close`: the same finding with status, verdict and comment. A settled alert says so in
 //!   `unmapped.settled`.
 //! - `dst_endpoint` is where the records went. The schema's words for it in this class are the endpoint where sensitive
 //!   data is stored or was accessed from; it has no other place for a destination. Host and store are `device` and
@@ -24,7 +24,10 @@ use model::{
     Finding, FindingInfo, Metadata, Named, Osint, Process, Product, Session, Unmapped, User,
 };
 
+use serde_json::{Value, json};
+
 use crate::alerts::form::{AlertForm, HitForm, ProcessForm};
+use crate::alerts::{Closing, Verdict};
 use crate::detect::{Alert, Confidence, Level};
 use crate::text;
 
@@ -38,6 +41,50 @@ const CATEGORY: u32 = 2;
 /// The finding, one line without its end.
 pub fn finding(alert: &Alert) -> Result<String, serde_json::Error> {
     serde_json::to_string(&build(alert))
+}
+
+/// The same finding when somebody has closed it: activity 3 Close, status 4 Resolved or, of a false positive, 3 Suppressed, and the
+/// verdict, which belongs to the profile `incident` (OCSF 1.8, finding).
+///
+/// # Errors
+/// What is stored is no finding.
+pub fn closed(finding: &str, closing: &Closing) -> Result<String, serde_json::Error> {
+    let mut finding: serde_json::Map<String, Value> = serde_json::from_str(finding)?;
+    let (status_id, status, verdict_id, verdict) = match closing.verdict {
+        Verdict::FalsePositive => (3, "Suppressed", 1, "False Positive"),
+        Verdict::TruePositive => (4, "Resolved", 2, "True Positive"),
+    };
+    let activity = Activity::CLOSE;
+    let fields = [
+        ("activity_id", json!(activity.id)),
+        ("activity_name", json!(activity.name)),
+        (
+            "type_uid",
+            json!(u64::from(CLASS) * 100 + u64::from(activity.id)),
+        ),
+        (
+            "type_name",
+            json!(format!("Data Security Finding: {}", activity.name)),
+        ),
+        ("time", json!(millis(closing.at_ns))),
+        ("status_id", json!(status_id)),
+        ("status", json!(status)),
+        ("verdict_id", json!(verdict_id)),
+        ("verdict", json!(verdict)),
+        (
+            "comment",
+            json!(format!("{} (closed by {})", closing.why, closing.who)),
+        ),
+    ];
+    finding.extend(fields.map(|(key, value)| (key.to_owned(), value)));
+    if let Some(metadata) = finding.get_mut("metadata") {
+        let uid = metadata["uid"].as_str().unwrap_or_default();
+        metadata["uid"] = json!(format!("{uid}.closed.{}", closing.at_ns));
+        if let Some(profiles) = metadata["profiles"].as_array_mut() {
+            profiles.push(json!("incident"));
+        }
+    }
+    serde_json::to_string(&finding)
 }
 
 fn build(alert: &Alert) -> Finding {

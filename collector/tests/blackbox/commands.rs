@@ -175,6 +175,11 @@ async fn a_closed_alert_says_so_until_it_grows() {
     assert_eq!(closed["verdict"], "false-positive");
     assert_eq!(closed["revision"], alerts[0]["revision"]);
     assert!(!closed["who"].as_str().unwrap().is_empty());
+    let finding = place.json(&["show", id, "--json"]);
+    assert_eq!(
+        (&finding["activity_id"], &finding["status_id"]),
+        (&3.into(), &3.into())
+    );
 
     let more = vec![read(60, 1000, 9, 400_000), sent(61, 1000, 900_000, true)];
     sensor.send(9, more).await;

@@ -69,6 +69,56 @@ async fn the_file_has_every_finding_once_whatever_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_an_alert_reaches_the_sink_and_so_does_closing_it_again() {
+    let place = Place::new("");
+    let path = place.file("findings.jsonl");
+    let config = std::fs::read_to_string(place.config()).unwrap();
+    let sink = format!("{config}[sink.file]\npath = \"{}\"\n", path.display());
+    std::fs::write(place.config(), sink).unwrap();
+    let daemon = Daemon::start(&place);
+    thefts(&daemon, 0, 1).await;
+    until("a finding", || lines(&path).len() == 1);
+    let first: Value = serde_json::from_str(&lines(&path)[0]).unwrap();
+    let id = first["finding_info"]["uid"].as_str().unwrap();
+    let close = |verdict: &str| {
+        let close = ["close", id, "--as", verdict, "--why", "ticket 4711"];
+        assert!(place.chartwatch(&close).status.success());
+    };
+    close("false-positive");
+    until("that it is closed", || lines(&path).len() == 2);
+    close("true-positive");
+    assert!(daemon.stop().success());
+    // What was closed just before the end, or while nobody ran, comes at the next start.
+    let daemon = Daemon::start(&place);
+    until("that it is closed otherwise", || lines(&path).len() == 3);
+    assert!(daemon.stop().success());
+    let all: Vec<Value> = lines(&path)
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let key = |key: &str| -> Vec<_> { all.iter().map(|finding| finding[key].clone()).collect() };
+    assert_eq!(key("activity_id"), [1, 3, 3]);
+    assert_eq!(key("type_uid"), [200_601, 200_603, 200_603]);
+    assert_eq!(key("status"), ["New", "Suppressed", "Resolved"]);
+    assert_eq!(key("verdict_id")[1..], [1, 2]);
+    assert!(
+        all[2]["comment"]
+            .as_str()
+            .unwrap()
+            .starts_with("ticket 4711")
+    );
+    assert!(
+        all.iter()
+            .all(|finding| finding["finding_info"] == first["finding_info"])
+    );
+    let uids: BTreeSet<String> = all
+        .iter()
+        .map(|one| one["metadata"]["uid"].to_string())
+        .collect();
+    assert_eq!(uids.len(), 3, "each is an event of its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn syslog_delivers_at_least_once_over_restarts_of_either_side() {
     let Some(mut receiver) = Receiver::new() else {
         return crate::skip(

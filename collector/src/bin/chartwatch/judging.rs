@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use collector::alerts::{AlertReader, AlertStore, Closing, Verdict};
 use collector::config::DetectConfig;
 use collector::console::approve::{self, Proposal};
-use collector::{console, text};
+use collector::{console, sink, text};
 
 use super::{Judged, find, now_ns};
 
@@ -30,7 +30,7 @@ pub(super) fn close(
         at_ns: now_ns(),
     };
     AlertStore::open(data)
-        .and_then(|mut store| store.close(&alert.id, &closing))
+        .and_then(|mut store| store.close(&alert.id, &closing, sink::ocsf::closed))
         .context(
             "failed to close the alert; that needs the right to write to the collector's data",
         )?;

@@ -18,6 +18,10 @@ impl Activity {
         id: 1,
         name: "Create",
     };
+    pub(super) const CLOSE: Self = Self {
+        id: 3,
+        name: "Close",
+    };
     pub(super) const UPDATE: Self = Self {
         id: 2,
         name: "Update",
