@@ -15,6 +15,10 @@ const MAGIC: u16 = 0xeb9f;
 const HEADER: u32 = 24;
 /// Structs inside structs, and names for types, at most.
 const NESTING_MAX: usize = 32;
+/// Members that are looked at for one that is looked for: unnamed structs could hold each other, and twice. The kernel's have hundreds.
+const MEMBERS_MAX: usize = 65_536;
+/// Longest name (`KSYM_NAME_LEN`).
+const NAME_MAX: usize = 512;
 
 /// Why BTF cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -317,8 +321,9 @@ impl<'a> Btf<'a> {
     #[must_use]
     pub fn member(&self, container: &str, path: &str) -> Option<Place> {
         let mut found = None;
+        let mut left = MEMBERS_MAX;
         for id in self.structs.get(container)? {
-            let place = self.follow(*id, path);
+            let place = self.follow(*id, path, &mut left);
             if found.is_some() && found != Some(place.clone()) {
                 return None;
             }
@@ -327,10 +332,10 @@ impl<'a> Btf<'a> {
         found.flatten()
     }
 
-    fn follow(&self, container: u32, path: &str) -> Option<Place> {
+    fn follow(&self, container: u32, path: &str, left: &mut usize) -> Option<Place> {
         let (mut id, mut bits, mut bit_field) = (container, 0_u32, false);
         for part in path.split('.') {
-            let member = self.find(id, part, NESTING_MAX)?;
+            let member = self.find(id, part, NESTING_MAX, left)?;
             bits = bits.checked_add(member.bit_offset)?;
             (id, bit_field) = (self.plain(member.target)?, member.bit_field);
         }
@@ -347,16 +352,24 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// A member that may lie in unnamed structs and unions; its offset is counted from the container.
-    fn find(&self, container: u32, name: &str, depth: usize) -> Option<Member<'a>> {
+    /// A member that may lie in unnamed structs and unions; its offset is counted from the container. None when it would take
+    /// more looks than are left.
+    fn find(
+        &self,
+        container: u32,
+        name: &str,
+        depth: usize,
+        left: &mut usize,
+    ) -> Option<Member<'a>> {
         let of = self.get(container).filter(Type::is_composite)?;
         for member in self.members(of) {
+            *left = left.checked_sub(1)?;
             if member.name == name {
                 return Some(member);
             }
             if member.name.is_empty() && depth > 0 {
                 let inner = self.plain(member.target)?;
-                if let Some(found) = self.find(inner, name, depth - 1) {
+                if let Some(found) = self.find(inner, name, depth - 1, left) {
                     let bit_offset = member.bit_offset.checked_add(found.bit_offset)?;
                     return Some(Member {
                         bit_offset,
@@ -413,12 +426,13 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// A name; empty when it is out of bounds or no UTF-8, which no name that is looked for is.
+/// A name; empty when it is out of bounds, too long or no UTF-8, which no name that is looked for is.
 fn text(texts: &[u8], at: u32) -> &str {
     let Some(rest) = texts.get(at as usize..) else {
         return "";
     };
-    let end = rest.iter().position(|b| *b == 0).unwrap_or(0);
+    let mut bytes = rest.iter().take(NAME_MAX);
+    let end = bytes.position(|b| *b == 0).unwrap_or(0);
     std::str::from_utf8(&rest[..end]).unwrap_or("")
 }
 

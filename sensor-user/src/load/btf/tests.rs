@@ -105,6 +105,15 @@ fn members_are_found_with_kind_and_size() {
 }
 
 #[test]
+fn structs_that_hold_each_other_come_to_an_end() {
+    let mut m = Maker::default();
+    let twice = [0, 1, 0, 0, 1, 0];
+    m.add("a", 4, 2, false, 8, &twice);
+    let blob = m.blob();
+    assert_eq!(Btf::parse(&blob).unwrap().member("a", "b"), None);
+}
+
+#[test]
 fn every_truncation_is_an_error_or_a_smaller_blob() {
     let blob = sample();
     for len in 0..blob.len() {
