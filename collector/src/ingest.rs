@@ -9,6 +9,8 @@
 
 mod convert;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod serve;
 
 use std::pin::Pin;

@@ -1,0 +1,4 @@
+//! Runs `collector_config` on whatever comes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::collector_config(bytes));

@@ -1,0 +1,4 @@
+//! Runs `message` on whatever comes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::message(bytes));

@@ -1,0 +1,4 @@
+//! Runs `sensor_config` on whatever comes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::sensor_config(bytes));
