@@ -99,7 +99,14 @@ fn verdict(result: Result<()>) -> Verdict {
 fn fmt() -> Result<()> {
     let mut command = cargo();
     command.args(["fmt", "--all", "--", "--check", "-l"]);
-    Step::new("lint fmt", command).run().map(drop)
+    Step::new("lint fmt", command).run()?;
+    // A workspace of its own.
+    let mut command = cargo();
+    command.args(["fmt", "--manifest-path", "fuzz/Cargo.toml"]);
+    command.args(["--", "--check", "-l"]);
+    Step::new("lint fmt of the fuzz targets", command)
+        .run()
+        .map(drop)
 }
 
 fn clippy() -> Result<()> {

@@ -9,6 +9,7 @@ mod bench;
 mod codegen;
 mod coverage;
 mod eval;
+mod fuzz;
 mod hooks;
 mod install;
 mod lint;
@@ -45,6 +46,8 @@ enum Command {
     Coverage(coverage::Args),
     /// Run scenarios of theft and of everyday work with real tools, and say what is found
     Eval(eval::Args),
+    /// Feed made-up input to everything that reads what others write, and say what breaks
+    Fuzz(fuzz::Args),
     /// Build the release programs and install them with units and configuration
     Install(install::Args),
     /// Check formatting, lints, house rules, generated code and dependencies
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Codegen(args) => codegen::run(&args),
         Command::Coverage(args) => coverage::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Setup(args) => setup::run(&args),

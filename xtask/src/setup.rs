@@ -38,6 +38,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) enum Need {
     /// A C compiler, for the database the collector embeds.
     Compiler,
+    /// A C++ compiler, for libFuzzer.
+    Cxx,
     /// A compiler with its library's sources and the linker for kernel programs.
     Bpf,
     /// The emulator the virtual machines run in.
@@ -64,6 +66,7 @@ impl Need {
     /// All of them.
     pub(crate) const ALL: &'static [Self] = &[
         Self::Compiler,
+        Self::Cxx,
         Self::Bpf,
         Self::Qemu,
         Self::Busybox,
@@ -92,6 +95,7 @@ impl Need {
                 "gcc",
                 "compiles the database that the collector embeds",
             ),
+            Self::Cxx => program("c++", "g++", "compiles the fuzzer of the fuzz targets"),
             Self::Bpf => bpf::missing()?,
             Self::Qemu => program(
                 "qemu-system-x86_64",

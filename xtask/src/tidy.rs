@@ -22,6 +22,9 @@ pub(crate) struct Args {}
 /// The rooms of the house: the members of the workspace.
 const CRATES: [&str; 5] = ["sensor-ebpf", "sensor-user", "collector", "proto", "xtask"];
 
+/// Folders with Rust files that are no rooms.
+const ANNEXES: [&str; 1] = ["fuzz"];
+
 /// Lines from which a file deserves a second look.
 const LONG_FILE: usize = 600;
 
@@ -135,10 +138,10 @@ fn check_texts(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// All Rust files of the workspace's crates, sorted by path.
+/// All Rust files of the repository's crates, sorted by path.
 fn read_all(root: &Path) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
-    for room in CRATES {
+    for room in CRATES.into_iter().chain(ANNEXES) {
         read_below(root, &root.join(room), &mut sources)?;
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
@@ -178,7 +181,7 @@ mod tests {
     #[test]
     fn all_rust_files_are_found_and_target_is_not_searched() {
         let dir = tempfile::tempdir().unwrap();
-        for room in CRATES {
+        for room in CRATES.into_iter().chain(ANNEXES) {
             fs::create_dir_all(dir.path().join(room).join("src/deep")).unwrap();
             fs::create_dir_all(dir.path().join(room).join("target")).unwrap();
             fs::write(dir.path().join(room).join("src/deep/a.rs"), "//! a\n").unwrap();
@@ -187,7 +190,7 @@ mod tests {
         }
         let found = read_all(dir.path()).unwrap();
         let paths: Vec<&str> = found.iter().map(|source| source.path.as_str()).collect();
-        assert_eq!(paths.len(), CRATES.len());
+        assert_eq!(paths.len(), CRATES.len() + ANNEXES.len());
         assert!(paths.contains(&"proto/src/deep/a.rs"), "{paths:?}");
     }
 

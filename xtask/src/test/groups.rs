@@ -13,7 +13,7 @@ use super::harness;
 use crate::eval::{self, Recorded};
 use crate::lint::{self, Verdict};
 use crate::step::{Done, Step, capture, cargo, own_program, say, tail_of};
-use crate::{install, vm};
+use crate::{fuzz, install, vm};
 
 /// No group's single command may hang for ever.
 const LIMIT: Duration = Duration::from_mins(20);
@@ -65,6 +65,9 @@ fn corpus() -> Result<Tally> {
 const KILLS: &str = "5";
 const KILLS_LONG: &str = "40";
 
+/// How long each fuzz target is fed in a long run, seconds.
+const FUZZ_S: u64 = 5;
+
 /// Some tests under one name.
 pub(super) struct Group {
     pub(super) name: String,
@@ -81,6 +84,7 @@ pub(super) fn all(long: bool) -> Vec<Group> {
         group("lint", || Ok(gates())),
         group("unit and integration", workspace),
         group("corpus replayed", corpus),
+        group("fuzz", fuzz_seeds),
         group("install and units", install_and_units),
         group("kernel native tracepoint", || native(KERNEL_TESTS)),
         group("coverage native tracepoint", || native(COVERAGE_TESTS)),
@@ -100,6 +104,9 @@ pub(super) fn all(long: bool) -> Vec<Group> {
         name: format!("storms {kernel} {backend}"),
         run: Box::new(move || machine(STORM_TESTS, kernel, backend)),
     }));
+    if long {
+        groups.push(group("fuzz for a while", fuzzed));
+    }
     groups.push(group("end to end", end_to_end));
     let kills = if long { KILLS_LONG } else { KILLS };
     groups.push(Group {
@@ -164,6 +171,26 @@ fn workspace() -> Result<Tally> {
     tally.skipped += documented.skipped;
     tally.why.extend(documented.why);
     tally.failures.extend(documented.failures);
+    Ok(tally)
+}
+
+/// The seeds of the fuzz targets, without a fuzzer, whose build would take longer than all of the tests before it.
+fn fuzz_seeds() -> Result<Tally> {
+    let step = Step::new("seeds of the fuzz targets", fuzz::seeds());
+    let tally = judge(&step.limit(LIMIT).run_any()?)?;
+    ensure!(tally.passed + tally.failed > 0, "no seed was run");
+    Ok(tally)
+}
+
+/// Each fuzz target on its seeds, and on what comes of them in a few seconds.
+fn fuzzed() -> Result<Tally> {
+    let mut tally = Tally::default();
+    for (target, outcome) in fuzz::briefly(FUZZ_S)? {
+        match outcome.crash {
+            None => tally.passed += 1,
+            Some(crash) => tally.fail(&target, fuzz::told(&target, &crash)),
+        }
+    }
     Ok(tally)
 }
 
