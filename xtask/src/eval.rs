@@ -8,6 +8,7 @@
 //! namespaces and users it brought are gone afterwards, and nothing else is touched.
 
 mod judge;
+mod machine;
 mod merge;
 mod recording;
 mod scenario;
@@ -27,9 +28,9 @@ use self::scenario::Scenario;
 use self::score::{Outcome, Row};
 use self::stage::Stage;
 use crate::setup::{self, Need};
-use crate::step::{human, root, say, tree};
+use crate::step::{root, say, tree};
 use crate::test::Reported;
-use crate::up::{self, Stop};
+use crate::up::{self, Programs, Stop};
 
 /// The scenarios of the repository, relative to its root.
 const CORPUS: &str = "collector/corpus";
@@ -39,6 +40,7 @@ Examples:
   cargo xtask eval                                     the whole corpus, on this machine's kernel
   cargo xtask eval --only curl --keep /tmp/eval        scenarios whose names contain \"curl\"; keep their logs and alerts
   cargo xtask eval --scenarios ~/mine --json rows.json another folder, or a folder of folders
+  cargo xtask eval --kernel 6.1 --backend lsm          in an emulated machine with another kernel
   cargo xtask eval --replay                            what was recorded of the corpus, in seconds
 
 How to write a scenario is in the README, \"Trying it against thefts and everyday work\".";
@@ -56,6 +58,13 @@ pub(crate) struct Args {
     /// Hook backend the sensor uses
     #[arg(long, value_parser = ["auto", "lsm", "fentry", "tracepoint"], default_value = "auto")]
     backend: String,
+    /// Run in an emulated machine with this kernel, on this host's files: a series (6.1, 6.12, 7) or a Debian package
+    /// [default: here]
+    #[arg(long, value_name = "SERIES|PACKAGE", conflicts_with_all = ["keep", "record", "replay"])]
+    kernel: Option<String>,
+    /// Run in that machine, with the programs of this directory
+    #[arg(long, value_name = "DIR", hide = true)]
+    inside: Option<PathBuf>,
     /// How long after its end a theft may take to be found, and work must stay quiet, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     wait: u64,
@@ -92,48 +101,84 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("kernel programs and network namespaces need root: run it as root");
     }
-    let stop = Stop::on_signals()?;
-    tree::adopt_orphans()?;
+    if let Some(folder) = &args.inside {
+        let programs = Programs::below(folder);
+        return live(args, &scenarios, &BTreeSet::new(), &programs).map(drop);
+    }
     setup::ensure(args.yes, &[Need::Compiler, Need::Bpf, Need::Iproute])?;
+    if args.kernel.is_some() {
+        setup::ensure(args.yes, &[Need::Qemu, Need::Busybox, Need::Dpkg])?;
+    }
     let wanted: BTreeSet<String> = scenarios
         .iter()
         .flat_map(|scenario| scenario.packages.iter().cloned())
         .collect();
     let unknown = setup::packages(args.yes, &wanted)?;
     let programs = up::build()?;
+    let (rows, ended) = match &args.kernel {
+        Some(kernel) => {
+            scenarios.retain(|scenario| lacking(scenario, &unknown).is_none());
+            machine::play(kernel, &args.backend, &scenarios, &programs)
+        }
+        None => (live(args, &scenarios, &unknown, &programs)?, Ok(())),
+    };
+    score::report(&rows, args.json.as_deref())?;
+    ended?;
+    if rows.iter().any(|row| is_wrong(row, args.strict)) {
+        return Err(Reported.into());
+    }
+    Ok(())
+}
+
+/// Runs the scenarios here.
+fn live(
+    args: &Args,
+    scenarios: &[Scenario],
+    unknown: &BTreeSet<String>,
+    programs: &Programs,
+) -> Result<Vec<Row>> {
     let recorder = args.record.then(Recorder::build).transpose()?;
+    let stop = Stop::on_signals()?;
+    tree::adopt_orphans()?;
+    let inside = args.inside.is_some();
     let stage = Stage {
-        programs: &programs,
+        programs,
         backend: &args.backend,
-        wait: Duration::from_secs(args.wait),
+        wait: if inside {
+            machine::WAIT
+        } else {
+            Duration::from_secs(args.wait)
+        },
+        patience: if inside { machine::PATIENCE } else { 1 },
         keep: args.keep.as_deref(),
         recorder: recorder.as_ref(),
         stop: &stop,
     };
     let mut rows = Vec::new();
     let count = scenarios.len();
-    for (index, scenario) in scenarios.drain(..).enumerate() {
+    for (index, scenario) in scenarios.iter().enumerate() {
         if stop.is_asked() {
             bail!("stopped after {index} of {count} scenarios");
         }
-        let row = one(&stage, &scenario, &unknown);
-        say(format!(
-            "[{}/{count}] {}: {}{} ({})",
-            index + 1,
-            row.scenario,
-            row.outcome.word(),
-            row.note
-                .as_deref()
-                .map_or_else(String::new, |note| format!(": {note}")),
-            human(row.took),
-        ));
+        let row = one(&stage, scenario, unknown);
+        if inside {
+            machine::tell(&row)?;
+        }
+        say(row.told(index + 1, count));
         rows.push(row);
     }
-    score::report(&rows, args.json.as_deref())?;
-    if rows.iter().any(|row| is_wrong(row, args.strict)) {
-        return Err(Reported.into());
-    }
-    Ok(())
+    Ok(rows)
+}
+
+/// What of a scenario's packages is not to be had, if anything.
+fn lacking(scenario: &Scenario, unknown: &BTreeSet<String>) -> Option<String> {
+    let lacking: Vec<&str> = scenario
+        .packages
+        .iter()
+        .filter(|name| unknown.contains(*name))
+        .map(String::as_str)
+        .collect();
+    (!lacking.is_empty()).then(|| lacking.join(", "))
 }
 
 /// Judges the recordings; a scenario without one is skipped.
@@ -231,14 +276,8 @@ fn below(places: &[PathBuf], only: &[String]) -> Result<Vec<Scenario>> {
 
 /// Runs one scenario; whatever goes wrong with it is part of its row.
 fn one(stage: &Stage<'_>, scenario: &Scenario, unknown: &BTreeSet<String>) -> Row {
-    let lacking: Vec<&str> = scenario
-        .packages
-        .iter()
-        .filter(|name| unknown.contains(*name))
-        .map(String::as_str)
-        .collect();
-    if !lacking.is_empty() {
-        let note = format!("no Debian package {} to be had here", lacking.join(", "));
+    if let Some(lacking) = lacking(scenario, unknown) {
+        let note = format!("no Debian package {lacking} to be had here");
         return Row::without(scenario, Outcome::Skipped, note);
     }
     let begin = std::time::Instant::now();

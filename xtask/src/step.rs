@@ -200,6 +200,20 @@ pub(crate) fn own_program() -> PathBuf {
     PathBuf::from(format!("/proc/{}/exe", std::process::id()))
 }
 
+/// The file of this very program, for a machine that has the host's files.
+///
+/// # Errors
+/// The file was replaced since, or cannot be named.
+pub(crate) fn own_file() -> Result<PathBuf> {
+    let file = env::current_exe().context("failed to find this program's file")?;
+    anyhow::ensure!(
+        file.is_file(),
+        "{} was replaced by another build; run the command again",
+        file.display()
+    );
+    Ok(file)
+}
+
 /// Whether a program of this name is on the search path, and where.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

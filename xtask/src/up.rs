@@ -132,6 +132,17 @@ pub(crate) struct Programs {
     pub(crate) analyst: PathBuf,
 }
 
+impl Programs {
+    /// Those that were built into a directory.
+    pub(crate) fn below(directory: &Path) -> Self {
+        Self {
+            sensor: directory.join("chartwatch-sensor"),
+            collector: directory.join("chartwatch-collector"),
+            analyst: directory.join("chartwatch"),
+        }
+    }
+}
+
 /// Builds them, optimised.
 ///
 /// # Errors
@@ -148,12 +159,7 @@ pub(crate) fn build() -> Result<Programs> {
         "collector",
     ]);
     Step::new("building sensor and collector", command).run()?;
-    let program = |name: &str| target_dir().join("release").join(name);
-    Ok(Programs {
-        sensor: program("chartwatch-sensor"),
-        collector: program("chartwatch-collector"),
-        analyst: program("chartwatch"),
-    })
+    Ok(Programs::below(&target_dir().join("release")))
 }
 
 /// The synthetic store, and how large each record is.

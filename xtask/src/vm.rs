@@ -14,6 +14,7 @@ mod initramfs;
 mod kernel;
 mod package;
 mod results;
+mod share;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ use self::initramfs::{Init, TEST_BINARY, Tree};
 pub(crate) use self::package::{Program, Programs};
 use self::results::Results;
 pub(crate) use self::results::TestResult;
-use crate::step::{human, say, target_dir};
+use self::share::Share;
+use crate::step::{human, own_file, say, target_dir};
 use crate::table::Table;
 
 /// Modules every machine loads: network tests want interfaces that are no loopback.
@@ -49,6 +51,16 @@ const FURTHER_MODULES: &[&str] = &[
     // What sctp's checksums ask the kernel for by name, which no list of dependencies tells.
     "crc32c_generic",
     "sctp",
+];
+
+/// Modules of a machine that has the host's files, and what scenarios want beside.
+const VISIT_MODULES: &[&str] = &["virtio_pci", "fuse", "virtiofs", "overlay"];
+const VISIT_FURTHER: &[&str] = &[
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "nls_utf8",
+    "nls_iso8859_1",
 ];
 
 /// Modules of a machine with a disk.
@@ -116,6 +128,9 @@ pub(crate) struct Args {
     /// Programs of packages that this host need not have
     #[arg(skip)]
     programs: &'static [Programs],
+    /// Run this command of the workshop in the machine, which has the host's files for reading
+    #[arg(skip)]
+    visit: bool,
     /// Arguments of the test binary, for example the name of one test
     #[arg(last = true, value_name = "TEST ARGS")]
     harness: Vec<String>,
@@ -197,6 +212,34 @@ pub(crate) fn run_counted(
     }
 }
 
+/// Runs a command of this workshop on a kernel, in a machine that has the host's files for reading and memory over them: what is
+/// installed here is there. `line` is told each line that it prints.
+///
+/// # Errors
+/// The machine could not be prepared or started, or did not end as it should.
+pub(crate) fn visit(
+    kernel: &str,
+    backend: &str,
+    limit: Duration,
+    command: Vec<String>,
+    line: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let args = Args {
+        visit: true,
+        memory: 4096,
+        limit: limit.as_secs(),
+        binary: Some(own_file()?),
+        disk: false,
+        harness: command,
+        ..Args::plain("visit", kernel, backend)
+    };
+    let outcome = boot(&args, line)?;
+    match outcome.problem {
+        Some(problem) => bail!("{}: {problem}", outcome.package),
+        None => Ok(()),
+    }
+}
+
 /// A program of a Debian package that this host need not have, to be run here.
 ///
 /// # Errors
@@ -223,6 +266,7 @@ impl Args {
             disk: test != KERNEL_TESTS,
             json: None,
             programs: &[],
+            visit: false,
             harness: Vec::new(),
         }
     }
@@ -293,6 +337,10 @@ impl Outcome {
 }
 
 fn boot_and_test(args: &Args) -> Result<Outcome> {
+    boot(args, &mut |_| {})
+}
+
+fn boot(args: &Args, line: &mut dyn FnMut(&str)) -> Result<Outcome> {
     let cache = kernel::cache_directory()?;
     let name = format!("vm {} {}", args.kernel, args.backend);
     let mut note = |text: &str| say(format!("{name}: {text}"));
@@ -321,6 +369,7 @@ fn boot_and_test(args: &Args) -> Result<Outcome> {
     };
     let machine = Machine {
         disk: disk.as_ref().map(|file| file.path().to_owned()),
+        share: args.visit.then(Share::of_host).transpose()?,
         image: kernel.image.clone(),
         initramfs: initramfs.path().to_owned(),
         append: command_line(&args.backend, &args.append),
@@ -331,12 +380,12 @@ fn boot_and_test(args: &Args) -> Result<Outcome> {
     };
     say(format!("{name}: booting {}", kernel.package));
     let log = logs.join(format!("{stem}.results"));
-    let mut outcome = watch(args, &machine, kernel.package.clone(), &name, &log);
-    if outcome.is_ok() && has_slipped(&machine.console)? {
+    let mut outcome = watch(args, &machine, kernel.package.clone(), (&name, &log), line);
+    if !args.visit && outcome.is_ok() && has_slipped(&machine.console)? {
         say(format!(
             "{name}: the emulator ran an instruction that the kernel was replacing; booting again"
         ));
-        outcome = watch(args, &machine, kernel.package, &name, &log);
+        outcome = watch(args, &machine, kernel.package, (&name, &log), line);
     }
     if args.keep {
         let kept = initramfs.keep().context("failed to keep the initramfs")?.1;
@@ -377,19 +426,25 @@ fn disk(cache: &Path, logs: &Path, note: &mut dyn FnMut(&str)) -> Result<NamedTe
 /// Everything the machine boots with.
 fn pack(args: &Args, kernel: &kernel::Kernel, busybox: &Path, binary: &Path) -> Result<Tree> {
     let mut tree = Tree::with_tools(busybox, &args.tools)?;
-    let wanted: Vec<&str> = if args.disk {
-        [MODULES, DISK_MODULES].concat()
-    } else {
-        MODULES.to_vec()
+    let wanted = match (args.disk, args.visit) {
+        (true, _) => [MODULES, DISK_MODULES].concat(),
+        (_, true) => [MODULES, VISIT_MODULES].concat(),
+        _ => MODULES.to_vec(),
     };
-    let modules = kernel.modules(&wanted, FURTHER_MODULES)?;
+    let further = if args.visit { VISIT_FURTHER } else { &[] };
+    let modules = kernel.modules(&wanted, &[FURTHER_MODULES, further].concat())?;
     let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
     for (name, content) in modules {
         tree.file(&format!("/usr/lib/modules/{name}.ko"), content);
     }
-    let content =
-        fs::read(binary).with_context(|| format!("failed to read {}", binary.display()))?;
-    tree.file(TEST_BINARY, content);
+    let mut program = TEST_BINARY.to_owned();
+    if args.visit {
+        program = binary.display().to_string();
+    } else {
+        let content =
+            fs::read(binary).with_context(|| format!("failed to read {}", binary.display()))?;
+        tree.file(TEST_BINARY, content);
+    }
     let environment = [
         ("CHARTWATCH_BACKEND", args.backend.as_str()),
         ("RUST_BACKTRACE", "1"),
@@ -399,11 +454,16 @@ fn pack(args: &Args, kernel: &kernel::Kernel, busybox: &Path, binary: &Path) -> 
     let mut arguments: Vec<String> = ["--test-threads=1", "--color=never"]
         .map(str::to_owned)
         .to_vec();
+    if args.visit {
+        arguments.clear();
+    }
     arguments.extend(args.harness.iter().cloned());
     let init = Init {
         modules: &names,
         disk: args.disk,
+        visit: args.visit,
         environment: &environment,
+        program: &program,
         arguments: &arguments,
     };
     tree.file("/init", init.script().into_bytes());
@@ -427,12 +487,12 @@ fn watch(
     args: &Args,
     machine: &Machine,
     package: String,
-    name: &str,
-    log: &Path,
+    (name, log): (&str, &Path),
+    line: &mut dyn FnMut(&str),
 ) -> Result<Outcome> {
     let begin = Instant::now();
     let mut results = Results::new(&args.kernel, &args.backend, begin);
-    let (mut was_ready, mut told) = (false, 0);
+    let (mut was_ready, mut told, mut heard) = (false, 0, 0);
     let ended = boot::run(machine, &mut results, &mut |now| {
         if now.is_ready() && !was_ready {
             was_ready = true;
@@ -445,6 +505,8 @@ fn watch(
             ));
         }
         told = now.tests().len();
+        now.lines()[heard..].iter().for_each(|one| line(one));
+        heard = now.lines().len();
     })?;
     fs::write(log, results.text()).with_context(|| format!("failed to write {}", log.display()))?;
     let problem = problem(&results, &ended, machine)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Table;
 
 /// Name of the file that makes a folder a scenario.
@@ -20,7 +20,7 @@ const STORE: &str = "records";
 const LIMIT_S: u64 = 60;
 
 /// What kind of scenario it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Label {
     /// Must be found.

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::scenario::{Label, Scenario};
-use crate::step::say;
+use crate::step::{human, say};
 use crate::table::Table;
 
 /// What a scenario came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Outcome {
     /// A theft, with an alert.
     Found,
@@ -60,7 +61,7 @@ impl Outcome {
 }
 
 /// One scenario's row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Row {
     pub(super) scenario: String,
     pub(super) label: Label,
@@ -80,6 +81,18 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// In a line, as the so manieth of so many.
+    pub(super) fn told(&self, number: usize, count: usize) -> String {
+        let note = self.note.as_ref().map(|note| format!(": {note}"));
+        format!(
+            "[{number}/{count}] {}: {}{} ({})",
+            self.scenario,
+            self.outcome.word(),
+            note.unwrap_or_default(),
+            human(self.took),
+        )
+    }
+
     /// A scenario that came to nothing, and why.
     pub(super) fn without(scenario: &Scenario, outcome: Outcome, note: String) -> Self {
         Self {

@@ -42,6 +42,8 @@ pub(super) struct Stage<'a> {
     pub(super) backend: &'a str,
     /// How long after the scripts an alert may come.
     pub(super) wait: Duration,
+    /// So many times the time a script may run is given to it: an emulated machine is slow.
+    pub(super) patience: u32,
     /// Where to keep what is left.
     pub(super) keep: Option<&'a Path>,
     /// Makes recordings.
@@ -87,7 +89,7 @@ impl Stage<'_> {
     fn play_in(&self, scene: &Scene<'_>, world: &World, user: &User) -> Result<Row> {
         if let Some(script) = scene.scenario.script("setup.sh") {
             let child = scene.start(&script, None)?;
-            let status = self.finish(child, scene.scenario.limit, &mut || Ok(()))?;
+            let status = self.finish(child, self.limit(scene), &mut || Ok(()))?;
             scene.succeeded(&script, status)?;
         }
         // Their handles are kept only to be waited for; the end of the scenario ends them.
@@ -103,7 +105,7 @@ impl Stage<'_> {
         let mut watch = Watch::of(self, scene);
         let script = scene.scenario.folder.join("run.sh");
         let child = scene.start(&script, Some(user))?;
-        let status = self.finish(child, scene.scenario.limit, &mut || watch.look())?;
+        let status = self.finish(child, self.limit(scene), &mut || watch.look())?;
         scene.succeeded(&script, status)?;
         let end = Instant::now();
         watch.look()?;
@@ -213,6 +215,11 @@ impl Stage<'_> {
             look()?;
             thread::sleep(POLL);
         }
+    }
+
+    /// How long a script may run.
+    fn limit(&self, scene: &Scene<'_>) -> Duration {
+        scene.scenario.limit * self.patience
     }
 
     fn analyst(&self, scene: &Scene<'_>) -> Command {

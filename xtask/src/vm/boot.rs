@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::results::Results;
+use super::share::Share;
 
 const EMULATOR: &str = "qemu-system-x86_64";
 
@@ -28,6 +29,8 @@ pub(crate) struct Machine {
     pub(crate) initramfs: PathBuf,
     /// A file that is its disk.
     pub(crate) disk: Option<PathBuf>,
+    /// The host's files, given to it for reading.
+    pub(crate) share: Option<Share>,
     /// The kernel's command line.
     pub(crate) append: String,
     /// Memory in MB.
@@ -118,8 +121,11 @@ fn start(machine: &Machine, complaints: &Path) -> Result<Child> {
         let drive = format!("file={},if=virtio,format=raw,cache=unsafe", file.display());
         ["-drive".to_owned(), drive]
     });
+    let share = machine.share.iter();
+    let share = share.flat_map(|share| share.options(machine.memory_mb));
     Command::new(EMULATOR)
         .args(disk)
+        .args(share)
         .args(if machine.counted { COUNTED } else { FAST })
         .arg("-m")
         .arg(format!("{}M", machine.memory_mb))

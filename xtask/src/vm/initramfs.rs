@@ -59,6 +59,17 @@ $b mount -t xfs /dev/vda /disk
 export TMPDIR=/disk
 ";
 
+/// Lays memory over the host's files and mounts in them what a system has.
+const MOUNT_HOST: &str = "$b mkdir /host /over /visit
+$b mount -t virtiofs -o ro host /host
+$b mount -t tmpfs over /over
+$b mkdir /over/upper /over/work
+$b mount -t overlay -o lowerdir=/host,upperdir=/over/upper,workdir=/over/work overlay /visit
+for d in proc sys dev; do $b mount -o rbind /$d /visit/$d; done
+for d in run mnt; do $b mount -t tmpfs $d /visit/$d; done
+$b mkdir /visit/run/lock
+";
+
 /// A file tree that becomes an initramfs.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
@@ -161,9 +172,13 @@ pub(crate) struct Init<'a> {
     pub(crate) modules: &'a [String],
     /// The machine has a disk, and the tests' files lie on it.
     pub(crate) disk: bool,
+    /// The machine has the host's files, and the program lies there.
+    pub(crate) visit: bool,
     /// Environment of the tests.
     pub(crate) environment: &'a [(String, String)],
-    /// Arguments of the test binary.
+    /// The program that is run.
+    pub(crate) program: &'a str,
+    /// Its arguments.
     pub(crate) arguments: &'a [String],
 }
 
@@ -176,6 +191,13 @@ impl Init<'_> {
             format!("$b insmod /usr/lib/modules/{module}.ko\n")
         });
         let disk = if self.disk { MOUNT_DISK } else { "" };
+        let (host, program) = if self.visit {
+            let here =
+                "$b chroot /visit /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/mnt ";
+            (MOUNT_HOST, format!("{here}{}", quoted(self.program)))
+        } else {
+            ("", self.program.to_owned())
+        };
         let environment = lines(self.environment, |(name, value)| {
             format!("export {name}={}\n", quoted(value))
         });
@@ -205,10 +227,10 @@ $b hostname testhost
 $b --install -s /usr/lib/busybox
 {modules}$b grep -q lockdown= /proc/cmdline || echo integrity >/sys/kernel/security/lockdown
 export PATH=/usr/bin:/usr/sbin:/usr/lib/busybox HOME=/root TMPDIR=/tmp
-{disk}{environment}$b stty -F /dev/ttyS1 raw -echo
+{disk}{host}{environment}$b stty -F /dev/ttyS1 raw -echo
 echo ready >/dev/ttyS1
 code=0
-{TEST_BINARY}{arguments} >/dev/ttyS1 </dev/null || code=$?
+{program}{arguments} >/dev/ttyS1 </dev/null || code=$?
 echo \"exit=$code\" >/dev/ttyS1
 $b poweroff -f
 "

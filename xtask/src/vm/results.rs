@@ -102,6 +102,11 @@ impl Results {
         &self.tests
     }
 
+    /// The lines that have ended.
+    pub(crate) fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
     /// Every line as it came.
     pub(crate) fn text(&self) -> String {
         let mut text = self.lines.join("\n");
