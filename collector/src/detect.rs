@@ -123,7 +123,12 @@ fn judge(
         host.saw(event.at_ns);
         baseline.heard(&sensor, event.at_ns);
         match &event.what {
-            What::Process(process) => host.process(process, event.at_ns),
+            What::Process(process) => {
+                host.process(process, event.at_ns);
+                for (habit, last_ns) in host.habits_ended(process) {
+                    readers.insert((habit, baseline::day(last_ns)), process.key);
+                }
+            }
             What::Access(access) => {
                 let new = host.access(access);
                 let bytes = access.bytes_read.saturating_add(access.bytes_mapped);

@@ -157,6 +157,16 @@ pub fn network(address: IpAddr) -> IpNet {
 }
 
 impl Told {
+    /// The next telling, at whatever amount it has come to in the end.
+    #[must_use]
+    pub fn final_one(self, amount: u64) -> Self {
+        Self {
+            revision: self.revision + 1,
+            amount,
+            ..self
+        }
+    }
+
     /// The next telling, if the amount is worth one: it is the first, or it has doubled.
     pub fn next(told: Option<Self>, amount: u64, at_ns: u64) -> Option<Self> {
         match told {

@@ -231,6 +231,25 @@ impl Host {
         })
     }
 
+    /// The stores a process read that has ended, and when last: by habit.
+    pub(super) fn habits_ended(&self, process: &Process) -> Vec<(Habit, u64)> {
+        let actor = self.processes.get(&process.key);
+        let actor = actor.filter(|_| process.exited_ns.is_some());
+        let of = |actor: &Actor| -> Option<Vec<(Habit, u64)>> {
+            let user = actor.user()?.into_owned();
+            let habit = |(store, reading): (&String, &Reading)| {
+                let habit = Habit {
+                    store: store.clone(),
+                    executable: process.executable.clone(),
+                    user: user.clone(),
+                };
+                (habit, reading.last_ns)
+            };
+            Some(actor.readings.iter().map(habit).collect())
+        };
+        actor.and_then(of).unwrap_or_default()
+    }
+
     /// What has leaked little by little since the last time.
     pub(super) fn leaks(&mut self) -> Vec<slow::News> {
         std::mem::take(&mut self.leaks)

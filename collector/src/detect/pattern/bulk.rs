@@ -3,7 +3,8 @@
 //! It fires when, on one day (UTC), processes of one executable and user have read at least `records_min` records of a store, each record
 //! once for every process, and more than `times` what they read on the fullest of the days before (see `baseline`). What is usual counts
 //! for at most [`CEILING`] times `records_min`, so that nobody becomes harmless by growing slowly. A host that has been heard of for
-//! less than `learning_days` is silent. It is told again when the records have doubled.
+//! less than `learning_days` is silent. It is told again when the records have doubled, and when a process has ended that read half of them
+//! or more.
 //!
 //! False positives: indexers, virus scanners, backups. Each is a `[[keeper]]` of the store, or what an approved way names as its
 //! executable or reader; both by store and user too.
@@ -64,7 +65,9 @@ pub(in crate::detect) fn judge(
         if !fires && today.told.is_none() {
             continue;
         }
-        let Some(told) = Told::next(today.told, today.records, host.newest_ns()) else {
+        let next = Told::next(today.told, today.records, host.newest_ns());
+        let last = || today.told.filter(|_| has_ended(actor, habit, today));
+        let Some(told) = next.or_else(|| Some(last()?.final_one(today.records))) else {
             continue;
         };
         today.told = Some(told);
@@ -79,6 +82,14 @@ pub(in crate::detect) fn judge(
         };
         alerts.push(found.alert(bulk));
     }
+}
+
+/// True when there is something to be added that a process with most of it, which has ended, has read.
+fn has_ended(actor: &Actor, habit: &Habit, today: &ReadDay) -> bool {
+    let own = actor.readings.get(&habit.store);
+    let own = own.map_or(0, |reading| reading.records_known() as u64);
+    let more = today.told.is_some_and(|told| today.records > told.amount);
+    more && actor.exited_ns().is_some() && own.saturating_mul(2) >= today.records
 }
 
 fn is_over(config: &BulkConfig, records: u64, usual: u64) -> bool {

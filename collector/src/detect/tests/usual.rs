@@ -57,6 +57,21 @@ fn far_more_than_on_any_day_before_is_an_alert_that_grows() {
 }
 
 #[test]
+fn the_figures_are_whole_when_who_read_most_of_it_has_ended() {
+    let today = [reads(on(8), 10_000, 650), vec![super::exit(on(8) + 9)]].concat();
+    let split = |at: usize| [habit(8, 10), today[..at].to_vec(), today[at..].to_vec()];
+    assert_eq!(
+        bulk(&run(config(), split(550).to_vec())),
+        [(1, 550), (2, 650)]
+    );
+    assert_eq!(
+        bulk(&run(config(), split(650).to_vec())),
+        [(1, 650)],
+        "no news"
+    );
+}
+
+#[test]
 fn a_host_that_is_new_is_silent_and_so_is_one_that_learns_anew() {
     assert_eq!(
         bulk(&run(

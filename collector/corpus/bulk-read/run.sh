@@ -1,0 +1,1 @@
+find "$STORE" -type f -exec cat {} + > /dev/null
