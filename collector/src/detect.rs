@@ -152,9 +152,12 @@ fn judge(
         }
     }
     let mut alerts = host.judge(config);
-    let leaks = host.leaks();
+    let sent = host.sent();
+    for (way, at_ns) in &sent.used {
+        baseline.used(way, *at_ns);
+    }
     bulk::judge(config, host, baseline, &readers, &mut alerts);
-    slow::judge(config, host, baseline, (&leaks, learns), &mut alerts);
+    slow::judge(config, host, baseline, (&sent.leaks, learns), &mut alerts);
     alerts
 }
 

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::alerts::{self, AlertError, AlertStore, Raised, Then};
 use crate::checkpoint::{self, CheckpointError};
 use crate::config::{Config, Shared};
+use crate::detect::baseline::{Baseline, DAYS};
 use crate::detect::{Alert, Detector};
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
@@ -152,6 +153,7 @@ impl Collector {
         let detect = Shared::new(config.detect.clone());
         let last_pos = LogReader::open(&data_dir)?.last_pos()?;
         let learned = checkpoint::open(&data_dir, log_id, last_pos)?;
+        tell_unused(&config, &learned.baseline);
         let from = learned.pos + 1;
         let mut detector =
             Detector::following(detect.clone()).knowing(learned.baseline, learned.pos);
@@ -356,6 +358,23 @@ fn hunted(config: &Config) -> Result<BTreeMap<String, Alert>, ReplayError> {
 
 fn horizon_ns(config: &Config) -> u64 {
     u64::try_from(config.horizon.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Names approved ways that nobody has used for as long as is remembered: an exception that is not needed only hides something.
+fn tell_unused(config: &Config, baseline: &Baseline) {
+    let span = baseline.first_day.zip(baseline.last_day());
+    let Some((_, last)) = span.filter(|(first, last)| last - first >= DAYS) else {
+        return;
+    };
+    for way in &config.detect.approved {
+        let used = baseline.ways.get(&way.name).and_then(|days| days.last());
+        if used.is_none_or(|day| day + DAYS < last) {
+            tracing::warn!(
+                way = text::clean(&way.name),
+                "this approved way was not used for {DAYS} days; remove it if the work is no more"
+            );
+        }
+    }
 }
 
 /// Says how the feeds are.

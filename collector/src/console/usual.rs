@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::list::table;
 use super::{ConsoleError, json};
+use crate::config::ApprovedWay;
 use crate::detect::baseline::{Baseline, DAY_NS, Habits};
 use crate::text;
 
@@ -11,12 +12,14 @@ use crate::text;
 pub fn usual(
     out: &mut impl Write,
     baseline: &Baseline,
+    approved: &[ApprovedWay],
     sensor: Option<&str>,
     as_json: bool,
 ) -> Result<(), ConsoleError> {
     if as_json {
         return json(out, baseline);
     }
+    ways(out, baseline, approved)?;
     let mut hosts = (baseline.hosts())
         .filter(|(name, _)| sensor.is_none_or(|wanted| wanted == *name))
         .peekable();
@@ -33,6 +36,34 @@ pub fn usual(
             text::count(baseline.forgotten, "habit")
         )?;
     }
+    Ok(())
+}
+
+/// How often the approved ways were used.
+fn ways(
+    out: &mut impl Write,
+    baseline: &Baseline,
+    approved: &[ApprovedWay],
+) -> Result<(), ConsoleError> {
+    if approved.is_empty() {
+        return Ok(());
+    }
+    let head = ["APPROVED WAY", "STORE", "DAYS USED", "LAST"];
+    let rows: Vec<[String; 4]> = approved
+        .iter()
+        .map(|way| {
+            let days = baseline.ways.get(&way.name).map_or(&[][..], Vec::as_slice);
+            [
+                text::clean(&way.name),
+                text::clean(&way.store),
+                text::number(days.len() as u64),
+                days.last()
+                    .map_or_else(|| "never".to_owned(), |day| date(*day)),
+            ]
+        })
+        .collect();
+    table(out, &head.map(String::from), &rows)?;
+    writeln!(out)?;
     Ok(())
 }
 

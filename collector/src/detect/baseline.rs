@@ -32,8 +32,12 @@ pub struct Baseline {
     hosts: BTreeMap<String, Habits>,
     #[serde(with = "pairs")]
     places: BTreeMap<PlaceKey, Seen>,
+    /// Days on which each approved way was used, by its name.
+    #[serde(default)]
+    pub ways: BTreeMap<String, Vec<u32>>,
     /// First day of all; `None` before there is one.
-    first_day: Option<u32>,
+    pub first_day: Option<u32>,
+    last_day: Option<u32>,
     /// Habits, leaks and places that were forgotten to bound memory.
     pub forgotten: u64,
 }
@@ -186,9 +190,15 @@ impl Told {
 }
 
 impl Baseline {
+    /// The last day of all.
+    pub fn last_day(&self) -> Option<u32> {
+        self.last_day
+    }
+
     /// Something was heard of a host.
     pub fn heard(&mut self, sensor: &str, at_ns: u64) {
         let day = day(at_ns);
+        self.last_day = self.last_day.max(Some(day));
         self.first_day = Some(self.first_day.map_or(day, |first| first.min(day)));
         if !self.hosts.contains_key(sensor) {
             let new = Habits {
@@ -270,6 +280,13 @@ impl Baseline {
         let is_new = at_ns < seen.first_ns.saturating_add(DAY_NS);
         let first = self.first_day.unwrap_or(today);
         is_new && today >= first.saturating_add(learning_days)
+    }
+
+    /// An approved way was used. There are no more of them than the configuration had in all this time.
+    pub fn used(&mut self, way: &str, at_ns: u64) {
+        let today = day(at_ns);
+        let days = self.ways.entry(way.to_owned()).or_default();
+        on(days, today, |day| *day, || today);
     }
 
     /// More has leaked over a road.

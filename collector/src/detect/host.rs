@@ -35,8 +35,8 @@ pub(super) struct Host {
     /// Groups that can have something of what a process read.
     readers: BTreeMap<ProcessKey, BTreeSet<GroupKey>>,
     gaps: VecDeque<Gap>,
-    /// What has leaked little by little since the last time.
-    leaks: Vec<slow::News>,
+    /// What was sent since the last time that no alert tells of.
+    sent: slow::Sent,
     /// Processes whose sums have changed since they were last judged.
     changed: BTreeSet<ProcessKey>,
     /// Counts events; the order in which things are forgotten.
@@ -113,7 +113,7 @@ impl Host {
             served: Vec::new(),
             groups: BTreeMap::new(),
             readers: BTreeMap::new(),
-            leaks: Vec::new(),
+            sent: slow::Sent::default(),
             gaps: VecDeque::new(),
             changed: BTreeSet::new(),
             events: 0,
@@ -250,9 +250,14 @@ impl Host {
         actor.and_then(of).unwrap_or_default()
     }
 
-    /// What has leaked little by little since the last time.
-    pub(super) fn leaks(&mut self) -> Vec<slow::News> {
-        std::mem::take(&mut self.leaks)
+    /// What was sent since the last time that no alert tells of.
+    pub(super) fn sent(&mut self) -> slow::Sent {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// An approved way was used.
+    pub(super) fn used(&mut self, way: &str, at_ns: u64) {
+        self.sent.used.push((way.to_owned(), at_ns));
     }
 
     /// What a process sent to a destination, made when it is new.
@@ -346,9 +351,9 @@ impl Host {
                 continue;
             };
             pattern::direct::judge(config, self, key, &mut actor, &mut alerts);
-            let mut leaks = std::mem::take(&mut self.leaks);
-            slow::of_process(config, self, key, &mut actor, &mut leaks);
-            self.leaks = leaks;
+            let mut sent = std::mem::take(&mut self.sent);
+            slow::of_process(config, self, key, &mut actor, &mut sent);
+            self.sent = sent;
             pattern::tampering::judge(self, key, &mut actor, &mut alerts);
             pattern::wipe::judge(config, self, key, &mut actor, &mut alerts);
             self.processes.insert(key, actor);
@@ -415,7 +420,7 @@ impl Host {
     pub(super) fn leak(&mut self, key: &GroupKey, all: Leaked, news: slow::News) {
         if let Some(group) = self.groups.get_mut(key) {
             group.leaked = all;
-            self.leaks.push(news);
+            self.sent.leaks.push(news);
         }
     }
 

@@ -151,7 +151,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show what was learned to be usual: who reads how much of a store on a day, and what leaves little by little.
+    /// Show what was learned to be usual: how often approved ways are used, who reads how much of a store on a day, and what leaves
+    /// little by little.
     #[command(
         after_help = "The collector writes it every few minutes and when it stops. To let a host learn anew, add to the configuration\n                            \n  [[detect.relearn]]\n  sensor = \"ws-12\"        # without this line: all hosts\n  since = \"2026-11-30\"\n\n                            and reload the collector."
     )]
@@ -224,7 +225,10 @@ fn detect_config(
         path.exists()
             && matches!(
                 command,
-                Command::Replay(_) | Command::Intel { .. } | Command::Approve { .. }
+                Command::Replay(_)
+                    | Command::Intel { .. }
+                    | Command::Approve { .. }
+                    | Command::Usual { .. }
             )
     });
     let mut config = match named.or(usual) {
@@ -296,7 +300,8 @@ fn run(
         }
         Command::Usual { sensor, json } => {
             let learned = checkpoint::read(&cli.data)?.unwrap_or_default();
-            console::usual(out, &learned.baseline, sensor.as_deref(), json)?;
+            let approved = &detect.approved;
+            console::usual(out, &learned.baseline, approved, sensor.as_deref(), json)?;
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -63,13 +63,20 @@ pub(in crate::detect) fn judge(
         }
     }
     for key in groups {
-        let Some(group) = Joint::of(config, host, &key) else {
+        let mut used = BTreeMap::new();
+        let told = Joint::of(config, host, &key, &mut used).map(|group| {
+            let readers: Vec<ProcessKey> = group.handed.keys().copied().collect();
+            let case = group.next(config, host);
+            let leak = case.is_none().then(|| group.leak(config, host)).flatten();
+            let alert = case.as_ref().map(|case| group.alert(config, host, case));
+            (readers, case, leak, alert)
+        });
+        for (way, at_ns) in used {
+            host.used(&way, at_ns);
+        }
+        let Some((readers, case, leak, alert)) = told else {
             continue;
         };
-        let readers: Vec<ProcessKey> = group.handed.keys().copied().collect();
-        let case = group.next(config, host);
-        let leak = case.is_none().then(|| group.leak(config, host)).flatten();
-        let alert = case.as_ref().map(|case| group.alert(config, host, case));
         host.watch(&key, readers.into_iter());
         alerts.extend(alert);
         if let Some(case) = case {
@@ -147,8 +154,13 @@ struct Joint<'a> {
 }
 
 impl<'a> Joint<'a> {
-    /// Weighs a group; `None` when nobody's records can have come to a sender.
-    fn of(config: &DetectConfig, host: &'a Host, key: &'a GroupKey) -> Option<Self> {
+    /// Weighs a group; `None` when nobody's records can have come to a sender. Adds the approved ways on which some of it went, and when last.
+    fn of(
+        config: &DetectConfig,
+        host: &'a Host,
+        key: &'a GroupKey,
+        used: &mut BTreeMap<String, u64>,
+    ) -> Option<Self> {
         let group = host.group(key)?;
         let told = group.told.as_ref();
         let mut senders: Vec<Sender<'_>> = group
@@ -185,16 +197,12 @@ impl<'a> Joint<'a> {
                 let Some(reading) = actor.readings.get(&key.store) else {
                     continue;
                 };
-                let left_to_direct = told.is_none() && is_direct(host, key, reader, sender.key);
-                if left_to_direct
-                    || approved(
-                        config,
-                        host,
-                        key,
-                        (!own).then_some((reader, actor)),
-                        *sender,
-                    )
-                {
+                if told.is_none() && is_direct(host, key, reader, sender.key) {
+                    continue;
+                }
+                let of_other = (!own).then_some((reader, actor));
+                if let Some(way) = approved(config, host, key, of_other, *sender) {
+                    used.insert(way.name.clone(), sender.sending.last_ns);
                     continue;
                 }
                 got.insert(sender.key);
@@ -436,15 +444,15 @@ fn is_direct(host: &Host, key: &GroupKey, reader: ProcessKey, sender: ProcessKey
     })
 }
 
-/// True when the hospital lets this sender send there what this reader reads; `None`: what it reads itself.
-fn approved(
-    config: &DetectConfig,
+/// The way by which the hospital lets this sender send there what this reader reads; `None`: what it reads itself.
+fn approved<'a>(
+    config: &'a DetectConfig,
     host: &Host,
     key: &GroupKey,
     reader: Option<(ProcessKey, &Actor)>,
     sender: Sender<'_>,
-) -> bool {
-    config.approved.iter().any(|way| {
+) -> Option<&'a ApprovedWay> {
+    config.approved.iter().find(|way| {
         let Some(actor) = named_by(way, host, reader, sender) else {
             return false;
         };

@@ -96,7 +96,7 @@ impl Pair<'_> {
         }
         let fires = leaves(config, self.destination, self.sending)
             && self.over_thresholds(&self.thresholds(config))
-            && !approved(config, host, actor, self.store, self.destination);
+            && approved(config, host, actor, self.store, self.destination).is_none();
         fires.then_some(Case {
             revision: 1,
             raised_ns: host.newest_ns(),
@@ -184,17 +184,16 @@ impl Pair<'_> {
     }
 }
 
-/// True when the hospital lets this process send there what it reads of a store.
-pub(super) fn approved(
-    config: &DetectConfig,
+/// The way by which the hospital lets this process send there what it reads of a store.
+pub(super) fn approved<'a>(
+    config: &'a DetectConfig,
     host: &Host,
     actor: &Actor,
     store: &str,
     to: &Destination,
-) -> bool {
-    sent(actor, store, to).is_some_and(|sent| {
-        ways(config).any(|way| covers(way, sent, |since| sent_of(host, actor, way, since)))
-    })
+) -> Option<&'a ApprovedWay> {
+    let sent = sent(actor, store, to)?;
+    ways(config).find(|way| covers(way, sent, |since| sent_of(host, actor, way, since)))
 }
 
 fn sent<'a>(actor: &'a Actor, store: &'a str, to: &'a Destination) -> Option<Sent<'a>> {

@@ -54,13 +54,22 @@ pub(in crate::detect) struct News {
     pub(in crate::detect) leaked: Leaked,
 }
 
+/// What was sent since the last time that no alert tells of.
+#[derive(Debug, Default)]
+pub(in crate::detect) struct Sent {
+    /// What leaks little by little.
+    pub(in crate::detect) leaks: Vec<News>,
+    /// Approved ways that were used, and when last, nanoseconds since the Unix epoch.
+    pub(in crate::detect) used: Vec<(String, u64)>,
+}
+
 /// What a process that read itself has sent since it was last asked, as far as nobody else tells of it.
 pub(in crate::detect) fn of_process(
     config: &DetectConfig,
     host: &Host,
     sender: ProcessKey,
     actor: &mut Actor,
-    news: &mut Vec<News>,
+    news: &mut Sent,
 ) {
     let mut leaked = std::mem::take(&mut actor.leaked);
     for (store, reading) in &actor.readings {
@@ -82,16 +91,19 @@ pub(in crate::detect) fn of_process(
                 times: 1,
             };
             let before = leaked.get(&pair).copied().unwrap_or_default();
-            if !is_more(config, now, before) || direct::approved(config, host, actor, store, to) {
+            if !is_more(config, now, before) {
                 continue;
             }
-            news.push(News {
-                sender,
-                store: store.clone(),
-                to: to.clone(),
-                span_ns: (first_ns, sending.last_ns),
-                leaked: now.since(before),
-            });
+            match direct::approved(config, host, actor, store, to) {
+                Some(way) => news.used.push((way.name.clone(), sending.last_ns)),
+                None => news.leaks.push(News {
+                    sender,
+                    store: store.clone(),
+                    to: to.clone(),
+                    span_ns: (first_ns, sending.last_ns),
+                    leaked: now.since(before),
+                }),
+            }
             leaked.insert(pair, now);
         }
     }
