@@ -9,8 +9,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use proto::limits::{ARGUMENTS_MAX, LIST_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, TEXT_BYTES_MAX};
-use proto::prost::Message as _;
+use proto::limits::{
+    ARGUMENTS_MAX, EVENTS_MAX, LIST_MAX, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, TEXT_BYTES_MAX,
+};
+use proto::prost::encoding::{DecodeContext, decode_key, skip_field};
+use proto::prost::{DecodeError, Message as _};
 use proto::sensor::v1 as wire;
 
 use crate::event::{
@@ -20,6 +23,9 @@ use crate::event::{
 };
 use crate::fleet::{Heartbeat, HookBooks};
 use crate::log::{Batch, Epoch};
+
+/// Number of `events` in `EventBlock`.
+const EVENTS_FIELD: u32 = 3;
 
 /// A message that breaks the rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -145,6 +151,14 @@ pub(super) fn batch(batch: wire::Batch, hello: &Hello) -> Result<(Batch, Block),
 
 /// Decodes the payload of a batch, as it came or as the log kept it.
 pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
+    let count = events(payload).map_err(|error| WireError::Decode(error.to_string()))?;
+    if count > EVENTS_MAX {
+        return Err(WireError::TooLong {
+            field: "block.events",
+            length: count,
+            max: EVENTS_MAX,
+        });
+    }
     let block =
         wire::EventBlock::decode(payload).map_err(|error| WireError::Decode(error.to_string()))?;
     let origin = Origin {
@@ -175,6 +189,17 @@ pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
         missing_before: 0,
         pos: 0,
     })
+}
+
+/// Counts the events of a payload, before any of them takes memory: decoded, an empty one takes many times its two bytes.
+fn events(mut payload: &[u8]) -> Result<usize, DecodeError> {
+    let mut count = 0;
+    while !payload.is_empty() {
+        let (tag, wire_type) = decode_key(&mut payload)?;
+        count += usize::from(tag == EVENTS_FIELD);
+        skip_field(wire_type, tag, &mut payload, DecodeContext::default())?;
+    }
+    Ok(count)
 }
 
 /// What stands in the place of an event that breaks a rule; where its times do too, with those of the event before.

@@ -98,6 +98,28 @@ fn a_block_becomes_what_it_says() {
     assert_eq!(edge.stores, ["pacs"]);
 }
 
+/// Events that say nothing are two bytes each on the way and many times that in memory.
+#[test]
+fn a_block_of_more_events_than_can_say_something_is_refused_before_they_take_memory() {
+    let with = |count: usize| {
+        let header = wire::EventBlock {
+            host: "ws-12".into(),
+            boot_id: "b".into(),
+            ..wire::EventBlock::default()
+        };
+        let empty = [((EVENTS_FIELD as u8) << 3) | 2, 0].repeat(count);
+        [header.encode_to_vec(), empty].concat()
+    };
+    let sensor = "ws-12".into();
+    let known = block(&sensor, &with(EVENTS_MAX)).unwrap();
+    assert_eq!(known.events.len() as u64 + known.unknown, EVENTS_MAX as u64);
+    let error = block(&sensor, &with(EVENTS_MAX + 1)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "block.events has 16385, at most 16384 are allowed"
+    );
+}
+
 #[test]
 fn cut_and_flipped_bytes_are_an_error_or_a_block_and_never_a_panic() {
     let good = payload();
