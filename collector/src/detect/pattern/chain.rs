@@ -22,7 +22,8 @@
 //! that is too wide, since what it does inside cannot be seen: it needs an approved way too.
 //!
 //! ATT&CK: T1005 (Data from Local System) or T1213 (Data from Information Repositories), T1074.001 (Local Data Staging) when a file is on a path, T1560.001 (Archive via
-//! Utility) when a program that packs is on one, T1052.001 (Exfiltration over USB) when a file on it lies on what can be carried
+//! Utility) when a program that packs is on one, T1030 (Data Transfer Size Limits) when one is that cuts into parts, T1029 (Scheduled
+//! Transfer) when cron or at started the sender, T1052.001 (Exfiltration over USB) when a file on it lies on what can be carried
 //! away, T1572 (Protocol Tunneling) when an ssh on it forwards ports, T1090 (Proxy) when the sender got it over a connection within the
 //! host, and how it left: see `leaving`.
 

@@ -44,6 +44,18 @@ const ENCRYPTED: Technique = Technique {
     tactic_id: "TA0010",
     tactic: "Exfiltration",
 };
+pub(super) const SIZE_LIMITS: Technique = Technique {
+    id: "T1030",
+    name: "Data Transfer Size Limits",
+    tactic_id: "TA0010",
+    tactic: "Exfiltration",
+};
+pub(super) const SCHEDULED: Technique = Technique {
+    id: "T1029",
+    name: "Scheduled Transfer",
+    tactic_id: "TA0010",
+    tactic: "Exfiltration",
+};
 pub(super) const CARRIED: Technique = Technique {
     id: "T1052.001",
     name: "Exfiltration Over Physical Medium: Exfiltration over USB",

@@ -12,9 +12,7 @@
 //! ATT&CK: T1030 (Data Transfer Size Limits), and T1029 (Scheduled Transfer) when it went on over several days.
 
 use crate::config::{DetectConfig, SlowConfig};
-use crate::detect::alert::{
-    self, Alert, Confidence, Destination, Figures, Level, Severity, Technique,
-};
+use crate::detect::alert::{self, Alert, Confidence, Destination, Figures, Level, Severity};
 use crate::detect::baseline::{self, Baseline, LeakDay, Leaked, Road, Told};
 use crate::detect::evidence::Plain;
 use crate::detect::host::{Actor, Host};
@@ -23,24 +21,12 @@ use crate::event::ProcessKey;
 use crate::text;
 
 use super::direct;
+use super::leaving::{SCHEDULED, SIZE_LIMITS};
 
 /// Short name of the pattern.
 const NAME: &str = "slow";
 /// Moves when the meaning of the pattern changes.
 const VERSION: u32 = 1;
-
-const SIZE_LIMITS: Technique = Technique {
-    id: "T1030",
-    name: "Data Transfer Size Limits",
-    tactic_id: "TA0010",
-    tactic: "Exfiltration",
-};
-const SCHEDULED: Technique = Technique {
-    id: "T1029",
-    name: "Scheduled Transfer",
-    tactic_id: "TA0010",
-    tactic: "Exfiltration",
-};
 
 /// More that went to a destination.
 #[derive(Debug)]

@@ -259,6 +259,40 @@ fn a_script_that_packs_is_named_as_the_program_is() {
 }
 
 #[test]
+fn parts_of_a_size_and_jobs_of_a_clock_are_named() {
+    let named = |reader: &[&str], starter: &str| {
+        let alert = only(&job(vec![
+            program(0, 800, 1, starter),
+            started(1, 1000, JOB, reader[0], |process| {
+                process.arguments = reader.iter().map(|text| (*text).to_owned()).collect();
+            }),
+            takes(2, 1000, 1, 4_000_000),
+            program(1, 1001, 800, "/usr/bin/ssh"),
+            hands(2, EdgeKind::UnixSocket, 1000, 1001, 4_000_000),
+            sends(3, 1001, 4_000_000),
+        ]));
+        let all = techniques(&alert);
+        ["T1030", "T1029"].map(|id| all.contains(&id))
+    };
+    for (reader, starter, expect) in [
+        (
+            &["/usr/bin/split", "-b", "40k"][..],
+            "/bin/bash",
+            [true, false],
+        ),
+        (&["/usr/bin/7z", "a", "-v100k"], "/bin/bash", [true, false]),
+        (
+            &["/usr/bin/7z", "a", "-verbose"],
+            "/bin/bash",
+            [false, false],
+        ),
+        (&["/usr/bin/tar", "-v1"], "/usr/sbin/cron", [false, true]),
+    ] {
+        assert_eq!(named(reader, starter), expect, "{reader:?} {starter}");
+    }
+}
+
+#[test]
 fn a_file_on_what_can_be_carried_away_is_named() {
     for (medium, expect) in [(Medium::Removable, true), (Medium::Fixed, false)] {
         let mut stick = file(5, "/media/stick/x.zip");

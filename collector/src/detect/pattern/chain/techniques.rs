@@ -1,7 +1,7 @@
 //! By which techniques records went along a path.
 
 use crate::detect::alert::{Link, Path, Place, Step, Technique};
-use crate::detect::pattern::leaving::CARRIED;
+use crate::detect::pattern::leaving::{CARRIED, SCHEDULED, SIZE_LIMITS};
 use crate::event::{Carrier, CarrierKind, Medium, Process};
 
 const STAGED: Technique = Technique {
@@ -35,6 +35,18 @@ const PACKERS: [&str; 23] = [
     "7z", "7za", "7zr", "age", "borg", "bsdtar", "busybox", "bzip2", "cpio", "gpg", "gtar", "gzip",
     "lz4", "lzma", "openssl", "pax", "pigz", "rar", "restic", "tar", "xz", "zip", "zstd",
 ];
+/// Programs that cut files into parts, by the last part of their path.
+const CUTTERS: [&str; 3] = ["split", "csplit", "zipsplit"];
+/// Packers whose option for parts of a size is this.
+const VOLUMES: [(&str, &str); 5] = [
+    ("7z", "-v"),
+    ("7za", "-v"),
+    ("7zr", "-v"),
+    ("rar", "-v"),
+    ("zip", "-s"),
+];
+/// Programs that start others at a time of day.
+const SCHEDULERS: [&str; 5] = ["cron", "crond", "anacron", "atd", "fcron"];
 /// Programs that run a script, by how their names begin.
 const INTERPRETERS: [&str; 5] = ["python", "perl", "ruby", "bash", "dash"];
 /// Options of ssh(1) without a value, which may stand before one of another letter behind the same dash.
@@ -73,6 +85,12 @@ pub(super) fn techniques(
     techniques.extend(packed.then_some(PACKED));
     let carried = !leaving.contains(&CARRIED) && to_carriers.clone().any(is_portable);
     techniques.extend(carried.then_some(CARRIED));
+    techniques.extend(processes().any(cuts).then_some(SIZE_LIMITS));
+    let ancestors = chain.iter().filter_map(|link| link.process.as_ref());
+    let scheduled = ancestors
+        .skip(1)
+        .any(|one| SCHEDULERS.contains(&program(one)));
+    techniques.extend(scheduled.then_some(SCHEDULED));
     techniques.extend(processes().any(is_tunnel).then_some(TUNNELLED));
     techniques.extend(proxied.then_some(PROXIED));
     techniques.extend(leaving);
@@ -94,6 +112,17 @@ fn packs(process: &Process) -> bool {
     let script = arguments.find(|argument| !argument.starts_with('-'));
     let script = script.and_then(|path| path.rsplit('/').next());
     PACKERS.contains(&program(process)) || script.is_some_and(|name| PACKERS.contains(&name))
+}
+
+/// True of a program that cuts what it is given into parts of a size.
+fn cuts(process: &Process) -> bool {
+    let name = program(process);
+    let option = VOLUMES.iter().find(|(packer, _)| *packer == name);
+    let with_size = |argument: &String| {
+        let size = option.and_then(|(_, option)| argument.strip_prefix(option));
+        size.is_some_and(|size| size.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    CUTTERS.contains(&name) || process.arguments.iter().skip(1).any(with_size)
 }
 
 /// The last part of a program's path.
