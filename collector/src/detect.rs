@@ -31,7 +31,7 @@ use host::Host;
 use pattern::{bulk, slow};
 
 use crate::config::{DetectConfig, Shared};
-use crate::event::{Block, Gap, GapReason, What};
+use crate::event::{Block, Gap, GapReason, ProcessKey, What};
 
 /// Takes the log in and gives alerts out.
 #[derive(Debug)]
@@ -115,28 +115,28 @@ fn judge(
     (block, learns): (&Block, bool),
 ) -> Vec<Alert> {
     let sensor = block.origin.sensor.clone();
-    let mut readers = bulk::Readers::new();
+    // By process and not by name, which would have to be put together for each event.
+    let mut reads: BTreeMap<(ProcessKey, &str, u32), (u64, u64)> = BTreeMap::new();
+    if let Some((first_ns, last_ns)) = block.span() {
+        baseline.heard(&sensor, first_ns);
+        baseline.heard(&sensor, last_ns);
+    }
     if block.missing_before > 0 {
         host.gap(hole(block, host.newest_ns()));
     }
     for event in &block.events {
         host.saw(event.at_ns);
-        baseline.heard(&sensor, event.at_ns);
         match &event.what {
-            What::Process(process) => {
-                host.process(process, event.at_ns);
-                for (habit, last_ns) in host.habits_ended(process) {
-                    readers.insert((habit, baseline::day(last_ns)), process.key);
-                }
-            }
+            What::Process(process) => host.process(process, event.at_ns),
             What::Access(access) => {
                 let new = host.access(access);
                 let bytes = access.bytes_read.saturating_add(access.bytes_mapped);
-                if let Some(habit) = host.habit(access).filter(|_| bytes > 0) {
-                    if learns {
-                        baseline.read(&sensor, &habit, access.last_ns, new.into(), bytes);
-                    }
-                    readers.insert((habit, baseline::day(access.last_ns)), access.process);
+                if bytes > 0 {
+                    let day = baseline::day(access.last_ns);
+                    let read = reads
+                        .entry((access.process, &access.store, day))
+                        .or_default();
+                    *read = (read.0 + u64::from(new), read.1.saturating_add(bytes));
                 }
             }
             What::Flow(flow) => {
@@ -150,6 +150,16 @@ fn judge(
             What::Edge(edge) => host.edge(edge),
             What::Gap(gap) => host.gap(gap.clone()),
         }
+    }
+    let mut readers = host.ended(block);
+    for ((process, store, day), (records, bytes)) in reads {
+        let Some(habit) = host.habit(process, store) else {
+            continue;
+        };
+        if learns {
+            baseline.read(&sensor, &habit, day, records, bytes);
+        }
+        readers.insert((habit, day), process);
     }
     let mut alerts = host.judge(config);
     let sent = host.sent();

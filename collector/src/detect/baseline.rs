@@ -210,11 +210,10 @@ impl Baseline {
     }
 
     /// A process read, and so many of the records for the first time.
-    pub fn read(&mut self, sensor: &str, habit: &Habit, at_ns: u64, records: u64, bytes: u64) {
+    pub fn read(&mut self, sensor: &str, habit: &Habit, today: u32, records: u64, bytes: u64) {
         let Some(habits) = self.hosts.get_mut(sensor) else {
             return;
         };
-        let today = day(at_ns);
         if !habits.reads.contains_key(habit) && habits.reads.len() >= HABITS_PER_HOST {
             self.forgotten += forget(&mut habits.reads, |days| days.last().map(|last| last.day));
         }
@@ -430,14 +429,14 @@ mod tests {
         let mut baseline = Baseline::default();
         baseline.heard("a", NOW);
         for (after, records) in [(0, 5), (1, 9), (2, 1), (1, 2)] {
-            baseline.read("a", &habit("anna"), NOW + after * DAY_NS, records, 10);
+            baseline.read("a", &habit("anna"), 20_000 + after, records, 10);
         }
         let usual = |baseline: &Baseline, today| baseline.usual("a", &habit("anna"), today, 0);
         assert_eq!(usual(&baseline, 20_000), 0);
         assert_eq!(usual(&baseline, 20_001), 5);
         assert_eq!(usual(&baseline, 20_002), 11);
         assert_eq!(baseline.usual("a", &habit("anna"), 20_003, 20_002), 1);
-        baseline.read("a", &habit("anna"), NOW + 40 * DAY_NS, 1, 1);
+        baseline.read("a", &habit("anna"), 20_040, 1, 1);
         assert_eq!(usual(&baseline, 20_041), 1);
         assert!(baseline.knows("a", 20_007, 7, 0) && !baseline.knows("a", 20_006, 7, 0));
         assert!(!baseline.knows("a", 20_010, 7, 20_005));
@@ -465,7 +464,7 @@ mod tests {
     fn it_is_the_same_after_it_was_written_and_read() {
         let mut baseline = Baseline::default();
         baseline.heard("a", NOW);
-        baseline.read("a", &habit("anna"), NOW, 5, 10);
+        baseline.read("a", &habit("anna"), 20_000, 5, 10);
         baseline.visit("curl", IpAddr::from([203, 0, 113, 1]), NOW, 0);
         let road = Road {
             store: "pacs".into(),
@@ -492,7 +491,7 @@ mod tests {
         baseline.heard("a", NOW);
         for number in 0..HABITS_PER_HOST as u64 + 10 {
             let user = habit(&number.to_string());
-            baseline.read("a", &user, NOW + number * 1_000_000_000, 1, 1);
+            baseline.read("a", &user, 20_000, 1, 1);
         }
         let (_, habits) = baseline.hosts().next().unwrap();
         assert!(habits.reads.len() <= HABITS_PER_HOST);

@@ -10,14 +10,14 @@ pub(super) use activity::{Case, Group, GroupKey, Kind, Reading, Sending, Tamperi
 pub(super) use wiping::Wiping;
 
 use super::alert::{Alert, Destination, Disk};
-use super::baseline::{Habit, Leaked};
+use super::baseline::{self, Habit, Leaked};
 use super::lineage::Lineage;
-use super::pattern::slow;
+use super::pattern::{bulk, slow};
 use super::{limits, pattern};
 use crate::config::DetectConfig;
 use crate::event::{
-    Access, Carrier, Direction, Edge, EdgeKind, End, Flow, Gap, Medium, Origin, Process,
-    ProcessKey, Tamper,
+    Access, Block, Carrier, Direction, Edge, EdgeKind, End, Flow, Gap, Medium, Origin, Process,
+    ProcessKey, Tamper, What,
 };
 
 /// One boot of a host.
@@ -213,41 +213,43 @@ impl Host {
 
     /// A process sent or received; `visit` says whether a place is new to a program.
     pub(super) fn flow(&mut self, flow: &Flow, visit: impl FnOnce(&str) -> bool) {
-        let process = (self.processes.get(&flow.process)).and_then(|actor| actor.process.as_ref());
-        let new_place = flow.direction != Direction::Accepted
-            && visit(process.map_or("", |process| &process.executable));
-        let sending = self.sending(flow.process, destination(flow));
-        sending.new_place |= new_place && sending.flows_seen == 0;
+        let to = destination(flow);
+        let actor = self.processes.get(&flow.process);
+        let is_known = actor.is_some_and(|actor| actor.sendings.contains_key(&to));
+        let goes_out = flow.direction != Direction::Accepted && !flow.remote.ip().is_loopback();
+        let process = actor.and_then(|actor| actor.process.as_ref());
+        let new_place =
+            !is_known && goes_out && visit(process.map_or("", |process| &process.executable));
+        let sending = self.sending(flow.process, to);
+        sending.new_place |= new_place;
         sending.add(flow);
     }
 
-    /// Who read a store, if that is known.
-    pub(super) fn habit(&self, access: &Access) -> Option<Habit> {
-        let actor = self.processes.get(&access.process)?;
+    /// What a process that reads a store is to the baseline, if it is known.
+    pub(super) fn habit(&self, process: ProcessKey, store: &str) -> Option<Habit> {
+        let actor = self.processes.get(&process)?;
         Some(Habit {
-            store: access.store.clone(),
+            store: store.to_owned(),
             executable: actor.process.as_ref()?.executable.clone(),
             user: actor.user()?.into_owned(),
         })
     }
 
-    /// The stores a process read that has ended, and when last: by habit.
-    pub(super) fn habits_ended(&self, process: &Process) -> Vec<(Habit, u64)> {
-        let actor = self.processes.get(&process.key);
-        let actor = actor.filter(|_| process.exited_ns.is_some());
-        let of = |actor: &Actor| -> Option<Vec<(Habit, u64)>> {
-            let user = actor.user()?.into_owned();
-            let habit = |(store, reading): (&String, &Reading)| {
-                let habit = Habit {
-                    store: store.clone(),
-                    executable: process.executable.clone(),
-                    user: user.clone(),
-                };
-                (habit, reading.last_ns)
-            };
-            Some(actor.readings.iter().map(habit).collect())
-        };
-        actor.and_then(of).unwrap_or_default()
+    /// The readers of stores that have ended in this block, each on the day it last read.
+    pub(super) fn ended(&self, block: &Block) -> bulk::Readers {
+        let ended = block.events.iter().filter_map(|event| match &event.what {
+            What::Process(process) if process.exited_ns.is_some() => Some(process.key),
+            _ => None,
+        });
+        let mut readers = bulk::Readers::new();
+        for key in ended {
+            let readings = self.processes.get(&key).map(|actor| &actor.readings);
+            for (store, reading) in readings.into_iter().flatten() {
+                let day = baseline::day(reading.last_ns);
+                readers.extend(self.habit(key, store).map(|habit| ((habit, day), key)));
+            }
+        }
+        readers
     }
 
     /// What was sent since the last time that no alert tells of.
