@@ -1,8 +1,8 @@
 //! Makes a recording of an event log, and a log of a recording, for the corpus that is replayed as a test.
 //!
 //! A recording is the log's database, packed. What it holds of the machine beside the scenario is taken out: the program that
-//! played it, and whatever that one was started by, keep their numbers and users and lose their names and arguments; the place
-//! of the checkout is cut out of all paths. Tokens of records, which cannot be packed, become numbers.
+//! played it, and whatever that one was started by, keep their numbers and users and lose their names and arguments; host, boots,
+//! units and containers get other names; the place of the checkout is cut out of all paths. Tokens of records, which cannot be packed, become numbers.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -22,6 +22,8 @@ const LEVEL: i32 = 19;
 const LOG_MAX: u64 = 256 << 20;
 /// Numbers of processes may come again, so that a line of parents may turn in a circle.
 const ABOVE_MAX: usize = 64;
+/// What stands in the place of the host's name.
+const HOST: &str = "host";
 /// What stands in the place of the program that played it.
 const HARNESS: &str = "/usr/bin/harness";
 
@@ -92,16 +94,16 @@ struct Strip {
     cut: String,
 }
 
-/// Numbers in the place of the tokens of records.
+/// Numbers in the place of names.
 #[derive(Default)]
 struct Names(HashMap<String, usize>);
 
 impl Names {
-    fn number(&mut self, name: &mut String) {
+    fn rename(&mut self, name: &mut String, kind: &str) {
         if !name.is_empty() {
             let next = self.0.len();
             let number = self.0.entry(std::mem::take(name)).or_insert(next);
-            *name = format!("record-{number}");
+            *name = format!("{kind}-{number}");
         }
     }
 }
@@ -110,9 +112,11 @@ impl Strip {
     fn log(&self, log: &mut Connection) -> Result<()> {
         let mut blocks = read(log)?;
         let above = self.above(blocks.iter().map(|(_, block)| block));
-        let mut names = Names::default();
+        let (mut names, mut boots) = (Names::default(), Names::default());
         let transaction = log.transaction()?;
         for (pos, block) in &mut blocks {
+            HOST.clone_into(&mut block.host);
+            boots.rename(&mut block.boot_id, "boot");
             let bodies = block
                 .events
                 .iter_mut()
@@ -143,20 +147,20 @@ impl Strip {
 
     fn body(&self, body: &mut Body, above: &HashSet<u32>, names: &mut Names) {
         match body {
-            Body::Access(access) => names.number(&mut access.name),
-            Body::Process(process) => self.process(process, above),
+            Body::Access(access) => names.rename(&mut access.name, "record"),
+            Body::Process(process) => self.process(process, above, names),
             Body::Edge(edge) => self.edge(edge),
             _ => {}
         }
     }
 
-    fn process(&self, process: &mut Process, above: &HashSet<u32>) {
+    fn process(&self, process: &mut Process, above: &HashSet<u32>, names: &mut Names) {
         if process.id.is_some_and(|id| above.contains(&id.pid)) {
             HARNESS.clone_into(&mut process.executable);
             process.arguments = vec![HARNESS.to_owned()];
-            process.unit.clear();
-            process.container.clear();
         }
+        names.rename(&mut process.unit, "unit");
+        names.rename(&mut process.container, "container");
         self.text(&mut process.executable);
         process
             .arguments

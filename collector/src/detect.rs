@@ -166,7 +166,7 @@ fn judge(
     for (way, at_ns) in &sent.used {
         baseline.used(way, *at_ns);
     }
-    bulk::judge(config, host, baseline, &readers, &mut alerts);
+    bulk::judge(config, host, baseline, (&readers, learns), &mut alerts);
     slow::judge(config, host, baseline, (&sent.leaks, learns), &mut alerts);
     alerts
 }

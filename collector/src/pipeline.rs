@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::alerts::{self, AlertError, AlertStore, Raised, Then};
 use crate::checkpoint::{self, CheckpointError};
 use crate::config::{Config, Shared};
-use crate::detect::baseline::{Baseline, DAYS};
+use crate::detect::baseline::Baseline;
 use crate::detect::{Alert, Detector};
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
@@ -31,6 +31,8 @@ use crate::{sink, text};
 const LOGGED_MAX: usize = 256;
 /// Rounds of alerts between detection and their store.
 const RAISED_MAX: usize = 256;
+/// After so many days without use an approved way is named; work of once a month is not.
+const UNUSED_DAYS: u32 = 35;
 /// How often closings are looked for.
 const CLOSINGS_EVERY: Duration = Duration::from_secs(3);
 /// How often what was learned is kept.
@@ -152,9 +154,14 @@ impl Collector {
         tell(&config.read_feeds(&Intel::default()));
         let detect = Shared::new(config.detect.clone());
         let last_pos = LogReader::open(&data_dir)?.last_pos()?;
-        let learned = checkpoint::open(&data_dir, log_id, last_pos)?;
-        tell_unused(&config, &learned.baseline);
-        let from = learned.pos + 1;
+        let mut learned = checkpoint::open(&data_dir, log_id, last_pos)?;
+        tell_unused(&config, &mut learned.baseline);
+        // Without anything learned, the horizon is where learning begins.
+        let from = if learned.pos == 0 {
+            i64::MAX
+        } else {
+            learned.pos + 1
+        };
         let mut detector =
             Detector::following(detect.clone()).knowing(learned.baseline, learned.pos);
         catch_up(
@@ -361,17 +368,13 @@ fn horizon_ns(config: &Config) -> u64 {
 }
 
 /// Names approved ways that nobody has used for as long as is remembered: an exception that is not needed only hides something.
-fn tell_unused(config: &Config, baseline: &Baseline) {
-    let span = baseline.first_day.zip(baseline.last_day());
-    let Some((_, last)) = span.filter(|(first, last)| last - first >= DAYS) else {
-        return;
-    };
+fn tell_unused(config: &Config, baseline: &mut Baseline) {
     for way in &config.detect.approved {
-        let used = baseline.ways.get(&way.name).and_then(|days| days.last());
-        if used.is_none_or(|day| day + DAYS < last) {
+        baseline.know_way(&way.name);
+        if baseline.is_unused(&way.name, UNUSED_DAYS) {
             tracing::warn!(
                 way = text::clean(&way.name),
-                "this approved way was not used for {DAYS} days; remove it if the work is no more"
+                "this approved way was not used for {UNUSED_DAYS} days; remove it if the work is no more"
             );
         }
     }

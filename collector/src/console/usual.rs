@@ -52,7 +52,8 @@ fn ways(
     let rows: Vec<[String; 4]> = approved
         .iter()
         .map(|way| {
-            let days = baseline.ways.get(&way.name).map_or(&[][..], Vec::as_slice);
+            let known = baseline.ways.get(&way.name);
+            let days = known.map_or(&[][..], |known| &known.days);
             [
                 text::clean(&way.name),
                 text::clean(&way.store),

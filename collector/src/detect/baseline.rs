@@ -20,6 +20,12 @@ pub const DAYS: u32 = BASELINE_DAYS;
 pub const DAY_NS: u64 = 86_400 * 1_000_000_000;
 /// Habits of one host, and as many ways of leaking.
 const HABITS_PER_HOST: usize = 4_096;
+/// Hosts of the fleet.
+const HOSTS: usize = 16_384;
+/// 2020-01-01: what a host says that has no clock yet is from no day.
+const FIRST_DAY: u32 = 18_262;
+/// From so many days at once on a clock is wrong.
+const JUMP_DAYS: u32 = 730;
 /// Places of the fleet.
 const PLACES: usize = 262_144;
 /// Of so many bits addresses are one place.
@@ -32,9 +38,8 @@ pub struct Baseline {
     hosts: BTreeMap<String, Habits>,
     #[serde(with = "pairs")]
     places: BTreeMap<PlaceKey, Seen>,
-    /// Days on which each approved way was used, by its name.
-    #[serde(default)]
-    pub ways: BTreeMap<String, Vec<u32>>,
+    /// How each approved way is used, by its name.
+    pub ways: BTreeMap<String, WayUse>,
     /// First day of all; `None` before there is one.
     pub first_day: Option<u32>,
     last_day: Option<u32>,
@@ -47,6 +52,8 @@ pub struct Baseline {
 pub struct Habits {
     /// Day it was first heard of, days since the Unix epoch.
     pub first_day: u32,
+    /// Day it was last heard of.
+    pub last_day: u32,
     /// Who reads how much.
     #[serde(with = "pairs")]
     pub reads: BTreeMap<Habit, Vec<ReadDay>>,
@@ -132,6 +139,17 @@ pub struct Told {
     pub raised_ns: u64,
     /// What it was about, so many records or bytes.
     pub amount: u64,
+    /// Day of the telling, days since the Unix epoch.
+    pub day: u32,
+}
+
+/// How an approved way is used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayUse {
+    /// Day since which it is known.
+    pub since_day: u32,
+    /// Days on which it was used, the latest ones.
+    pub days: Vec<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -161,12 +179,13 @@ pub fn network(address: IpAddr) -> IpNet {
 }
 
 impl Told {
-    /// The next telling, at whatever amount it has come to in the end.
+    /// The next telling, at whatever amount it has come to.
     #[must_use]
-    pub fn final_one(self, amount: u64) -> Self {
+    pub fn again(self, amount: u64, at_ns: u64) -> Self {
         Self {
             revision: self.revision + 1,
             amount,
+            day: day(at_ns),
             ..self
         }
     }
@@ -178,31 +197,34 @@ impl Told {
                 revision: 1,
                 raised_ns: at_ns,
                 amount,
+                day: day(at_ns),
             }),
-            Some(before) if amount >= before.amount.saturating_mul(2) => Some(Self {
-                revision: before.revision + 1,
-                amount,
-                ..before
-            }),
+            Some(before) if amount >= before.amount.saturating_mul(2) => {
+                Some(before.again(amount, at_ns))
+            }
             Some(_) => None,
         }
     }
 }
 
 impl Baseline {
-    /// The last day of all.
-    pub fn last_day(&self) -> Option<u32> {
-        self.last_day
-    }
-
     /// Something was heard of a host.
     pub fn heard(&mut self, sensor: &str, at_ns: u64) {
         let day = day(at_ns);
+        if day < FIRST_DAY {
+            return;
+        }
         self.last_day = self.last_day.max(Some(day));
         self.first_day = Some(self.first_day.map_or(day, |first| first.min(day)));
-        if !self.hosts.contains_key(sensor) {
+        if let Some(habits) = self.hosts.get_mut(sensor) {
+            habits.last_day = habits.last_day.max(day);
+        } else {
+            if self.hosts.len() >= HOSTS {
+                self.forgotten += forget(&mut self.hosts, |habits| Some(habits.last_day));
+            }
             let new = Habits {
                 first_day: day,
+                last_day: day,
                 ..Habits::default()
             };
             self.hosts.insert(sensor.to_owned(), new);
@@ -233,13 +255,27 @@ impl Baseline {
         days.iter_mut().find(|known| known.day == day)
     }
 
-    /// Most records a habit had on one day before this one, from the day `since` on.
+    /// Most records a habit had on one day before this one, from the day `since` on; of a user who has none yet, what other users of the
+    /// host had with the same program.
     pub fn usual(&self, sensor: &str, habit: &Habit, today: u32, since: u32) -> u64 {
-        let habits = self.hosts.get(sensor);
-        let days = habits.and_then(|habits| habits.reads.get(habit));
-        let days = days.into_iter().flatten();
-        let earlier = days.filter(|known| (since..today).contains(&known.day));
-        earlier.map(|known| known.records).max().unwrap_or(0)
+        let since = since.max(today.saturating_sub(DAYS));
+        let most = |days: &Vec<ReadDay>| {
+            let earlier = days
+                .iter()
+                .filter(|known| (since..today).contains(&known.day));
+            earlier.map(|known| known.records).max().unwrap_or(0)
+        };
+        let Some(habits) = self.hosts.get(sensor) else {
+            return 0;
+        };
+        let own = habits.reads.get(habit).map_or(0, most);
+        let same =
+            |other: &&Habit| (&other.store, &other.executable) == (&habit.store, &habit.executable);
+        let others = || habits.reads.iter().filter(|(other, _)| same(other));
+        match own {
+            0 => others().map(|(_, days)| most(days)).max().unwrap_or(0),
+            own => own,
+        }
     }
 
     /// True when a host has been heard of for so many days, from the day `since` on.
@@ -272,8 +308,11 @@ impl Baseline {
             last_day: today,
         };
         let seen = self.places.entry(key).or_insert(new);
-        if today > seen.last_day.saturating_add(DAYS) {
-            *seen = new;
+        match today.saturating_sub(seen.last_day) {
+            0..=DAYS => {}
+            // A clock that is years ahead says nothing of a place.
+            JUMP_DAYS.. => return false,
+            _ => *seen = new,
         }
         seen.last_day = seen.last_day.max(today);
         let is_new = at_ns < seen.first_ns.saturating_add(DAY_NS);
@@ -281,11 +320,32 @@ impl Baseline {
         is_new && today >= first.saturating_add(learning_days)
     }
 
-    /// An approved way was used. There are no more of them than the configuration had in all this time.
+    /// There is an approved way. There are no more of them than the configuration had in all this time.
+    pub fn know_way(&mut self, way: &str) {
+        let since_day = self.last_day.unwrap_or(0);
+        let new = || WayUse {
+            since_day,
+            days: Vec::new(),
+        };
+        self.ways.entry(way.to_owned()).or_insert_with(new);
+    }
+
+    /// An approved way was used.
     pub fn used(&mut self, way: &str, at_ns: u64) {
         let today = day(at_ns);
-        let days = self.ways.entry(way.to_owned()).or_default();
-        on(days, today, |day| *day, || today);
+        self.know_way(way);
+        if let Some(known) = self.ways.get_mut(way) {
+            on(&mut known.days, today, |day| *day, || today);
+        }
+    }
+
+    /// True when a way was not used for so many days, and has been known for longer.
+    pub fn is_unused(&self, way: &str, for_days: u32) -> bool {
+        let last = self.last_day.unwrap_or(0);
+        self.ways.get(way).is_some_and(|known| {
+            let used = known.days.last().copied().unwrap_or(0).max(known.since_day);
+            used.saturating_add(for_days) < last
+        })
     }
 
     /// More has leaked over a road.
@@ -351,7 +411,7 @@ impl Leaked {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.taken = self.taken.saturating_add(other.taken);
         self.records = self.records.saturating_add(other.records);
@@ -359,11 +419,13 @@ impl Leaked {
     }
 }
 
-/// The entry of a day, made in its place when it is new; entries that are too old for the newest are let go.
+/// The entry of a day, made in its place when it is new. Of more than are remembered the first goes, by number and not by age: one clock
+/// that is years ahead then costs one day.
 fn on<T>(days: &mut Vec<T>, today: u32, of: fn(&T) -> u32, new: impl Fn() -> T) -> &mut T {
-    let newest = days.last().map_or(today, of).max(today);
-    // The one that is asked for stays, however late it comes.
-    days.retain(|known| of(known) == today || of(known).saturating_add(DAYS) >= newest);
+    let is_new = days.binary_search_by_key(&today, of).is_err();
+    if is_new && days.len() > DAYS as usize {
+        days.remove(0);
+    }
     let place = days.binary_search_by_key(&today, of);
     let index = place.unwrap_or_else(|index| {
         days.insert(index, new());

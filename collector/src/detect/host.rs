@@ -6,7 +6,7 @@ mod wiping;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
-pub(super) use activity::{Case, Group, GroupKey, Kind, Reading, Sending, Tampering, Told};
+pub(super) use activity::{Case, Group, GroupKey, Kind, Marks, Reading, Sending, Tampering, Told};
 pub(super) use wiping::Wiping;
 
 use super::alert::{Alert, Destination, Disk};
@@ -208,7 +208,8 @@ impl Host {
         }
         self.records += kept;
         self.changed.insert(access.process);
-        new
+        // Where no more are told apart, each opening counts: too many are better than none.
+        new || !room && access.opens > 0
     }
 
     /// A process sent or received; `visit` says whether a place is new to a program.
@@ -419,7 +420,7 @@ impl Host {
     }
 
     /// More of what a group sent leaks little by little.
-    pub(super) fn leak(&mut self, key: &GroupKey, all: Leaked, news: slow::News) {
+    pub(super) fn leak(&mut self, key: &GroupKey, all: Marks, news: slow::News) {
         if let Some(group) = self.groups.get_mut(key) {
             group.leaked = all;
             self.sent.leaks.push(news);
@@ -569,6 +570,7 @@ fn forget_weakest(actor: &mut Actor) {
         .map(|(destination, _)| destination.clone());
     if let Some(destination) = weakest {
         actor.sendings.remove(&destination);
+        actor.leaked.retain(|(_, to), _| *to != destination);
         actor.destinations_forgotten += 1;
     }
 }

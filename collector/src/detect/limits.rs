@@ -14,6 +14,8 @@ pub(super) const DESTINATIONS_PER_PROCESS: usize = 1_024;
 pub(super) const FLOWS_PER_DESTINATION: usize = 4_096;
 /// Moments a sum of bytes is kept for; above that, neighbours are merged.
 pub(super) const MOMENTS_PER_LEDGER: usize = 256;
+/// Bytes of a connection that a server says of itself, with its certificates, and in answer, that it is done.
+pub(super) const SAID_BYTES: u64 = 8_192;
 /// Gaps of one boot.
 pub(super) const GAPS: usize = 256;
 /// Names shown of the records of an alert.

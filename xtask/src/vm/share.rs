@@ -1,8 +1,10 @@
 //! The host's files in a machine, for reading: QEMU's virtiofsd serves them, the machine lays memory of its own over them.
 //!
-//! **Invariant:** nothing in the machine can change a file of the host: what is served is a mount that only reads.
+//! **Invariant:** nothing in the machine can change a file of the host: what is served are mounts that only read, of the root's file system and of
+//! those that this checkout and its target directory lie on, and none of the kernel's own.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,8 +13,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
+use crate::step;
+
 /// Where Debian's QEMU has it (package qemu-system-common).
 const SERVER: &str = "/usr/lib/qemu/virtiofsd";
+/// Binds the root's file system for reading at the first argument, below it the trees of the second, and becomes the rest.
+const MOUNT: &str = r#"
+read_only() { mount --bind "$1" "$2" && mount -o remount,bind,ro "$2"; }
+root=$1 trees=$2
+shift 2
+read_only / "$root" || exit 1
+for tree in $trees; do read_only "$tree" "$root$tree" || exit 1; done
+exec "$@"
+"#;
 /// Name of the share in the machine.
 pub(crate) const TAG: &str = "host";
 /// How long the server may take to be there.
@@ -42,19 +55,19 @@ impl Share {
         std::fs::create_dir(&root).context("failed to make a mount point")?;
         let socket = place.path().join("socket");
         // In a mount namespace of its own, so that the mount is gone with the server.
-        let script =
-            "mount --rbind / \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+        let trees = elsewhere()?.join("\n");
         let server = Command::new("unshare")
             .args([
                 "--mount",
                 "--propagation",
-                "slave",
+                "private",
                 "sh",
                 "-c",
-                script,
+                MOUNT,
                 "sh",
             ])
             .arg(&root)
+            .arg(trees)
             .arg(SERVER)
             .arg(format!("--socket-path={}", socket.display()))
             .args(["-o", &format!("source={}", root.display())])
@@ -116,12 +129,30 @@ impl Share {
     }
 }
 
+/// What of this checkout lies on another file system than the root.
+fn elsewhere() -> Result<Vec<String>> {
+    let device = |path: &Path| -> Result<u64> {
+        let about = std::fs::metadata(path);
+        Ok(about
+            .with_context(|| format!("failed to read {}", path.display()))?
+            .dev())
+    };
+    let root = device(Path::new("/"))?;
+    let mut found = Vec::new();
+    for tree in [step::root(), step::target_dir()] {
+        if device(&tree)? != root {
+            found.push(tree.display().to_string());
+        }
+    }
+    Ok(found)
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         // It ends by itself when the emulator has ended; this is for one that never began.
         let ended = self.server.kill().and_then(|()| self.server.wait());
         if let Err(error) = ended {
-            crate::step::say(format!("virtiofsd could not be ended: {error}"));
+            step::say(format!("virtiofsd could not be ended: {error}"));
         }
     }
 }

@@ -212,6 +212,12 @@ impl Sending {
         })
     }
 
+    /// True when more was sent than received; what a server says of itself, and that it is done, does not count.
+    pub(in crate::detect) fn gives(&self) -> bool {
+        let said = self.flows_seen.saturating_mul(limits::SAID_BYTES);
+        self.sent_since(0) > self.received().saturating_sub(said)
+    }
+
     /// True when no flow is open.
     pub(in crate::detect) fn all_closed(&self) -> bool {
         self.flows.values().all(|flow| flow.closed)
@@ -261,11 +267,18 @@ pub(in crate::detect) struct Case {
 #[derive(Debug, Default)]
 pub(in crate::detect) struct Group {
     pub(in crate::detect) senders: BTreeSet<ProcessKey>,
-    /// What of it has been told as leaking little by little.
-    pub(in crate::detect) leaked: Leaked,
+    /// What of it has been told as leaking little by little: what each reader handed on, and what each sender sent.
+    pub(in crate::detect) leaked: Marks,
     /// The alert, as it was last told.
     pub(in crate::detect) told: Option<Case>,
     pub(super) touched: u64,
+}
+
+/// How far what a group leaks has been told.
+#[derive(Debug, Clone, Default)]
+pub(in crate::detect) struct Marks {
+    pub(in crate::detect) handed: BTreeMap<ProcessKey, Leaked>,
+    pub(in crate::detect) sent: BTreeMap<ProcessKey, u64>,
 }
 
 /// What a [`Group`] is looked at for, the more telling first.

@@ -46,7 +46,7 @@ pub(in crate::detect) fn judge(
     config: &DetectConfig,
     host: &Host,
     baseline: &mut Baseline,
-    readers: &Readers,
+    (readers, learns): (&Readers, bool),
     alerts: &mut Vec<Alert>,
 ) {
     let bulk = &config.bulk;
@@ -66,8 +66,11 @@ pub(in crate::detect) fn judge(
             continue;
         }
         let next = Told::next(today.told, today.records, host.newest_ns());
-        let last = || today.told.filter(|_| has_ended(actor, habit, today));
-        let Some(told) = next.or_else(|| Some(last()?.final_one(today.records))) else {
+        // What was learned before knows the whole day already, and was told.
+        let ends = learns && has_ended(actor, habit, today);
+        let last = today.told.filter(|_| ends);
+        let last = last.map(|told| told.again(today.records, host.newest_ns()));
+        let Some(told) = next.or(last) else {
             continue;
         };
         today.told = Some(told);

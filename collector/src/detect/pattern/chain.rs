@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{ApprovedWay, DetectConfig, DirectConfig, DnsConfig};
 use crate::detect::alert::{Alert, Figures};
 use crate::detect::baseline::Leaked;
-use crate::detect::host::{Actor, Case, GroupKey, Host, Kind, Reading, Sending};
+use crate::detect::host::{Actor, Case, GroupKey, Host, Kind, Marks, Reading, Sending};
 use crate::event::{ProcessKey, RecordId};
 use crate::intel::Known;
 
@@ -309,31 +309,33 @@ impl<'a> Joint<'a> {
         taken >= config.read_bytes_min && enough(handed) && enough(sent)
     }
 
-    /// What has leaked that no alert tells of, and what of that is new.
-    fn leak(&self, config: &DetectConfig, host: &Host) -> Option<(Leaked, slow::News)> {
-        let before = host.group(self.key)?.leaked;
-        let figures = self.figures();
-        let received = self.senders.iter().map(|sender| sender.sending.received());
-        let bytes = figures
-            .bytes_sent
-            .min(self.handed_bytes())
-            .min(self.incoming(host));
+    /// What has leaked that no alert tells of, and what of that is new. Readers and senders come and go within the window, so each has a mark
+    /// of its own.
+    fn leak(&self, config: &DetectConfig, host: &Host) -> Option<(Marks, slow::News)> {
+        let before = &host.group(self.key)?.leaked;
+        let gives = self.senders.iter().any(|sender| sender.sending.gives());
         let quiet = self.told.is_none() && self.key.kind == Kind::Chain;
-        if !quiet || self.is_told_otherwise(host) || figures.bytes_sent <= received.sum() {
+        if !quiet || !gives || self.is_told_otherwise(host) {
             return None;
         }
-        let all = Leaked {
-            bytes,
+        let (marks, handed, sent) = self.marks(before);
+        let figures = self.figures();
+        let whole = Leaked {
+            bytes: (figures.bytes_sent)
+                .min(self.handed_bytes())
+                .min(self.incoming(host)),
             taken: figures.bytes_taken(),
-            records: figures.records,
-            times: 1,
+            ..Leaked::default()
         };
-        if !slow::is_more(config, all, before) {
+        let leaked = Leaked {
+            bytes: handed.bytes.min(sent),
+            times: 1,
+            ..handed
+        };
+        if leaked.bytes == 0 || !slow::is_enough(config, whole) {
             return None;
         }
-        let last_ns = self
-            .senders
-            .iter()
+        let last_ns = (self.senders.iter())
             .map(|sender| sender.sending.last_ns)
             .max()?;
         let news = slow::News {
@@ -341,9 +343,35 @@ impl<'a> Joint<'a> {
             store: self.key.store.clone(),
             to: self.key.destination.clone(),
             span_ns: (self.arrived_ns(), last_ns),
-            leaked: all.since(before),
+            leaked,
         };
-        Some((all, news))
+        Some((marks, news))
+    }
+
+    /// How far readers and senders are now, and what of that is new: handed on, and sent.
+    fn marks(&self, before: &Marks) -> (Marks, Leaked, u64) {
+        let mut marks = Marks::default();
+        let mut handed = Leaked::default();
+        for (reader, one) in &self.handed {
+            let now = Leaked {
+                bytes: one.bytes,
+                taken: one.reading.taken_since(0),
+                records: one.reading.records_known() as u64,
+                times: 1,
+            };
+            let known = before.handed.get(reader).copied().unwrap_or_default();
+            handed.add(now.since(known));
+            marks.handed.insert(*reader, now);
+        }
+        let mut sent = 0_u64;
+        for sender in &self.senders {
+            let now = sender.sending.sent_since(0);
+            let since = sender.sending.sent_since(self.arrived_ns());
+            let known = before.sent.get(&sender.key);
+            sent = sent.saturating_add(known.map_or(since, |known| now.saturating_sub(*known)));
+            marks.sent.insert(sender.key, now);
+        }
+        (marks, handed, sent)
     }
 
     /// Bytes that can have come from the readers.

@@ -13,7 +13,7 @@ use crate::detect::host::Sending;
 
 /// True when something is sent to a new place.
 pub(super) fn is_new(sending: &Sending) -> bool {
-    sending.new_place && sending.sent_since(0) > sending.received()
+    sending.new_place && sending.gives()
 }
 
 /// The thresholds that hold, of those that would otherwise.

@@ -2,7 +2,8 @@
 //! other, or over days.
 //!
 //! What processes and lineages send after they have, or can have, read records is added up by host, store, user and network, as far as
-//! no other pattern has an alert about it, no approved way covers it, and more was sent than received. Of each counts what was sent, at
+//! no other pattern has an alert about it, no approved way covers it, and more was sent than received (but for 8 KiB of every connection, which
+//! is what a server says of itself and that it is done). Of each counts what was sent, at
 //! most as much as was read, once that is `sent_share_min` of *direct* of what was read: so a report about all records is none. It fires
 //! when, within `days` days, the sum reaches `sent_bytes_min` by more than one of them or on more than one day, and is told again when it
 //! has doubled.
@@ -65,8 +66,8 @@ pub(in crate::detect) fn of_process(
         for (to, sending) in &actor.sendings {
             let pair = (store.clone(), to.clone());
             let sent = sending.sent_since(first_ns);
-            let leaves = sent > sending.received() && direct::leaves(config, to, sending);
-            if !leaves || actor.cases.contains_key(&pair) {
+            if sent == 0 || !direct::leaves(config, to, sending) || actor.cases.contains_key(&pair)
+            {
                 continue;
             }
             let taken = reading.taken_since(0);
@@ -77,18 +78,21 @@ pub(in crate::detect) fn of_process(
                 times: 1,
             };
             let before = leaked.get(&pair).copied().unwrap_or_default();
-            if !is_more(config, now, before) {
+            if now.bytes <= before.bytes {
                 continue;
             }
-            match direct::approved(config, host, actor, store, to) {
-                Some(way) => news.used.push((way.name.clone(), sending.last_ns)),
-                None => news.leaks.push(News {
+            if let Some(way) = direct::approved(config, host, actor, store, to) {
+                news.used.push((way.name.clone(), sending.last_ns));
+            } else if sending.gives() && is_enough(config, now) {
+                news.leaks.push(News {
                     sender,
                     store: store.clone(),
                     to: to.clone(),
                     span_ns: (first_ns, sending.last_ns),
                     leaked: now.since(before),
-                }),
+                });
+            } else {
+                continue;
             }
             leaked.insert(pair, now);
         }
@@ -96,9 +100,9 @@ pub(in crate::detect) fn of_process(
     actor.leaked = leaked;
 }
 
-/// True when more has leaked, and it is enough against what was read.
-pub(super) fn is_more(config: &DetectConfig, now: Leaked, before: Leaked) -> bool {
-    now.bytes > before.bytes && now.bytes as f64 >= config.direct.sent_share_min * now.taken as f64
+/// True when it is enough against what was read.
+pub(super) fn is_enough(config: &DetectConfig, now: Leaked) -> bool {
+    now.bytes as f64 >= config.direct.sent_share_min * now.taken as f64
 }
 
 /// Adds up what is new, unless it was added before, and looks at where it went.
@@ -133,10 +137,18 @@ pub(in crate::detect) fn judge(
         let Some(told) = baseline.leak_told(&sensor, &road) else {
             continue;
         };
-        if told.is_none() && !is_over(slow, &sum) {
+        // What was told is forgotten with the days it was about: what goes on is told again.
+        let lives = |told: &Told| told.day.saturating_add(slow.days) > last_day;
+        let known = told.filter(lives);
+        if known.is_none() && !is_over(slow, &sum) {
             continue;
         }
-        let Some(next) = Told::next(*told, sum.leaked.bytes, host.newest_ns()) else {
+        let (bytes, now_ns) = (sum.leaked.bytes, host.newest_ns());
+        let next = match *told {
+            Some(old) if known.is_none() => Some(old.again(bytes, now_ns)),
+            _ => Told::next(known, bytes, now_ns),
+        };
+        let Some(next) = next else {
             continue;
         };
         *told = Some(next);

@@ -596,7 +596,7 @@ fn a_chain_is_approved_with_its_reader_and_its_twins_alert() {
     };
     let mut detector = Detector::new(with(&way));
     assert!(detector.block(&block(usual())).is_empty());
-    assert_eq!(detector.learned().0.ways["nightly"].len(), 1);
+    assert_eq!(detector.learned().0.ways["nightly"].days.len(), 1);
     let twins = [
         ApprovedWay {
             reader: None,

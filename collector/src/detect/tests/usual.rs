@@ -4,7 +4,7 @@ use super::{SHELL, THIEF, at, block, config, event, family, flow, process, read}
 use crate::config::{ApprovedWay, BaselineConfig, DetectConfig, Keeper, Relearn};
 use crate::detect::baseline::{Baseline, DAY_NS, day};
 use crate::detect::{Alert, Detector};
-use crate::event::{Block, Event, ProcessKey, What};
+use crate::event::{Block, Edge, EdgeKind, End, Event, ProcessKey, What};
 
 const DAY: u64 = DAY_NS / 1_000_000_000;
 /// The events of `tests` begin at this second of their day.
@@ -233,10 +233,72 @@ fn what_an_alert_or_an_approved_way_is_about_does_not_leak() {
     let mut detector = Detector::new(approved);
     let found = parts().into_iter().map(block);
     assert!(found.flat_map(|one| detector.block(&one)).next().is_none());
-    assert_eq!(detector.learned().0.ways["usual"], [day(at(0))]);
+    assert_eq!(detector.learned().0.ways["usual"].days, [day(at(0))]);
     let theft = run(config(), vec![super::theft()]);
     assert_eq!(slow(&theft), []);
     assert_eq!(theft[0].pattern, "direct");
+}
+
+/// A pipe of two programs a day, all of one session: each day has readers and senders of its own.
+#[test]
+fn what_a_session_hands_on_every_day_is_added_up() {
+    let daily = |day: u64| {
+        let [reader, sender] = [0, 1].map(|number| ProcessKey {
+            pid: 6_000 + day as u32 * 2 + number,
+            start_cs: 7,
+        });
+        let mut taken = read(on(day), 900 + day, 14_000);
+        let mut sent = sent_by(on(day) + 2, 14_000, 70 + day);
+        if let (What::Access(access), What::Flow(flow)) = (&mut taken.what, &mut sent.what) {
+            access.process = reader;
+            flow.process = sender;
+        }
+        let edge = Edge {
+            from: End::Process(reader),
+            to: End::Process(sender),
+            kind: EdgeKind::UnixSocket,
+            stores: vec!["pacs".into()],
+            times: 1,
+            bytes: 14_000,
+            first_ns: at(on(day) + 1),
+            last_ns: at(on(day) + 1),
+        };
+        let gone = |key: ProcessKey, program: &str| {
+            let mut event = process(key, Some(SHELL), program);
+            event.at_ns = at(on(day) + 3);
+            if let What::Process(process) = &mut event.what {
+                process.exited_ns = Some(event.at_ns);
+            }
+            event
+        };
+        vec![
+            process(reader, Some(SHELL), "/usr/bin/tar"),
+            process(sender, Some(SHELL), "/usr/bin/nc"),
+            taken,
+            event(at(on(day) + 1), What::Edge(edge)),
+            sent,
+            gone(reader, "/usr/bin/tar"),
+            gone(sender, "/usr/bin/nc"),
+        ]
+    };
+    let days = |count| [vec![family()], (0..count).map(daily).collect()].concat();
+    assert_eq!(slow(&run(config(), days(4))), []);
+    assert_eq!(slow(&run(config(), days(5))), [(1, 70_000)]);
+}
+
+/// What goes on after the days that were told of is told again, under the same id; a clock that is years ahead changes nothing.
+#[test]
+fn a_leak_that_goes_on_is_told_again() {
+    let parts = |from: u64, count: u32| -> Vec<Vec<Event>> {
+        let parts =
+            (0..count).map(|number| part(number + from as u32, on(from) + u64::from(number)));
+        parts.collect()
+    };
+    let ahead = part(900, on(4_000));
+    let all = [vec![family()], parts(0, 4), vec![ahead], parts(20, 4)].concat();
+    let found = run(config(), all);
+    assert_eq!(slow(&found), [(1, 4 * 18_000), (2, 4 * 18_000)]);
+    assert_eq!(found[0].id, found[1].id);
 }
 
 #[test]
