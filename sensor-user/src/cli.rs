@@ -131,6 +131,20 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         "  queue      {} events, {} bytes; a stop waits {:?} for it",
         queue.events_max, queue.bytes_max, queue.drain
     )?;
+    match &config.spool {
+        Some(spool) => writeln!(
+            out,
+            "  spool      {}, {} bytes, {} hours; what the collector has is kept {} minutes",
+            spool.directory.display(),
+            spool.bytes_max,
+            spool.age_max.as_secs() / 3600,
+            spool.keep.as_secs() / 60
+        )?,
+        None => writeln!(
+            out,
+            "  spool      none: what is queued ends with the sensor"
+        )?,
+    }
     let kernel = &config.kernel;
     writeln!(
         out,

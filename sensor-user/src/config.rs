@@ -34,6 +34,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// `[queue]`: what is held while the collector is away.
     pub queue: Queue,
+    /// `[spool]`: what is held on the disk; none when `directory` is empty, and what is held is memory alone.
+    pub spool: Option<Spool>,
     /// `backend` and `[kernel]`: how the kernel programs are set up.
     pub kernel: Kernel,
     /// `[[store]]`: what is watched, in the order of the file, 1 to [`STORES_MAX`].
@@ -59,7 +61,8 @@ pub enum Privacy {
     Plain,
 }
 
-/// What is held while the collector is away. Beyond either bound new events are lost, counted and reported as a gap.
+/// What is held in memory: all of it while there is no disk spool or it fails, and otherwise what is not yet written there.
+/// Beyond either bound new events are lost, counted and reported as a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Queue {
     /// `events_max`: most events held, 1,000 to 100,000,000. Default 200,000.
@@ -68,6 +71,22 @@ pub struct Queue {
     pub bytes_max: u64,
     /// `drain_s`: seconds that a stop waits for the collector to take what is held, 0 to 60. Default 5.
     pub drain: Duration,
+}
+
+/// What is held on the disk until the collector has made it durable, and over a restart. Beyond a bound the oldest events are
+/// lost, counted and reported as a gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spool {
+    /// `directory`: where. Default `/var/lib/chartwatch-sensor/spool`, below the service's state directory. Empty for none.
+    pub directory: PathBuf,
+    /// `max_bytes`: most bytes of batches there, acknowledged ones included, 16 MiB to 1 TiB. Default 512 MiB. The log of
+    /// the database comes on top, about 4 MiB.
+    pub bytes_max: u64,
+    /// `max_age_hours`: hours of running after which a batch is given up, 1 to 8,760. Default 168, a week.
+    pub age_max: Duration,
+    /// `keep_acknowledged_minutes`: how long what the collector has is kept, so that one restored from a backup can have
+    /// it again, 0 to 10,080. Default 60.
+    pub keep: Duration,
 }
 
 /// How the kernel programs are set up.

@@ -67,7 +67,7 @@ fn run(file: &Path) -> Result<Exit, Failure> {
     // A stage that did not end in time must not hold the process up.
     runtime.shutdown_background();
     match end? {
-        End::Drained | End::Forced(_) => Ok(Exit::Success),
+        End::Drained | End::Kept(_) | End::Forced(_) => Ok(Exit::Success),
         End::SourceEnded => Err(with(Exit::Software)(anyhow::anyhow!(
             "the hooks stopped delivering, the host is not watched"
         ))),
@@ -91,7 +91,9 @@ async fn watch(config: &Config) -> Result<End, Failure> {
     .await;
     end.map_err(|error| match error {
         RunError::Key(_) => with(Exit::Usage)(error),
-        RunError::BootId(_) | RunError::Source(_) => with(Exit::Unavailable)(error),
+        RunError::BootId(_) | RunError::Spool(_) | RunError::Source(_) => {
+            with(Exit::Unavailable)(error)
+        }
     })
 }
 

@@ -72,6 +72,16 @@ metrics! {
     queue_gaps,
     /// Reports taken into the queue.
     queue_accepted,
+    /// Commits of the disk spool, each one sync.
+    spool_commits,
+    /// Times the disk spool could not be opened or written.
+    spool_failures,
+    /// Events that the disk spool had no more room or time for: lost. Each is in a gap.
+    spool_evicted,
+    /// Events in a database that was damaged and set aside: lost. Each is in a gap.
+    spool_damaged,
+    /// Gaps sent about what the disk spool lost.
+    spool_gaps,
     /// Batches handed to a connection, those sent again included.
     batches_sent,
     /// Batches sent again after a reconnection.
@@ -90,7 +100,10 @@ impl Metrics {
     /// Reports this room lost, all reasons together. What the source lost is in its own health.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.queue_refused.get() + self.left_at_shutdown.get()
+        self.queue_refused.get()
+            + self.left_at_shutdown.get()
+            + self.spool_evicted.get()
+            + self.spool_damaged.get()
     }
 }
 
@@ -99,12 +112,13 @@ mod tests {
     use super::*;
 
     /// Everything that counts, but this file.
-    const ROOM: [&str; 5] = [
+    const ROOM: [&str; 6] = [
         include_str!("enrich.rs"),
         include_str!("link/client.rs"),
         include_str!("link/pack.rs"),
         include_str!("pipeline.rs"),
         include_str!("service.rs"),
+        include_str!("spool/writer.rs"),
     ];
 
     #[test]

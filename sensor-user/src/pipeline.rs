@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -18,11 +19,19 @@ use crate::metrics::Metrics;
 use crate::privacy::{Key, KeyError, Privacy};
 use crate::report::Resend;
 use crate::service::Service;
-use crate::spool::Spool;
+use crate::spool::{Disk, Spool, Writer};
 
 /// Ticks that may wait between the source and enrichment. At five ticks a second this is six seconds; then the source
 /// blocks, the kernel's rings fill, and their counters tell what is lost.
 pub const TICKS_MAX: usize = 32;
+
+/// Longest time that an event waits in memory to be written to the disk with others. A sensor that is killed loses what the
+/// collector has not got in that time; shorter means more syncs.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// Time between two attempts on a disk that failed.
+const DISK_RETRY_EVERY: Duration = Duration::from_secs(5);
+/// Longest time that a stop waits for the disk beyond the time for draining.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
 
 /// A source that runs: on its own thread it sends ticks of events, in the order of their time, and blocks while the
 /// channel is full.
@@ -48,7 +57,10 @@ impl std::fmt::Debug for Source {
 pub enum End {
     /// As asked, with everything delivered.
     Drained,
-    /// As asked, but so many events were not delivered within the grace period. They are lost.
+    /// As asked, but so many events were not delivered within the grace period. They are on the disk, and the next start
+    /// delivers them.
+    Kept(u64),
+    /// As asked, but so many events were neither delivered nor written to the disk within the grace period. They are lost.
     Forced(u64),
     /// The source ended by itself: the host is no longer watched.
     SourceEnded,
@@ -63,6 +75,9 @@ pub enum RunError<E: std::error::Error> {
     /// Which boot of the host this is cannot be told.
     #[error("/proc/sys/kernel/random/boot_id: {0}; the sensor needs the host's own /proc")]
     BootId(std::io::Error),
+    /// The thread that writes to the disk did not start.
+    #[error("the thread of the disk spool: {0}")]
+    Spool(std::io::Error),
     /// The source did not start.
     #[error(transparent)]
     Source(E),
@@ -105,7 +120,7 @@ pub async fn run_with<E: std::error::Error>(
     let metrics = Arc::new(Metrics::default());
     let resend = Resend::default();
     let pulse = Pulse::new();
-    let spool = Arc::new(Spool::new(config.queue.events_max, config.queue.bytes_max));
+    let (spool, writer) = spool(config, &metrics).map_err(RunError::Spool)?;
 
     let (sender, events) = mpsc::channel(TICKS_MAX);
     let source = start(sender).map_err(RunError::Source)?;
@@ -143,34 +158,85 @@ pub async fn run_with<E: std::error::Error>(
         _ = stages.join_next() => false,
     };
     (source.stop)();
-    let left = drain(stages, config, &spool).await;
-    metrics.left_at_shutdown.add(left.unwrap_or(0));
+    let left = drain(stages, config, &spool, writer).await;
+    metrics.left_at_shutdown.add(left.lost);
     helpers.shutdown().await;
     Service::farewell(&metrics);
-    Ok(match (asked, left) {
-        (false, _) => End::SourceEnded,
-        (true, None) => End::Drained,
-        (true, Some(left)) => End::Forced(left),
+    Ok(match left {
+        _ if !asked => End::SourceEnded,
+        Left { lost: 0, kept: 0 } => End::Drained,
+        Left { lost: 0, kept } => End::Kept(kept),
+        Left { lost, .. } => End::Forced(lost),
     })
 }
 
-/// Lets the stages end one after the other; answers how many events were left if the time was over first.
-async fn drain(mut stages: JoinSet<()>, config: &Config, spool: &Spool) -> Option<u64> {
+/// Events that were not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Left {
+    /// They are nowhere.
+    lost: u64,
+    /// They are on the disk.
+    kept: u64,
+}
+
+/// Lets the stages end one after the other, and then the disk; answers what was left if the time was over first.
+async fn drain(
+    mut stages: JoinSet<()>,
+    config: &Config,
+    spool: &Spool,
+    writer: Option<Writer>,
+) -> Left {
     tracing::info!(
         queued = spool.depth().events,
         "stopping, what is queued goes out first"
     );
     let all = async { while stages.join_next().await.is_some() {} };
-    if tokio::time::timeout(config.queue.drain, all).await.is_ok() {
-        return None;
-    }
-    let left = spool.depth().events;
-    tracing::error!(
-        left,
-        "not everything was delivered in time, what is left is lost"
-    );
+    let ended = tokio::time::timeout(config.queue.drain, all).await.is_ok();
     stages.abort_all();
-    Some(left)
+    if let Some(writer) = writer {
+        let finish = tokio::task::spawn_blocking(|| writer.finish());
+        if tokio::time::timeout(FINISH_WITHIN, finish).await.is_err() {
+            tracing::error!("the disk of the spool does not answer");
+        }
+    }
+    if ended {
+        return Left { lost: 0, kept: 0 };
+    }
+    let lost = spool.volatile_events();
+    let kept = spool.depth().events.saturating_sub(lost);
+    if lost > 0 {
+        tracing::error!(
+            lost,
+            kept,
+            "not everything was delivered in time, what is not on the disk is lost"
+        );
+    } else {
+        tracing::warn!(
+            kept,
+            "not everything was delivered in time, the rest is on the disk and goes out at the next start"
+        );
+    }
+    Left { lost, kept }
+}
+
+/// The queue, with a disk behind it if the configuration wants one.
+fn spool(config: &Config, metrics: &Arc<Metrics>) -> std::io::Result<(Arc<Spool>, Option<Writer>)> {
+    let queue = config.queue;
+    let Some(spool) = &config.spool else {
+        let memory = Spool::new(queue.events_max, queue.bytes_max);
+        return Ok((Arc::new(memory), None));
+    };
+    let disk = Disk {
+        directory: spool.directory.clone(),
+        bytes_max: spool.bytes_max,
+        age_max: spool.age_max,
+        keep: spool.keep,
+        commit_every: COMMIT_EVERY,
+        retry_every: DISK_RETRY_EVERY,
+    };
+    let (spool, writer) =
+        Spool::on_disk(queue.events_max, queue.bytes_max, disk, Arc::clone(metrics))?;
+    Ok((spool, Some(writer)))
 }
 
 /// Names as the configuration wants them to leave.

@@ -1,35 +1,50 @@
-//! What the collector has not yet made durable: batches in memory, numbered, bounded, kept until they are persisted.
+//! What the collector has not yet made durable: batches, numbered, bounded, kept until they are persisted.
 //!
 //! Sequence numbers are dense, begin with 1 and belong to an epoch; the epoch is a new random UUID with every start of
-//! the sensor, because this queue does not outlive it. What a sensor that was killed still held is lost, and its
-//! successor cannot say how much: the gap for that comes with the queue on disk, which takes the place of this file
-//! behind the same functions.
+//! the sensor, so that no number is ever given twice, whatever became of the disk. Batches wait in memory, bounded by
+//! events and bytes, and a thread of its own ([`writer`]) puts them into a database on the disk ([`store`]), many with
+//! one sync. What is on the disk need not stay in memory, and is delivered after a restart: the epochs of earlier starts
+//! first, oldest first, each under its own name and numbers, then the live one. Without a directory all of it is memory.
 //!
-//! When a batch does not fit it is refused whole: the newest is lost, what is held keeps its order and its numbers. Who
-//! offered it counts it and says so in a gap as soon as there is [`Spool::room`].
+//! A batch may be sent before it is on the disk; what is sent waits for no disk. When one does not fit into memory it is
+//! refused whole: the newest is lost, what is held keeps its order and its numbers. Who offered it counts it and says so
+//! in a gap as soon as there is [`Spool::room`]. What is lost on the disk (too many bytes, too old, damaged, or killed
+//! before it got there) is a [`Loss`], which becomes a gap the same way.
 //!
-//! **Invariant:** a batch that was taken is never cut anew, changed or dropped before it is persisted; a batch that was
-//! refused has no sequence number. No lock is held across an await.
+//! **Invariant:** a batch that was taken is never cut anew or changed, and goes before it is persisted only as a loss; a
+//! batch that was refused has no sequence number. No lock is held across an await or while the disk works.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod memory;
+mod store;
+mod trouble;
+mod writer;
 
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
 use thiserror::Error;
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+use crate::metrics::Metrics;
+use memory::{Footing, Held, Next};
+
+pub use writer::Writer;
 
 /// Most bytes of one batch.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Most events of one batch; no queue may be smaller, or it would refuse such a batch for ever.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
-/// One part in so many must be free for there to be room after a refusal, so that a full queue does not fill with gaps.
-const ROOM_SHARE: u64 = 8;
 
 /// Events encoded, not yet numbered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     /// How many events, at least 1.
     pub events: u64,
+    /// How many lost events the gaps among them stand for: when such a batch is lost in turn, they are counted with it.
+    pub stands_for: u64,
     /// Their encoding, at most [`BATCH_BYTES_MAX`] bytes; nothing here looks into it.
     pub payload: Vec<u8>,
 }
@@ -41,6 +56,8 @@ pub struct Batch {
     pub first_seq: u64,
     /// Sequence number of the last event.
     pub last_seq: u64,
+    /// As in [`Block`]; 0 when it was read from the disk.
+    pub stands_for: u64,
     /// Their encoding, shared with the queue.
     pub payload: Arc<Vec<u8>>,
 }
@@ -48,10 +65,53 @@ pub struct Batch {
 /// How much is held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Events.
+    /// Events that are not persisted, in memory or on the disk.
     pub events: u64,
-    /// Bytes of their encoding.
+    /// Bytes of the encoding of those in memory.
     pub bytes: u64,
+}
+
+/// What was taken and is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// How it was lost.
+    pub kind: LossKind,
+    /// How many events at least; 0 when that is not known.
+    pub count: u64,
+    /// The lost events are not older than this, nanoseconds since 1970.
+    pub from_unix_ns: u64,
+    /// The lost events are not newer than this, nanoseconds since 1970.
+    pub to_unix_ns: u64,
+}
+
+/// How something was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossKind {
+    /// The oldest had to go, because the disk spool was full.
+    Full,
+    /// It was older than the configuration lets it be.
+    Old,
+    /// What is on the disk could not be read.
+    Damaged,
+    /// The sensor before this one did not end in good order; what it had not written is lost.
+    Killed,
+}
+
+/// The disk spool: where, and its bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Its directory; made when it is not there.
+    pub directory: PathBuf,
+    /// Most bytes of batches there, acknowledged ones included.
+    pub bytes_max: u64,
+    /// Longest time that a batch waits there, by the hours the sensor ran.
+    pub age_max: Duration,
+    /// How long an acknowledged batch is kept, so that a collector restored from a backup can have it again.
+    pub keep: Duration,
+    /// Longest time that a batch waits in memory for others to be written with.
+    pub commit_every: Duration,
+    /// Time between two attempts on a disk that failed.
+    pub retry_every: Duration,
 }
 
 /// The queue is full; the block was not taken.
@@ -72,87 +132,106 @@ pub struct NeverSent {
 /// The queue. One task offers, one takes.
 #[derive(Debug)]
 pub struct Spool {
-    epoch: Uuid,
-    max: Depth,
     held: Mutex<Held>,
     arrived: Notify,
     room: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    batches: VecDeque<Batch>,
-    depth: Depth,
-    last_seq: u64,
-    closed: bool,
+    lost: Notify,
+    /// For the writer: there is something to do.
+    work: Condvar,
+    disk: Option<Disk>,
+    /// Opened when something has to be read, by whoever reads; never while the database is set aside.
+    reader: Mutex<Option<Connection>>,
 }
 
 impl Spool {
-    /// An empty queue of a new epoch, with these bounds.
+    /// An empty queue of a new epoch in memory, with these bounds.
     #[must_use]
     pub fn new(events_max: u64, bytes_max: u64) -> Self {
+        Self::with(events_max, bytes_max, None)
+    }
+
+    /// A queue of a new epoch with a disk behind it, and what an earlier sensor left there before it. A disk that cannot
+    /// be used is said and tried again; until then all of it is memory.
+    pub fn on_disk(
+        events_max: u64,
+        bytes_max: u64,
+        disk: Disk,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Arc<Self>, Writer)> {
+        let spool = Arc::new(Self::with(events_max, bytes_max, Some(disk.clone())));
+        let writer = Writer::start(&spool, disk, metrics)?;
+        Ok((spool, writer))
+    }
+
+    fn with(events_max: u64, bytes_max: u64, disk: Option<Disk>) -> Self {
+        let max = Depth {
+            events: events_max,
+            bytes: bytes_max,
+        };
+        let footing = match disk {
+            None => Footing::Memory,
+            Some(_) => Footing::Failing,
+        };
         Self {
-            epoch: Uuid::new_v4(),
-            max: Depth {
-                events: events_max,
-                bytes: bytes_max,
-            },
-            held: Mutex::default(),
+            held: Mutex::new(Held::new(max, footing)),
             arrived: Notify::new(),
             room: Notify::new(),
+            lost: Notify::new(),
+            work: Condvar::new(),
+            disk,
+            reader: Mutex::new(None),
         }
     }
 
-    /// The epoch of the sequence numbers.
+    /// The epoch whose turn it is to be delivered, and its first sequence number that is still held, or the next one to
+    /// be given.
+    #[must_use]
+    pub fn turn(&self) -> (Uuid, u64) {
+        let held = self.held();
+        (held.epoch(), held.first_held())
+    }
+
+    /// The epoch whose turn it is.
     #[must_use]
     pub fn epoch(&self) -> Uuid {
-        self.epoch
+        self.held().epoch()
     }
 
     /// Numbers a block and takes it, if it fits.
     pub fn offer(&self, block: Block) -> Result<(), Full> {
-        let mut held = self.held();
-        let events = held.depth.events + block.events;
-        let bytes = held.depth.bytes + block.payload.len() as u64;
-        if events > self.max.events || bytes > self.max.bytes {
-            return Err(Full);
-        }
-        held.depth = Depth { events, bytes };
-        let first_seq = held.last_seq + 1;
-        held.last_seq += block.events;
-        let last_seq = held.last_seq;
-        held.batches.push_back(Batch {
-            first_seq,
-            last_seq,
-            payload: Arc::new(block.payload),
-        });
-        drop(held);
+        self.held().offer(block)?;
         self.arrived.notify_one();
+        self.work.notify_one();
         Ok(())
     }
 
-    /// The first batch with events after `seq`.
-    #[must_use]
-    pub fn after(&self, seq: u64) -> Option<Batch> {
-        let held = self.held();
-        let index = held.batches.partition_point(|batch| batch.last_seq <= seq);
-        held.batches.get(index).cloned()
+    /// The first batch of an epoch with events after `seq`; none as well when it is not that epoch's turn. Reads the disk
+    /// when it is not in memory.
+    pub async fn after(self: &Arc<Self>, epoch: Uuid, seq: u64) -> Option<Batch> {
+        let next = self.held().next(epoch, seq);
+        match next {
+            Next::Batch(batch) => Some(batch),
+            Next::Nothing => None,
+            Next::OnDisk => {
+                let spool = Arc::clone(self);
+                let read = tokio::task::spawn_blocking(move || spool.read(epoch, seq));
+                read.await.ok().flatten()
+            }
+        }
     }
 
-    /// Forgets what is durable: every batch that ends at or before `seq`.
-    pub fn persisted(&self, seq: u64) -> Result<(), NeverSent> {
+    /// The first batch in memory of the live epoch with events after `seq`.
+    #[cfg(test)]
+    pub(crate) fn in_memory_after(&self, seq: u64) -> Option<Batch> {
+        self.held().in_memory_after(seq)
+    }
+
+    /// Forgets what is durable: every batch of an epoch that ends at or before `seq`. Says nothing to an epoch whose turn
+    /// has passed.
+    pub fn persisted(&self, epoch: Uuid, seq: u64) -> Result<(), NeverSent> {
         let mut held = self.held();
-        if seq > held.last_seq {
-            return Err(NeverSent {
-                claimed: seq,
-                last: held.last_seq,
-            });
-        }
-        while let Some(batch) = held.batches.pop_front_if(|batch| batch.last_seq <= seq) {
-            held.depth.events -= batch.last_seq - batch.first_seq + 1;
-            held.depth.bytes -= batch.payload.len() as u64;
-        }
-        let roomy = self.is_roomy(held.depth);
+        held.persisted(epoch, seq)?;
+        let roomy = held.has_room();
         drop(held);
         if roomy {
             self.room.notify_one();
@@ -162,32 +241,67 @@ impl Spool {
         Ok(())
     }
 
-    /// First sequence number still held, or the next one to be given.
+    /// The next that there is of an epoch begins with `seq`, though `sent` was the last that was sent: goes on there, once
+    /// all that was sent is persisted. Answers whether it does. What is missing without anybody knowing is a loss.
+    pub fn skip(&self, epoch: Uuid, sent: u64, seq: u64) -> bool {
+        let mut held = self.held();
+        let skips = held.skip(epoch, sent, seq);
+        let lost = held.has_losses();
+        drop(held);
+        if lost {
+            self.lost.notify_one();
+        }
+        skips
+    }
+
+    /// The collector's log lacks what it once had: what is still there after `persisted` is to be delivered again, that of
+    /// earlier epochs too. Does nothing without a disk.
+    pub async fn offer_again(self: &Arc<Self>, epoch: Uuid, persisted: u64) {
+        if self.held().footing() != Footing::Disk {
+            return;
+        }
+        let spool = Arc::clone(self);
+        let again = tokio::task::spawn_blocking(move || spool.take_up_again(epoch, persisted));
+        if again.await.is_err() {
+            tracing::warn!("what was acknowledged could not be taken up again");
+        }
+    }
+
+    /// First sequence number still held of the epoch whose turn it is, or the next one to be given.
     #[must_use]
     pub fn first_held(&self) -> u64 {
-        let held = self.held();
-        held.batches
-            .front()
-            .map_or(held.last_seq + 1, |batch| batch.first_seq)
+        self.held().first_held()
     }
 
     /// How much is held.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        self.held().depth
+        self.held().depth()
+    }
+
+    /// The last sequence number of the live epoch that is on the disk; 0 when none is.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.held().committed()
+    }
+
+    /// Events that end with this process: neither persisted nor on the disk.
+    #[must_use]
+    pub fn volatile_events(&self) -> u64 {
+        self.held().volatile_events()
     }
 
     /// Nothing will be offered any more.
     pub fn close(&self) {
-        self.held().closed = true;
+        self.held().close();
         self.arrived.notify_one();
+        self.work.notify_one();
     }
 
     /// True when nothing is held and nothing will come.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let held = self.held();
-        held.closed && held.batches.is_empty()
+        self.held().is_drained()
     }
 
     /// Waits until something has changed for whoever takes: a batch has come, some went, or the queue was closed.
@@ -195,7 +309,7 @@ impl Spool {
         self.arrived.notified().await;
     }
 
-    /// Waits until at least an eighth of the queue is free, after it was told that something is durable.
+    /// Waits until at least an eighth of the memory is free, after it was told that something is durable.
     pub async fn room(&self) {
         self.room.notified().await;
     }
@@ -203,98 +317,74 @@ impl Spool {
     /// Whether there is room after a refusal.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.is_roomy(self.depth())
+        self.held().has_room()
     }
 
-    fn is_roomy(&self, depth: Depth) -> bool {
-        let free = |max: u64, now: u64| now <= max - max / ROOM_SHARE;
-        free(self.max.events, depth.events) && free(self.max.bytes, depth.bytes)
+    /// Waits until something was lost.
+    pub async fn lost(&self) {
+        self.lost.notified().await;
+    }
+
+    /// What was lost since it was last asked for.
+    pub fn take_losses(&self) -> Vec<Loss> {
+        self.held().take_losses()
+    }
+
+    /// The losses that were taken are in a batch: with it on the disk they need not be told by the next sensor.
+    pub fn told(&self) {
+        self.held().told();
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Reads on from the disk; what is more than was asked for is kept for the next time.
+    fn read(&self, epoch: Uuid, seq: u64) -> Option<Batch> {
+        match self.with_reader(|connection| store::page(connection, epoch, seq)) {
+            Ok(page) => self.held().read(epoch, seq, page),
+            Err(error) => {
+                self.read_failed(&error);
+                None
+            }
+        }
+    }
+
+    fn take_up_again(&self, epoch: Uuid, persisted: u64) {
+        let all = self.with_reader(|connection| store::everything(connection, epoch, persisted));
+        match all {
+            Ok((first, earlier)) => self.held().take_up_again(epoch, first, earlier),
+            Err(error) => self.read_failed(&error),
+        }
+    }
+
+    fn with_reader<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, store::ReadError>,
+    ) -> Result<T, store::ReadError> {
+        let mut reader = self.reader();
+        let connection = match (reader.take(), &self.disk) {
+            (Some(connection), _) => connection,
+            (None, Some(disk)) => store::open_to_read(&disk.directory)?,
+            (None, None) => return Err(store::ReadError::NoDisk),
+        };
+        read(reader.insert(connection))
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What cannot be read is not waited for: the writer sets the database aside, and the rest goes on.
+    fn read_failed(&self, error: &store::ReadError) {
+        if error.is_passing() {
+            tracing::debug!(%error, "the spool could not be read, trying again");
+        } else {
+            self.held().suspect(error.to_string());
+            self.work.notify_one();
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    fn block(events: u64, bytes: usize) -> Block {
-        Block {
-            events,
-            payload: vec![7; bytes],
-        }
-    }
-
-    #[test]
-    fn numbers_are_dense_and_stay_with_their_batch() {
-        let spool = Spool::new(100, 1000);
-        assert_eq!(spool.first_held(), 1);
-        for events in [2, 1, 3] {
-            spool.offer(block(events, 10)).unwrap();
-        }
-        let seqs = |after| {
-            spool
-                .after(after)
-                .map(|batch| (batch.first_seq, batch.last_seq))
-        };
-        assert_eq!(
-            [seqs(0), seqs(1), seqs(2), seqs(3), seqs(5), seqs(6)],
-            [
-                Some((1, 2)),
-                Some((1, 2)),
-                Some((3, 3)),
-                Some((4, 6)),
-                Some((4, 6)),
-                None
-            ]
-        );
-        spool.persisted(4).unwrap();
-        assert_eq!(
-            (spool.first_held(), seqs(0)),
-            (4, Some((4, 6))),
-            "half a batch is kept whole"
-        );
-        assert_eq!(
-            spool.persisted(7),
-            Err(NeverSent {
-                claimed: 7,
-                last: 6
-            })
-        );
-        spool.persisted(6).unwrap();
-        assert_eq!((spool.first_held(), spool.depth()), (7, Depth::default()));
-    }
-
-    #[test]
-    fn both_bounds_hold_and_a_refused_block_takes_no_number() {
-        let spool = Spool::new(5, 100);
-        spool.offer(block(3, 60)).unwrap();
-        assert_eq!(spool.offer(block(1, 41)), Err(Full), "bytes");
-        assert_eq!(spool.offer(block(3, 1)), Err(Full), "events");
-        spool.offer(block(2, 40)).unwrap();
-        assert_eq!(spool.after(3).unwrap().first_seq, 4);
-        assert_eq!(
-            spool.depth(),
-            Depth {
-                events: 5,
-                bytes: 100
-            }
-        );
-        spool.persisted(3).unwrap();
-        spool.offer(block(3, 60)).unwrap();
-    }
-
-    #[test]
-    fn drained_is_closed_and_empty() {
-        let spool = Spool::new(5, 100);
-        spool.offer(block(1, 1)).unwrap();
-        spool.close();
-        assert!(!spool.is_drained());
-        spool.persisted(1).unwrap();
-        assert!(spool.is_drained());
-    }
-}
+mod tests;

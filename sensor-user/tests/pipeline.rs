@@ -4,6 +4,8 @@
 
 #[path = "pipeline/collector.rs"]
 mod collector;
+#[path = "pipeline/restart.rs"]
+mod restart;
 #[path = "pipeline/sensor.rs"]
 mod sensor;
 
@@ -35,7 +37,7 @@ fn amounts(events: &[v1::Event]) -> Vec<u64> {
 }
 
 fn queued_events(log: &Log) -> u64 {
-    log.batches
+    log.batches()
         .last_key_value()
         .map_or(0, |(_, batch)| batch.last_seq)
 }
@@ -245,7 +247,7 @@ async fn names_of_records_are_nowhere_in_the_bytes_that_leave() {
         sensor.tick(tick).await;
         assert_eq!(sensor.stop().await, End::Drained);
         let log_now = log.lock().unwrap();
-        for batch in log_now.batches.values() {
+        for batch in log_now.batches().values() {
             let found = batch
                 .payload
                 .windows(9)

@@ -686,7 +686,7 @@ pub enum GapReason {
     Decode = 4,
     /// The sensor's queue was full while the collector was away.
     QueueFull = 5,
-    /// The sensor was restarted with events not yet delivered.
+    /// The sensor was restarted, or its spool was damaged, with events not yet delivered.
     Restart = 6,
     /// The sensor did not see what it did itself to test itself: whatever else happened may be missing.
     Blind = 7,

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use sensor_user::config::{Backend, Collector, Config, Kernel, Privacy, Queue, Store};
+use sensor_user::config::{Backend, Collector, Config, Kernel, Privacy, Queue, Spool, Store};
 use sensor_user::enrich::Places;
 use sensor_user::event::Part;
 use sensor_user::link::Settings;
@@ -98,6 +98,12 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
             bytes_max: 16 << 20,
             drain: Duration::ZERO,
         },
+        spool: Some(Spool {
+            directory: home.join("spool"),
+            bytes_max: 512 << 20,
+            age_max: Duration::from_hours(168),
+            keep: Duration::from_hours(1),
+        }),
         kernel: Kernel {
             backend,
             tick: Duration::from_millis(200),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::spool::BATCH_EVENTS_MAX;
 
-use super::{Backend, Collector, Config, Guard, Kernel, Privacy, Queue, stores};
+use super::{Backend, Collector, Config, Guard, Kernel, Privacy, Queue, Spool, stores};
 
 /// Key and reason of a refusal.
 pub(super) type Refusal = (String, String);
@@ -71,6 +71,8 @@ pub(super) struct File {
     #[serde(default)]
     queue: QueueTable,
     #[serde(default)]
+    spool: SpoolTable,
+    #[serde(default)]
     kernel: KernelTable,
     #[serde(default)]
     store: Vec<stores::Entry>,
@@ -102,6 +104,15 @@ struct QueueTable {
     events_max: u64,
     bytes_max: u64,
     drain_s: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SpoolTable {
+    directory: PathBuf,
+    max_bytes: u64,
+    max_age_hours: u64,
+    keep_acknowledged_minutes: u64,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +158,17 @@ impl Default for QueueTable {
     }
 }
 
+impl Default for SpoolTable {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::from("/var/lib/chartwatch-sensor/spool"),
+            max_bytes: 512 * MIB,
+            max_age_hours: 168,
+            keep_acknowledged_minutes: 60,
+        }
+    }
+}
+
 impl Default for KernelTable {
     fn default() -> Self {
         Self {
@@ -168,6 +190,7 @@ impl File {
             collector: self.collector.check()?,
             privacy: self.privacy.check()?,
             queue: self.queue.check()?,
+            spool: self.spool.check()?,
             kernel: self.kernel.check(self.backend)?,
             stores: stores::check(self.store)?,
         })
@@ -259,6 +282,36 @@ impl QueueTable {
             bytes_max: self.bytes_max,
             drain: Duration::from_secs(self.drain_s),
         })
+    }
+}
+
+impl SpoolTable {
+    fn check(self) -> Result<Option<Spool>, Refusal> {
+        bounded("spool.max_bytes", self.max_bytes, 16 * MIB..=1024 * GIB)?;
+        bounded("spool.max_age_hours", self.max_age_hours, 1..=8_760)?;
+        bounded(
+            "spool.keep_acknowledged_minutes",
+            self.keep_acknowledged_minutes,
+            0..=10_080,
+        )?;
+        if self.directory.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        if !self.directory.is_absolute() {
+            return refuse(
+                "spool.directory",
+                format!(
+                    "{:?} is not absolute; write the path from /, or \"\" to hold events in memory alone",
+                    self.directory.display().to_string()
+                ),
+            );
+        }
+        Ok(Some(Spool {
+            directory: self.directory,
+            bytes_max: self.max_bytes,
+            age_max: Duration::from_hours(self.max_age_hours),
+            keep: Duration::from_mins(self.keep_acknowledged_minutes),
+        }))
     }
 }
 

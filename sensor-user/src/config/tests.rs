@@ -44,6 +44,15 @@ fn one_store_is_enough_and_the_rest_has_defaults() {
             drain: Duration::from_secs(5)
         }
     );
+    assert_eq!(
+        config.spool,
+        Some(Spool {
+            directory: "/var/lib/chartwatch-sensor/spool".into(),
+            bytes_max: 512 << 20,
+            age_max: Duration::from_hours(168),
+            keep: Duration::from_hours(1),
+        })
+    );
     assert_eq!(config.stores[0].path, place.path().join("a"));
 }
 
@@ -54,11 +63,21 @@ fn every_key_is_taken() {
         &place,
         "sensor_id = \"w\"\nbackend = \"fentry\"\n[collector]\naddress = \"http://c.example:1\"\n[privacy]\nnames = \"plain\"\n\
          [queue]\nevents_max = 1000\nbytes_max = 1048576\ndrain_s = 0\n\
+         [spool]\ndirectory = \"/s\"\nmax_bytes = 16777216\nmax_age_hours = 1\nkeep_acknowledged_minutes = 0\n\
          [kernel]\ntick_ms = 50\nbulk_ring_bytes = 65536\ncritical_ring_bytes = 131072\n\
          [[store]]\nname = \"one\"\npath = \"$R/link/\"\n[[store]]\nname = \"two\"\npath = \"$R/b\"\n",
     )
     .unwrap();
     assert_eq!(config.sensor_id, "w");
+    assert_eq!(
+        config.spool,
+        Some(Spool {
+            directory: "/s".into(),
+            bytes_max: 16 << 20,
+            age_max: Duration::from_hours(1),
+            keep: Duration::ZERO,
+        })
+    );
     assert_eq!(config.privacy, Privacy::Plain);
     assert_eq!(config.kernel.backend, Backend::Fentry);
     assert_eq!(
@@ -73,6 +92,13 @@ fn every_key_is_taken() {
         place.path().canonicalize().unwrap().join("a")
     );
     assert_eq!(config.stores.len(), 2);
+}
+
+#[test]
+fn no_directory_is_no_disk() {
+    let place = place();
+    let config = parse(&place, &format!("[spool]\ndirectory = \"\"\n{STORE}")).unwrap();
+    assert_eq!(config.spool, None);
 }
 
 #[test]
@@ -114,6 +140,15 @@ fn refusals_name_key_or_line_and_reason() {
         (
             "backend = \"kprobe\"\n",
             &["sensor.toml:1: ", "kprobe", "tracepoint"],
+        ),
+        (
+            "[spool]\ndirectory = \"spool\"\n",
+            &["spool.directory", "absolute"],
+        ),
+        ("[spool]\nmax_bytes = 1\n", &["spool.max_bytes", "16777216"]),
+        (
+            "[spool]\nmax_age_hours = 0\n",
+            &["spool.max_age_hours", "8760"],
         ),
         (
             "backend = \"fentry\"\n[kernel]\nguard = \"deny\"\n",

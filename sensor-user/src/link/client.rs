@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::session::{Session, SessionError};
+use super::session::{Ended, Session, SessionError};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::report::Resend;
@@ -70,8 +70,10 @@ pub struct Client {
     tried: Arc<Notify>,
     /// The collector's log that was last met.
     log_id: Option<Vec<u8>>,
-    /// Highest sequence number ever handed to a connection.
-    sent_max: u64,
+    /// The epoch that was delivered last, and the highest of its sequence numbers ever handed to a connection.
+    sent_max: (Uuid, u64),
+    /// The log, and how far it held the live epoch, when what was acknowledged was last offered again: once is enough.
+    offered_again: Option<(Vec<u8>, u64)>,
 }
 
 impl Client {
@@ -93,7 +95,8 @@ impl Client {
             resend,
             tried,
             log_id: None,
-            sent_max: 0,
+            sent_max: (Uuid::nil(), 0),
+            offered_again: None,
         }
     }
 
@@ -111,13 +114,16 @@ impl Client {
     async fn run(mut self) {
         let mut wait = self.settings.backoff_min;
         loop {
-            let (began, held) = (Instant::now(), self.spool.first_held());
-            let Err(error) = self.connection().await else {
-                return;
+            let (began, turn) = (Instant::now(), self.spool.turn());
+            let error = match self.connection().await {
+                Ok(Ended::Drained) => return,
+                // The next one is for another epoch, or goes on behind a hole.
+                Ok(Ended::Turned) => continue,
+                Err(error) => error,
             };
             self.metrics.link_failures.one();
             // A connection was good if it made something durable, or lasted. One that only began is no reason for haste.
-            if self.spool.first_held() > held || began.elapsed() > self.settings.backoff_max {
+            if self.spool.turn() != turn || began.elapsed() > self.settings.backoff_max {
                 wait = self.settings.backoff_min;
             }
             let pause = jittered(wait);
@@ -132,24 +138,28 @@ impl Client {
         }
     }
 
-    /// One connection from its beginning to its end; good only when the queue is drained.
-    async fn connection(&mut self) -> Result<(), SessionError> {
+    /// One connection from its beginning to its end; good only when all of its epoch was delivered.
+    async fn connection(&mut self) -> Result<Ended, SessionError> {
         let tried = Arc::clone(&self.tried);
         let spool = Arc::clone(&self.spool);
         let session = tokio::select! {
             session = Session::open(self) => session,
-            () = drained(&spool) => return Ok(()),
+            () = drained(&spool) => return Ok(Ended::Drained),
         };
         tried.notify_one();
         session?.deliver().await
     }
 
     /// Takes in what the collector's log holds; answers after which sequence number to go on.
-    pub(super) fn welcomed(&mut self, welcome: &v1::Welcome) -> Result<u64, SessionError> {
+    pub(super) async fn welcomed(
+        &mut self,
+        (epoch, first): (Uuid, u64),
+        welcome: &v1::Welcome,
+    ) -> Result<u64, SessionError> {
         self.metrics.link_welcomes.one();
-        let held_before = self.spool.first_held() - 1;
+        let held_before = first - 1;
         let persisted = welcome.persisted.unwrap_or(0);
-        self.spool.persisted(persisted)?;
+        self.spool.persisted(epoch, persisted)?;
         let another = self
             .log_id
             .as_ref()
@@ -163,18 +173,31 @@ impl Client {
                 forgotten = held_before,
                 "the collector's log lacks events it once held, going on with what is left"
             );
+            self.offer_again(epoch, persisted, &welcome.log_id).await;
         }
         self.log_id = Some(welcome.log_id.clone());
         tracing::info!(address = %self.settings.address, persisted, "connected to the collector");
         Ok(self.spool.first_held() - 1)
     }
 
-    pub(super) fn count_sent(&mut self, batch: &Batch) {
+    /// What is kept though it was acknowledged goes to a log that lacks it.
+    async fn offer_again(&mut self, epoch: Uuid, persisted: u64, log_id: &[u8]) {
+        let lacking = Some((log_id.to_vec(), persisted));
+        if self.offered_again != lacking {
+            self.offered_again = lacking;
+            self.spool.offer_again(epoch, persisted).await;
+        }
+    }
+
+    pub(super) fn count_sent(&mut self, epoch: Uuid, batch: &Batch) {
         self.metrics.batches_sent.one();
-        if batch.last_seq <= self.sent_max {
+        if self.sent_max.0 != epoch {
+            self.sent_max = (epoch, 0);
+        }
+        if batch.last_seq <= self.sent_max.1 {
             self.metrics.batches_resent.one();
         }
-        self.sent_max = self.sent_max.max(batch.last_seq);
+        self.sent_max.1 = self.sent_max.1.max(batch.last_seq);
     }
 }
 

@@ -4,6 +4,8 @@
 //! made in the same round of sending are refused too: processes that were said in what is lost must be said again before
 //! anything refers to them. The new round is asked for at once, and the gap goes in as soon as there is room.
 //!
+//! What the disk spool lost is said as well, each loss as a gap, and processes are then said again.
+//!
 //! **Invariant:** a block is at most [`BATCH_BYTES_MAX`] bytes and [`BATCH_EVENTS_MAX`] events; every report either is in the queue or is counted in a gap.
 
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use crate::event::{Gap, GapReason};
 use crate::metrics::Metrics;
 use crate::report::Resend;
 use crate::report::{Body, Report, Tick};
-use crate::spool::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Full, Spool};
+use crate::spool::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Full, Loss, LossKind, Spool};
 
 /// Whose events they are.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Packer {
     resend: Resend,
     metrics: Arc<Metrics>,
     lost: Option<Lost>,
+    /// What the spool lost and is not yet said.
+    unsaid: Vec<Loss>,
     /// First round whose reports may enter: those of older ones may refer to processes that are lost.
     round: u64,
 }
@@ -70,6 +74,7 @@ impl Packer {
             resend,
             metrics,
             lost: None,
+            unsaid: Vec::new(),
             round: 0,
         }
     }
@@ -87,7 +92,11 @@ impl Packer {
                     Some(tick) => self.pack(&tick),
                     None => break,
                 },
-                () = spool.room(), if self.lost.is_some() => self.confess(),
+                () = spool.room(), if self.lost.is_some() || !self.unsaid.is_empty() => {
+                    self.confess();
+                    self.confess_losses();
+                }
+                () = spool.lost() => self.take_losses(),
             }
         }
         self.last_words().await;
@@ -98,9 +107,38 @@ impl Packer {
     async fn last_words(&mut self) {
         let spool = Arc::clone(&self.spool);
         self.confess();
-        while self.lost.is_some() {
+        self.take_losses();
+        while self.lost.is_some() || !self.unsaid.is_empty() {
             spool.room().await;
             self.confess();
+            self.confess_losses();
+        }
+    }
+
+    /// Takes what the spool lost, and says it. What is lost may have said of processes who they are.
+    fn take_losses(&mut self) {
+        let losses = self.spool.take_losses();
+        if losses.iter().any(|loss| loss.kind != LossKind::Killed) {
+            self.resend.ask();
+        }
+        for loss in losses {
+            note(&mut self.unsaid, loss);
+        }
+        self.confess_losses();
+    }
+
+    fn confess_losses(&mut self) {
+        if self.unsaid.is_empty() || self.lost.is_some() {
+            return;
+        }
+        let mut open = Open::new(&self.host);
+        for loss in &self.unsaid {
+            open.push(wire::loss(loss));
+        }
+        if self.offer(open).is_ok() {
+            self.metrics.spool_gaps.add(self.unsaid.len() as u64);
+            self.unsaid.clear();
+            self.spool.told();
         }
     }
 
@@ -195,10 +233,24 @@ impl Packer {
     }
 }
 
+/// Losses of a kind that wait to be said become one.
+fn note(unsaid: &mut Vec<Loss>, loss: Loss) {
+    match unsaid.iter_mut().find(|known| known.kind == loss.kind) {
+        Some(known) => {
+            known.count += loss.count;
+            known.from_unix_ns = known.from_unix_ns.min(loss.from_unix_ns);
+            known.to_unix_ns = known.to_unix_ns.max(loss.to_unix_ns);
+        }
+        None => unsaid.push(loss),
+    }
+}
+
 /// A block that is being filled.
 struct Open {
     block: v1::EventBlock,
     bytes: usize,
+    /// What the gaps in it stand for.
+    stands_for: u64,
 }
 
 impl Open {
@@ -209,7 +261,11 @@ impl Open {
             events: Vec::new(),
         };
         let bytes = block.encoded_len();
-        Self { block, bytes }
+        Self {
+            block,
+            bytes,
+            stands_for: 0,
+        }
     }
 
     fn fits(&self, event: &v1::Event) -> bool {
@@ -218,6 +274,9 @@ impl Open {
 
     fn push(&mut self, event: v1::Event) {
         self.bytes += framed(&event);
+        if let Some(v1::event::Body::Gap(gap)) = &event.body {
+            self.stands_for += gap.count;
+        }
         self.block.events.push(event);
     }
 
@@ -226,6 +285,7 @@ impl Open {
         let events = self.block.events.len() as u64;
         (events > 0).then(|| Block {
             events,
+            stands_for: self.stands_for,
             payload: self.block.encode_to_vec(),
         })
     }

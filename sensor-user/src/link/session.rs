@@ -45,9 +45,19 @@ pub(super) enum SessionError {
     NeverSent(#[from] NeverSent),
 }
 
-/// A connection on which the collector has welcomed the sensor.
+/// How a connection ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Everything is delivered and nothing will come.
+    Drained,
+    /// Another epoch has its turn, or this one goes on behind a hole, which a Hello must say.
+    Turned,
+}
+
+/// A connection on which the collector has welcomed the sensor. It delivers one epoch.
 pub(super) struct Session<'a> {
     client: &'a mut Client,
+    epoch: Uuid,
     out: mpsc::Sender<v1::FromSensor>,
     inbound: Streaming<v1::FromCollector>,
     /// Last sequence number handed to this connection.
@@ -59,11 +69,12 @@ impl<'a> Session<'a> {
     pub(super) async fn open(client: &'a mut Client) -> Result<Self, SessionError> {
         let channel = connect(&client.settings).await?;
         let (out, outbound) = mpsc::channel(OUTBOUND_MAX);
+        let (epoch, first) = client.spool.turn();
         let hello = v1::Hello {
             sensor_id: client.settings.sensor_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            epoch: client.spool.epoch().as_bytes().to_vec(),
-            first_unacknowledged: client.spool.first_held(),
+            epoch: epoch.as_bytes().to_vec(),
+            first_unacknowledged: first,
         };
         // The channel is new and holds more than one message.
         out.try_send(message(FromSensor::Hello(hello)))
@@ -77,40 +88,49 @@ impl<'a> Session<'a> {
             let first = inbound.message().await?;
             Ok::<_, tonic::Status>((inbound, first))
         };
-        let (inbound, first) = timeout(limit, request)
+        let (inbound, said) = timeout(limit, request)
             .await
             .map_err(|_| SessionError::NoWelcome)??;
-        let Some(FromCollector::Welcome(welcome)) = first.and_then(|m| m.message) else {
+        let Some(FromCollector::Welcome(welcome)) = said.and_then(|m| m.message) else {
             return Err(SessionError::NoWelcome);
         };
-        let sent = client.welcomed(&welcome)?;
+        let sent = client.welcomed((epoch, first), &welcome).await?;
         Ok(Self {
             client,
+            epoch,
             out,
             inbound,
             sent,
         })
     }
 
-    /// Delivers until the connection ends, or everything is delivered and nothing will come.
-    pub(super) async fn deliver(mut self) -> Result<(), SessionError> {
-        let spool = self.client.spool.clone();
+    /// Delivers until the connection ends, or all of its epoch is delivered.
+    pub(super) async fn deliver(mut self) -> Result<Ended, SessionError> {
+        let (spool, epoch) = (self.client.spool.clone(), self.epoch);
         let mut beat = interval_at(Instant::now(), self.client.settings.heartbeat);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if spool.is_drained() {
-                return self.leave().await;
+                return self.leave(Ended::Drained).await;
             }
-            let next = spool.after(self.sent);
+            let mut next = spool.after(epoch, self.sent).await;
+            if let Some(batch) = next.take_if(|batch| batch.first_seq > self.sent + 1)
+                && spool.skip(epoch, self.sent, batch.first_seq)
+            {
+                return self.leave(Ended::Turned).await;
+            }
+            if spool.epoch() != epoch {
+                return self.leave(Ended::Turned).await;
+            }
             tokio::select! {
-                said = self.inbound.message() => hear(&spool, said?)?,
+                said = self.inbound.message() => hear(&spool, epoch, said?)?,
                 _ = beat.tick() => self.say_heartbeat(),
                 permit = self.out.reserve(), if next.is_some() => {
                     let Some(batch) = next else { continue };
                     let permit = permit.map_err(|_| SessionError::Closed)?;
                     self.sent = batch.last_seq;
-                    self.client.count_sent(&batch);
-                    permit.send(message(FromSensor::Batch(numbered(spool.epoch(), &batch))));
+                    self.client.count_sent(epoch, &batch);
+                    permit.send(message(FromSensor::Batch(numbered(epoch, &batch))));
                 }
                 () = spool.changed(), if next.is_none() => {}
             }
@@ -138,7 +158,7 @@ impl<'a> Session<'a> {
     }
 
     /// Says the last heartbeat, and waits a moment for the collector to have read it.
-    async fn leave(self) -> Result<(), SessionError> {
+    async fn leave(self, ended: Ended) -> Result<Ended, SessionError> {
         self.say_heartbeat();
         let Self {
             client,
@@ -151,18 +171,18 @@ impl<'a> Session<'a> {
         if timeout(client.settings.answer_within, end).await.is_err() {
             tracing::debug!("the collector kept the connection open after the last message");
         }
-        Ok(())
+        Ok(ended)
     }
 }
 
 /// What the collector said; none when it said nothing more.
-fn hear(spool: &Spool, said: Option<v1::FromCollector>) -> Result<(), SessionError> {
+fn hear(spool: &Spool, epoch: Uuid, said: Option<v1::FromCollector>) -> Result<(), SessionError> {
     match said.ok_or(SessionError::Closed)?.message {
         Some(FromCollector::Persisted(persisted)) => {
-            if persisted.epoch != spool.epoch().as_bytes() {
+            if persisted.epoch != epoch.as_bytes() {
                 return Err(SessionError::OtherEpoch);
             }
-            Ok(spool.persisted(persisted.seq)?)
+            Ok(spool.persisted(epoch, persisted.seq)?)
         }
         // Welcome comes once; a kind that a later version may add is none of ours.
         Some(FromCollector::Welcome(_)) | None => Ok(()),

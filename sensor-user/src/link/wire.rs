@@ -17,6 +17,7 @@ use crate::event::{
 use crate::health::{Health, HookCount};
 use crate::privacy::NameForm;
 use crate::report::{Body, NamedAccess, NamedEdge, Process, Report};
+use crate::spool::{Loss, LossKind};
 
 /// A report, with its times by the wall clock as it was then.
 pub(super) fn event(report: &Report, offset: Offset) -> v1::Event {
@@ -33,6 +34,39 @@ pub(super) fn event(report: &Report, offset: Offset) -> v1::Event {
         time_unix_ns: offset.unix_ns(report.boot_ns),
         time_boot_ns: report.boot_ns,
         body: Some(body),
+    }
+}
+
+/// What the disk spool lost, as a gap that is said now.
+pub(super) fn loss(loss: &Loss) -> v1::Event {
+    let (reason, detail) = match loss.kind {
+        LossKind::Full => (
+            v1::GapReason::QueueFull,
+            "the sensor's disk spool was full (spool.max_bytes): the oldest events went",
+        ),
+        LossKind::Old => (
+            v1::GapReason::QueueFull,
+            "events waited in the sensor's disk spool for longer than spool.max_age_hours",
+        ),
+        LossKind::Damaged => (
+            v1::GapReason::Restart,
+            "what the sensor's disk spool held was damaged and was set aside",
+        ),
+        LossKind::Killed => (
+            v1::GapReason::Restart,
+            "the sensor did not end in good order: what it had not yet written to its disk spool is lost",
+        ),
+    };
+    v1::Event {
+        time_unix_ns: clock::unix_ns(),
+        time_boot_ns: clock::boot_ns(),
+        body: Some(v1::event::Body::Gap(v1::Gap {
+            reason: reason.into(),
+            count: loss.count,
+            from_unix_ns: loss.from_unix_ns,
+            to_unix_ns: loss.to_unix_ns,
+            detail: detail.to_owned(),
+        })),
     }
 }
 

@@ -24,8 +24,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) struct Log {
     /// Names it.
     pub(crate) id: u8,
-    /// Batches by their first sequence number.
-    pub(crate) batches: BTreeMap<u64, v1::Batch>,
+    /// What there is of each epoch, in the order in which they first came.
+    pub(crate) epochs: Vec<Epoch>,
     /// Batches that came again.
     pub(crate) repeated: usize,
     /// Breaches of the contract.
@@ -38,35 +38,76 @@ pub(crate) struct Log {
     pub(crate) farewells: usize,
 }
 
-impl Log {
-    /// Last sequence number up to which there is no hole; none when there is nothing.
+/// What a log has of one epoch.
+#[derive(Debug, Default)]
+pub(crate) struct Epoch {
+    /// Names it.
+    id: Vec<u8>,
+    /// First sequence number that the sensor held when it last introduced itself.
+    offered_from: u64,
+    /// Batches by their first sequence number.
+    pub(crate) batches: BTreeMap<u64, v1::Batch>,
+    /// Sequence numbers that are missing.
+    pub(crate) missing: u64,
+}
+
+impl Epoch {
     fn persisted(&self) -> Option<u64> {
-        self.batches
-            .last_key_value()
-            .map(|(_, batch)| batch.last_seq)
+        let last = self.batches.last_key_value();
+        last.map(|(_, batch)| batch.last_seq)
+    }
+
+    /// Takes a batch in; answers what is wrong with it.
+    fn take(&mut self, batch: v1::Batch, repeated: &mut usize) -> Option<String> {
+        // A log that is new begins where the sensor's queue does.
+        let expected = self.persisted().map_or(self.offered_from, |seq| seq + 1);
+        let first = batch.first_seq;
+        if let Some(known) = self.batches.get(&first) {
+            *repeated += 1;
+            return (*known != batch).then(|| format!("batch {first} is not what it was"));
+        }
+        if first < expected || first > expected && first != self.offered_from {
+            return Some(format!("batch {first} where {expected} was due"));
+        }
+        self.missing += first - self.persisted().map_or(1, |seq| seq + 1);
+        self.batches.insert(first, batch);
+        None
+    }
+}
+
+impl Log {
+    /// A sensor introduces itself; answers up to which number there is something of its epoch.
+    fn meet(&mut self, hello: v1::Hello) -> Option<u64> {
+        let epoch = self.of(&hello.epoch);
+        epoch.offered_from = hello.first_unacknowledged;
+        let persisted = epoch.persisted();
+        self.hellos.push(hello);
+        persisted
+    }
+
+    fn of(&mut self, id: &[u8]) -> &mut Epoch {
+        let known = self.epochs.iter().position(|epoch| epoch.id == id);
+        let place = known.unwrap_or_else(|| {
+            self.epochs.push(Epoch {
+                id: id.to_vec(),
+                ..Epoch::default()
+            });
+            self.epochs.len() - 1
+        });
+        &mut self.epochs[place]
     }
 
     fn take(&mut self, batch: v1::Batch) {
-        // A log that is new begins where the sensor's queue does.
-        let held = self
-            .hellos
-            .last()
-            .map_or(1, |hello| hello.first_unacknowledged);
-        let expected = self.persisted().map_or(held, |seq| seq + 1);
-        if let Some(known) = self.batches.get(&batch.first_seq) {
-            self.repeated += 1;
-            if *known != batch {
-                self.breaches
-                    .push(format!("batch {} is not what it was", batch.first_seq));
-            }
-        } else if batch.first_seq != expected {
-            self.breaches.push(format!(
-                "batch {} where {expected} was due",
-                batch.first_seq
-            ));
-        } else {
-            self.batches.insert(batch.first_seq, batch);
-        }
+        let mut repeated = 0;
+        let breach = self.of(&batch.epoch.clone()).take(batch, &mut repeated);
+        self.repeated += repeated;
+        self.breaches.extend(breach);
+    }
+
+    /// The batches of the epoch that came last, by their first sequence number.
+    pub(crate) fn batches(&self) -> &BTreeMap<u64, v1::Batch> {
+        static NONE: BTreeMap<u64, v1::Batch> = BTreeMap::new();
+        self.epochs.last().map_or(&NONE, |epoch| &epoch.batches)
     }
 }
 
@@ -173,6 +214,11 @@ impl Drop for Collector {
 
 /// The events of a log, in order; panics if the contract was broken.
 pub(crate) fn events(log: &Mutex<Log>) -> Vec<v1::Event> {
+    all_events(log).into_iter().flatten().collect()
+}
+
+/// The events of each epoch, in order; panics if the contract was broken.
+pub(crate) fn all_events(log: &Mutex<Log>) -> Vec<Vec<v1::Event>> {
     let log = log.lock().unwrap();
     assert_eq!(log.breaches, Vec::<String>::new());
     let decode = |batch: &v1::Batch| {
@@ -190,7 +236,8 @@ pub(crate) fn events(log: &Mutex<Log>) -> Vec<v1::Event> {
         );
         block.events
     };
-    log.batches.values().flat_map(decode).collect()
+    let events = |epoch: &Epoch| epoch.batches.values().flat_map(decode).collect();
+    log.epochs.iter().map(events).collect()
 }
 
 struct Service(Shared);
@@ -234,11 +281,9 @@ impl Shared {
             match message.message.unwrap() {
                 Heard::Hello(hello) => {
                     epoch.clone_from(&hello.epoch);
-                    self.note(|log| log.hellos.push(hello));
-                    let (id, persisted) = {
-                        let log = self.log.lock().unwrap();
-                        (log.id, log.persisted())
-                    };
+                    let mut persisted = None;
+                    self.note(|log| persisted = log.meet(hello));
+                    let id = self.log.lock().unwrap().id;
                     let welcome = v1::Welcome {
                         log_id: vec![id; 16],
                         persisted,
@@ -261,7 +306,11 @@ impl Shared {
         out: &mpsc::Sender<Result<v1::FromCollector, Status>>,
     ) {
         let manner = *self.manner.borrow();
-        let seq = self.log.lock().unwrap().persisted();
+        let seq = {
+            let log = self.log.lock().unwrap();
+            let known = log.epochs.iter().find(|known| known.id == epoch);
+            known.and_then(Epoch::persisted)
+        };
         if let (Manner::Acknowledges, Some(seq)) = (manner, seq) {
             say(
                 out,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sensor_user::config::{Backend, Collector, Config, Kernel, Privacy, Queue, Store};
+use sensor_user::config::{Backend, Collector, Config, Kernel, Privacy, Queue, Spool, Store};
 use sensor_user::enrich::Places;
 use sensor_user::event::{Access, Event, Exec, Fork, Name, ProcessKey, RecordId, StoreId, What};
 use sensor_user::health::{Health, HookCount, Pulse};
@@ -26,8 +26,14 @@ pub(crate) struct Sensor {
 impl Sensor {
     /// Starts one that delivers to `address`, with this queue.
     pub(crate) fn start(address: String, queue: Queue) -> Self {
+        Self::with_disk(address, queue, None)
+    }
+
+    /// The same with a disk spool.
+    pub(crate) fn with_disk(address: String, queue: Queue, spool: Option<Spool>) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let config = config(place.path(), queue);
+        let mut config = config(place.path(), queue);
+        config.spool = spool;
         let settings = Settings {
             heartbeat: Duration::from_millis(20),
             backoff_min: Duration::from_millis(5),
@@ -124,6 +130,7 @@ fn config(place: &Path, queue: Queue) -> Config {
         },
         privacy: Privacy::Token { key_file },
         queue,
+        spool: None,
         kernel: Kernel {
             backend: Backend::Auto,
             tick: Duration::from_millis(200),
@@ -150,6 +157,16 @@ pub(crate) fn ample() -> Queue {
         events_max: 1_000_000,
         bytes_max: 1 << 30,
         drain: Duration::from_secs(50),
+    }
+}
+
+/// A disk spool that never fills in a test.
+pub(crate) fn on_disk(directory: &Path) -> Spool {
+    Spool {
+        directory: directory.to_owned(),
+        bytes_max: 1 << 30,
+        age_max: Duration::from_hours(1),
+        keep: Duration::from_hours(1),
     }
 }
 

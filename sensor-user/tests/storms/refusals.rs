@@ -58,8 +58,9 @@ fn refused(before: &str, words: &[&str]) -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
     let config = place.path().join("sensor.toml");
     let store = place.path().display();
-    let text =
-        format!("[privacy]\nnames = \"plain\"\n[[store]]\nname = \"s\"\npath = \"{store}\"\n");
+    let text = format!(
+        "[privacy]\nnames = \"plain\"\n[spool]\ndirectory = \"\"\n[[store]]\nname = \"s\"\npath = \"{store}\"\n"
+    );
     fs::write(&config, text)?;
     let script = format!(
         "{before} && exec {SENSOR} run --config {}",

@@ -203,6 +203,9 @@ pub(super) fn complaints(lives: &[Counters], expected: &Expected, books: &Books)
         "queue_refused",
         "queue_gaps",
         "left_at_shutdown",
+        "spool_failures",
+        "spool_evicted",
+        "spool_damaged",
         "resend_rounds",
     ] {
         let count = total(lives, lost);

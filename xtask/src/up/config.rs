@@ -79,6 +79,8 @@ key_file = {}",
             path(&key)?
         ),
     ];
+    let spool = path(&directory.join("spool"))?;
+    lines.push(format!("[spool]\ndirectory = {spool}"));
     for (name, root) in stores {
         lines.push(format!(
             "[[store]]

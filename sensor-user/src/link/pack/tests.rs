@@ -86,7 +86,7 @@ fn bench(events_max: u64, bytes_max: u64) -> Bench {
 fn queued(spool: &Spool) -> Vec<v1::Event> {
     let mut events = Vec::new();
     let mut seq = spool.first_held() - 1;
-    while let Some(batch) = spool.after(seq) {
+    while let Some(batch) = spool.in_memory_after(seq) {
         assert!(batch.payload.len() <= BATCH_BYTES_MAX);
         let block = v1::EventBlock::decode(batch.payload.as_slice()).unwrap();
         assert_eq!((block.host.as_str(), block.boot_id.as_str()), ("h", "b"));
@@ -145,7 +145,7 @@ fn what_is_refused_is_counted_and_said_once_there_is_room() {
         "no gap while there is no room"
     );
 
-    bench.spool.persisted(900).unwrap();
+    bench.spool.persisted(bench.spool.epoch(), 900).unwrap();
     bench.packer.confess();
     bench.packer.pack(&tick(2, vec![flow(1_103)]));
     bench

@@ -1,0 +1,534 @@
+//! The books of the queue: what is in memory, what is on the disk, what comes next. No disk is touched here.
+//!
+//! **Invariant:** `first - 1` is the last number that is persisted or lost; what is between `first` and `last_seq` is in
+//! memory, on the disk, or found to be missing when it is reached, and then a loss.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Batch, Block, Depth, Full, Loss, LossKind, NeverSent};
+use crate::clock;
+
+/// One part in so many must be free for there to be room after a refusal, so that a full queue does not fill with gaps.
+const ROOM_SHARE: u64 = 8;
+/// Bytes that stay in memory though they are on the disk: what is about to be sent need not be read back.
+const CACHE_BYTES: u64 = 1024 * 1024;
+
+/// What the queue stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Footing {
+    /// There is to be no disk.
+    Memory,
+    /// The disk takes what it is given.
+    Disk,
+    /// The disk does not; what is persisted is forgotten as if there were none.
+    Failing,
+}
+
+/// An epoch of an earlier start that is still to be delivered, from the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Earlier {
+    pub(super) epoch: Uuid,
+    /// First number that is held and not persisted.
+    pub(super) first: u64,
+    /// Last number there is.
+    pub(super) last: u64,
+}
+
+/// Where the next batch is.
+#[derive(Debug)]
+pub(super) enum Next {
+    Batch(Batch),
+    OnDisk,
+    Nothing,
+}
+
+/// What went from the disk without being persisted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Evicted {
+    pub(super) epoch: Uuid,
+    /// The last number that went.
+    pub(super) upto: u64,
+    /// How many events went.
+    pub(super) events: u64,
+    /// They and those that the gaps among them stood for.
+    pub(super) loss: Loss,
+}
+
+/// What the writer is to put on the disk.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) batches: Vec<Batch>,
+    /// Epochs, and up to where they are persisted.
+    pub(super) acked: Vec<(Uuid, u64)>,
+    /// The ends of earlier epochs are told in what is on the disk with this.
+    pub(super) told: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    live: Uuid,
+    max: Depth,
+    batches: VecDeque<Batch>,
+    /// Of `batches`.
+    memory: Depth,
+    first: u64,
+    last_seq: u64,
+    committed: u64,
+    /// Bytes of what is not committed.
+    uncommitted: u64,
+    earlier: VecDeque<Earlier>,
+    /// Read from the disk and not yet asked for, of the epoch whose turn it is.
+    ahead: VecDeque<Batch>,
+    acked: Vec<(Uuid, u64)>,
+    losses: Vec<Loss>,
+    /// The last number when the losses were said; 0 when there is nothing to remember.
+    told_at: u64,
+    footing: Footing,
+    suspicion: Option<String>,
+    /// What an earlier sensor left is in here, or has been.
+    adopted: bool,
+    closed: bool,
+    finishing: bool,
+}
+
+impl Held {
+    pub(super) fn new(max: Depth, footing: Footing) -> Self {
+        Self {
+            live: Uuid::new_v4(),
+            max,
+            batches: VecDeque::new(),
+            memory: Depth::default(),
+            first: 1,
+            last_seq: 0,
+            committed: 0,
+            uncommitted: 0,
+            earlier: VecDeque::new(),
+            ahead: VecDeque::new(),
+            acked: Vec::new(),
+            losses: Vec::new(),
+            told_at: 0,
+            footing,
+            suspicion: None,
+            adopted: false,
+            closed: false,
+            finishing: false,
+        }
+    }
+
+    pub(super) fn live(&self) -> Uuid {
+        self.live
+    }
+
+    pub(super) fn epoch(&self) -> Uuid {
+        self.earlier.front().map_or(self.live, |old| old.epoch)
+    }
+
+    pub(super) fn first_held(&self) -> u64 {
+        match (self.earlier.front(), self.batches.front()) {
+            (Some(old), _) => old.first,
+            // A batch of which a part is persisted is held whole.
+            (None, Some(front)) if (front.first_seq..=front.last_seq).contains(&self.first) => {
+                front.first_seq
+            }
+            (None, _) => self.first,
+        }
+    }
+
+    pub(super) fn offer(&mut self, block: Block) -> Result<(), Full> {
+        let bytes = block.payload.len() as u64;
+        self.make_room(block.events, bytes);
+        if !self.fits(block.events, bytes) {
+            return Err(Full);
+        }
+        self.memory.events += block.events;
+        self.memory.bytes += bytes;
+        self.uncommitted += bytes;
+        let first_seq = self.last_seq + 1;
+        self.last_seq += block.events;
+        self.batches.push_back(Batch {
+            first_seq,
+            last_seq: self.last_seq,
+            stands_for: block.stands_for,
+            payload: Arc::new(block.payload),
+        });
+        Ok(())
+    }
+
+    fn fits(&self, events: u64, bytes: u64) -> bool {
+        self.memory.events + events <= self.max.events
+            && self.memory.bytes + bytes <= self.max.bytes
+    }
+
+    /// What is on the disk gives way.
+    fn make_room(&mut self, events: u64, bytes: u64) {
+        while !self.fits(events, bytes) && self.footing == Footing::Disk {
+            let committed = self.committed;
+            if !self.forget_front(|front| front.last_seq <= committed) {
+                return;
+            }
+        }
+    }
+
+    fn forget_front(&mut self, may: impl FnOnce(&Batch) -> bool) -> bool {
+        let Some(batch) = self.batches.pop_front_if(|front| may(front)) else {
+            return false;
+        };
+        self.memory.events -= batch.last_seq - batch.first_seq + 1;
+        let bytes = batch.payload.len() as u64;
+        self.memory.bytes -= bytes;
+        if batch.last_seq > self.committed {
+            self.uncommitted = self.uncommitted.saturating_sub(bytes);
+        }
+        true
+    }
+
+    pub(super) fn next(&mut self, epoch: Uuid, seq: u64) -> Next {
+        if epoch != self.epoch() {
+            return Next::Nothing;
+        }
+        let on_disk = self.earlier.front().map_or(self.committed, |old| old.last);
+        let in_memory = if self.earlier.is_empty() {
+            self.in_memory_after(seq)
+        } else {
+            None
+        };
+        match in_memory {
+            Some(batch) if batch.first_seq <= seq + 1 => Next::Batch(batch),
+            _ if self.footing != Footing::Memory && on_disk > seq => self.read_ahead(seq),
+            Some(batch) => Next::Batch(batch),
+            None => Next::Nothing,
+        }
+    }
+
+    /// The first batch in memory with events after `seq`.
+    pub(super) fn in_memory_after(&self, seq: u64) -> Option<Batch> {
+        let index = self.batches.partition_point(|batch| batch.last_seq <= seq);
+        self.batches.get(index).cloned()
+    }
+
+    fn read_ahead(&mut self, seq: u64) -> Next {
+        while self.ahead.pop_front_if(|b| b.last_seq <= seq).is_some() {}
+        match self.ahead.front() {
+            Some(batch) if batch.first_seq <= seq + 1 => Next::Batch(batch.clone()),
+            _ => Next::OnDisk,
+        }
+    }
+
+    /// Takes in what the disk gave for what is after `seq`, and answers the first of it. When it gave nothing of an earlier
+    /// epoch, there is nothing more of it.
+    pub(super) fn read(&mut self, epoch: Uuid, seq: u64, page: Vec<Batch>) -> Option<Batch> {
+        if epoch != self.epoch() {
+            return None;
+        }
+        self.ahead = page.into();
+        let first = self.ahead.front().cloned();
+        if first.is_some() {
+            return first;
+        }
+        let Some(old) = self.earlier.front() else {
+            return self.in_memory_after(seq);
+        };
+        if old.first > seq {
+            let (lost, last) = (old.last + 1 - old.first, old.last);
+            self.lose(damaged(lost));
+            self.pass(last);
+        }
+        None
+    }
+
+    pub(super) fn persisted(&mut self, epoch: Uuid, seq: u64) -> Result<(), NeverSent> {
+        if epoch != self.epoch() {
+            return Ok(());
+        }
+        if self.earlier.is_empty() && seq > self.last_seq {
+            return Err(NeverSent {
+                claimed: seq,
+                last: self.last_seq,
+            });
+        }
+        // A sensor that was killed may have sent more of its epoch than it wrote.
+        let seq = seq.min(self.earlier.front().map_or(seq, |old| old.last));
+        if seq + 1 > self.first_held() {
+            self.note(epoch, seq);
+            self.pass(seq);
+        }
+        Ok(())
+    }
+
+    /// Up to `seq` nothing more is held of the epoch whose turn it is.
+    fn pass(&mut self, seq: u64) {
+        if let Some(old) = self.earlier.front_mut() {
+            old.first = old.first.max(seq + 1);
+            if self
+                .earlier
+                .pop_front_if(|old| old.first > old.last)
+                .is_some()
+            {
+                self.ahead.clear();
+            }
+            return;
+        }
+        self.first = self.first.max(seq + 1);
+        self.forget_passed();
+    }
+
+    /// Forgets what is persisted, and on the disk too if there is one that works.
+    fn forget_passed(&mut self) {
+        let limit = match self.footing {
+            Footing::Disk => self.committed.min(self.first - 1),
+            Footing::Memory | Footing::Failing => self.first - 1,
+        };
+        while self.forget_front(|front| front.last_seq <= limit) {}
+    }
+
+    fn note(&mut self, epoch: Uuid, seq: u64) {
+        match self.acked.iter_mut().find(|(known, _)| *known == epoch) {
+            Some(known) => known.1 = seq,
+            None if self.footing != Footing::Memory => self.acked.push((epoch, seq)),
+            None => {}
+        }
+    }
+
+    pub(super) fn skip(&mut self, epoch: Uuid, sent: u64, seq: u64) -> bool {
+        if epoch != self.epoch() || self.first_held() <= sent {
+            return false;
+        }
+        let lost = seq.saturating_sub(self.first_held());
+        if lost > 0 {
+            self.lose(damaged(lost));
+        }
+        self.pass(seq - 1);
+        true
+    }
+
+    pub(super) fn take_up_again(&mut self, epoch: Uuid, first: Option<u64>, all: Vec<Earlier>) {
+        if epoch != self.live || !self.earlier.is_empty() {
+            return;
+        }
+        if let Some(first) = first {
+            self.first = self.first.min(first);
+            self.note(epoch, self.first - 1);
+        }
+        for old in &all {
+            self.note(old.epoch, old.first - 1);
+        }
+        self.earlier = all.into();
+        self.ahead.clear();
+    }
+
+    pub(super) fn depth(&self) -> Depth {
+        let of = |first: u64, last: u64| (last + 1).saturating_sub(first);
+        let earlier = self.earlier.iter().map(|old| of(old.first, old.last));
+        let live_first = match self.batches.front() {
+            Some(front) if front.first_seq <= self.first => front.first_seq.max(1),
+            _ => self.first,
+        };
+        let live = match self.footing {
+            // Acknowledged batches that wait for the disk are none that wait for the collector.
+            Footing::Disk | Footing::Failing => of(self.first, self.last_seq),
+            Footing::Memory => of(live_first, self.last_seq),
+        };
+        Depth {
+            events: earlier.sum::<u64>() + live,
+            bytes: self.memory.bytes,
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        let mut now = self.memory;
+        if self.footing == Footing::Disk {
+            // What is on the disk as well gives way.
+            let kept = |batch: &&Batch| batch.first_seq > self.committed;
+            let volatile = self.batches.iter().rev().take_while(kept);
+            now = volatile.fold(Depth::default(), |sum, batch| Depth {
+                events: sum.events + batch.last_seq - batch.first_seq + 1,
+                bytes: sum.bytes + batch.payload.len() as u64,
+            });
+        }
+        let free = |max: u64, now: u64| now <= max - max / ROOM_SHARE;
+        free(self.max.events, now.events) && free(self.max.bytes, now.bytes)
+    }
+
+    pub(super) fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    pub(super) fn volatile_events(&self) -> u64 {
+        let safe = match self.footing {
+            Footing::Memory => 0,
+            Footing::Disk | Footing::Failing => self.committed,
+        };
+        self.last_seq - safe.max(self.first - 1).min(self.last_seq)
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.closed && self.earlier.is_empty() && self.first > self.last_seq
+    }
+
+    pub(super) fn lose(&mut self, loss: Loss) {
+        self.losses.push(loss);
+    }
+
+    pub(super) fn has_losses(&self) -> bool {
+        !self.losses.is_empty()
+    }
+
+    pub(super) fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    pub(super) fn told(&mut self) {
+        self.told_at = self.last_seq;
+    }
+
+    pub(super) fn suspect(&mut self, why: String) {
+        self.suspicion.get_or_insert(why);
+    }
+
+    pub(super) fn take_suspicion(&mut self) -> Option<String> {
+        self.suspicion.take()
+    }
+
+    pub(super) fn is_suspected(&self) -> bool {
+        self.suspicion.is_some()
+    }
+
+    pub(super) fn footing(&self) -> Footing {
+        self.footing
+    }
+
+    pub(super) fn stand_on(&mut self, footing: Footing) {
+        self.footing = footing;
+        self.forget_passed();
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.finishing = true;
+    }
+
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
+    pub(super) fn uncommitted_bytes(&self) -> u64 {
+        self.uncommitted
+    }
+
+    pub(super) fn is_committed(&self) -> bool {
+        self.uncommitted == 0
+    }
+
+    pub(super) fn was_adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// What an earlier sensor left comes first.
+    pub(super) fn adopt(&mut self, earlier: Vec<Earlier>) {
+        self.adopted = true;
+        self.earlier.extend(earlier);
+    }
+
+    /// The next batches for the disk, about `bytes` of them.
+    pub(super) fn work(&self, bytes: u64) -> Work {
+        let from = (self.batches).partition_point(|batch| batch.last_seq <= self.committed);
+        let mut sum = 0;
+        let fits = |batch: &&Batch| {
+            let first = sum == 0;
+            sum += batch.payload.len() as u64;
+            first || sum <= bytes
+        };
+        let batches: Vec<_> = self
+            .batches
+            .iter()
+            .skip(from)
+            .take_while(fits)
+            .cloned()
+            .collect();
+        let upto = batches
+            .last()
+            .map_or(self.committed, |batch| batch.last_seq);
+        Work {
+            told: self.told_at > 0 && upto >= self.told_at,
+            acked: self.acked.clone(),
+            batches,
+        }
+    }
+
+    /// The disk has it, and what had to go for it is gone.
+    pub(super) fn done(&mut self, work: &Work, evicted: Vec<Evicted>) {
+        let bytes: u64 = work.batches.iter().map(|b| b.payload.len() as u64).sum();
+        self.uncommitted = self.uncommitted.saturating_sub(bytes);
+        if let Some(last) = work.batches.last() {
+            self.committed = last.last_seq;
+        }
+        // What was persisted in the meantime is for the next time.
+        self.acked.retain(|known| !work.acked.contains(known));
+        if work.told {
+            self.told_at = 0;
+        }
+        for evicted in evicted {
+            self.evict(&evicted);
+        }
+        self.forget_passed();
+        while self.memory.bytes > CACHE_BYTES {
+            let committed = self.committed;
+            if !self.forget_front(|front| front.last_seq <= committed) {
+                break;
+            }
+        }
+    }
+
+    fn evict(&mut self, evicted: &Evicted) {
+        if evicted.epoch == self.live {
+            self.first = self.first.max(evicted.upto + 1);
+        }
+        for old in &mut self.earlier {
+            if old.epoch == evicted.epoch {
+                old.first = old.first.max(evicted.upto + 1);
+            }
+        }
+        self.earlier.retain(|old| old.first <= old.last);
+        self.ahead.clear();
+        self.lose(evicted.loss.clone());
+    }
+
+    /// The database is set aside: what was only there is lost, what is in memory goes into the new one. Answers how many
+    /// events are lost.
+    pub(super) fn start_afresh(&mut self) -> u64 {
+        let earlier: u64 = self
+            .earlier
+            .iter()
+            .map(|old| old.last + 1 - old.first)
+            .sum();
+        self.earlier.clear();
+        self.ahead.clear();
+        self.acked.clear();
+        let front = self
+            .batches
+            .front()
+            .map_or(self.last_seq + 1, |b| b.first_seq);
+        let live = front.saturating_sub(self.first);
+        self.first = self.first.max(front);
+        self.committed = front - 1;
+        self.uncommitted = self.memory.bytes;
+        self.forget_passed();
+        earlier + live
+    }
+}
+
+/// Events that are not where they should be. When they happened is not known either.
+pub(super) fn damaged(count: u64) -> Loss {
+    Loss {
+        kind: LossKind::Damaged,
+        count,
+        from_unix_ns: 0,
+        to_unix_ns: clock::unix_ns(),
+    }
+}

@@ -1,0 +1,598 @@
+//! The database on the disk: its tables, what is written in a transaction, and reading it back.
+//!
+//! Format 1. `batch.id` is the order in which everything was taken, so the smallest is the oldest; what is acknowledged
+//! is always older than what is not. `clock_s` counts the seconds that sensors ran with this database, which no wall
+//! clock can move; `time_ns` is for people. SQLite in WAL mode with full sync: a commit is one sync of the log.
+//!
+//! **Invariant:** a row of `batch` is never changed, and goes only as a whole.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::memory::{Earlier, Evicted, Work};
+use super::trouble::Trouble;
+use super::{Batch, Disk, Loss, LossKind};
+use crate::clock;
+
+/// Version of the tables, kept in `user_version`.
+const FORMAT: i64 = 1;
+/// Name of the database.
+const FILE: &str = "spool.db";
+/// Held by the one sensor that uses the directory.
+const LOCK: &str = "spool.lock";
+/// What a row costs beside its payload, bytes: its columns, its place in the index, and what SQLite needs for both.
+const ROW_BYTES: u64 = 128;
+/// When something has to go, one part in so many of the whole goes at once: few gaps rather than one with every commit.
+const EVICT_SHARE: u64 = 16;
+/// Rows that are looked at or deleted at a time.
+const ROWS: i64 = 1024;
+/// Batches read at a time, and about how many bytes.
+const PAGE: usize = 64;
+const PAGE_BYTES: usize = 1024 * 1024;
+/// How long to wait for another connection that holds the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+const SCHEMA: &str = "
+CREATE TABLE epoch (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  uuid BLOB NOT NULL UNIQUE,
+  acked INTEGER NOT NULL,
+  ended INTEGER NOT NULL,
+  begun_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE batch (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  epoch INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  stands_for INTEGER NOT NULL,
+  time_ns INTEGER NOT NULL,
+  clock_s INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  payload BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX batch_place ON batch (epoch, last_seq, first_seq, bytes);
+";
+
+/// Why the disk could not be read.
+#[derive(Debug, Error)]
+pub(super) enum ReadError {
+    /// What SQLite said.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// There is no disk to read.
+    #[error("there is no disk spool")]
+    NoDisk,
+}
+
+impl ReadError {
+    /// Whether it is over when somebody else is done.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+            ),
+            Self::NoDisk => true,
+        }
+    }
+}
+
+/// The database, open for writing; there is one per directory.
+#[derive(Debug)]
+pub(super) struct Store {
+    connection: Connection,
+    disk: Disk,
+    epoch: i64,
+    /// Bytes of all rows.
+    bytes: u64,
+    /// `clock_s` when it was opened, and the boot clock then.
+    clock_s: u64,
+    opened_ns: u64,
+    /// Held as long as the database is.
+    _lock: File,
+}
+
+/// What was in the database when it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Epochs with something to deliver, oldest first.
+    pub(super) earlier: Vec<Earlier>,
+    /// Epochs and up to where they are persisted: the time that this is kept begins anew.
+    pub(super) acked: Vec<(Uuid, u64)>,
+    /// An earlier sensor did not end in good order.
+    pub(super) killed: Option<Loss>,
+}
+
+impl Store {
+    /// Opens the database of a directory for the epoch of this start; makes both when they are not there.
+    pub(super) fn open(disk: &Disk, live: Uuid) -> Result<(Self, Found), Trouble> {
+        make(&disk.directory)?;
+        let lock = lock(&disk.directory)?;
+        let path = file(&disk.directory);
+        let inner = || -> Result<(Self, Found), rusqlite::Error> {
+            let mut connection = open(&path)?;
+            let format = create(&mut connection)?;
+            if format != FORMAT {
+                // Nothing of another version can be delivered, and nothing of it is deleted.
+                return Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
+                    Some(format!("format {format} is not known, {FORMAT} is")),
+                ));
+            }
+            let found = find(&connection, live)?;
+            let epoch = begin(&connection, live)?;
+            let bytes = sum(&connection)?;
+            let clock_s = newest_clock(&connection)?;
+            let store = Self {
+                connection,
+                disk: disk.clone(),
+                epoch,
+                bytes,
+                clock_s,
+                opened_ns: clock::boot_ns(),
+                _lock: lock,
+            };
+            Ok((store, found))
+        };
+        inner().map_err(|error| Trouble::database(&path, &error))
+    }
+
+    /// Puts batches and acknowledgements on the disk with one sync; what is in the way of the bounds goes before them.
+    pub(super) fn commit(&mut self, work: &Work) -> Result<Vec<Evicted>, rusqlite::Error> {
+        let new: u64 = work.batches.iter().map(row_bytes).sum();
+        let over = (self.bytes + new).saturating_sub(self.disk.bytes_max);
+        let free = if over > 0 {
+            over + self.disk.bytes_max / EVICT_SHARE
+        } else {
+            0
+        };
+        let (now_s, epoch) = (self.now_s(), self.epoch);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        acknowledge(&transaction, &work.acked)?;
+        if work.told {
+            transaction.execute("UPDATE epoch SET ended = 1 WHERE id <> ?1", [epoch])?;
+        }
+        let mut eviction = Eviction::default();
+        eviction.run(&transaction, LossKind::Full, |freed, _| freed < free)?;
+        for batch in &work.batches {
+            insert(&transaction, epoch, batch, now_s)?;
+        }
+        transaction.commit()?;
+        self.bytes = (self.bytes + new).saturating_sub(eviction.freed);
+        Ok(eviction.gone)
+    }
+
+    /// What is older than it may be goes.
+    pub(super) fn evict_old(&mut self) -> Result<Vec<Evicted>, rusqlite::Error> {
+        let limit = self.now_s().saturating_sub(self.disk.age_max.as_secs());
+        let oldest: Option<u64> = self
+            .connection
+            .query_row("SELECT clock_s FROM batch ORDER BY id LIMIT 1", [], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        if oldest.is_none_or(|oldest| oldest >= limit) {
+            return Ok(Vec::new());
+        }
+        let transaction = self.connection.transaction()?;
+        let mut eviction = Eviction::default();
+        eviction.run(&transaction, LossKind::Old, |_, clock_s| clock_s < limit)?;
+        transaction.commit()?;
+        self.bytes = self.bytes.saturating_sub(eviction.freed);
+        Ok(eviction.gone)
+    }
+
+    /// Deletes what is acknowledged of an epoch, up to `seq` and `ROWS` rows at most; answers how many went.
+    pub(super) fn forget(&mut self, epoch: Uuid, seq: u64) -> Result<u64, rusqlite::Error> {
+        let transaction = self.connection.transaction()?;
+        let (rows, bytes) = transaction
+            .prepare_cached(
+                "DELETE FROM batch WHERE id IN (
+                   SELECT batch.id FROM batch JOIN epoch ON epoch.id = batch.epoch
+                   WHERE epoch.uuid = ?1 AND last_seq <= min(?2, acked) ORDER BY last_seq LIMIT ?3)
+                 RETURNING bytes",
+            )?
+            .query_map(params![epoch.as_bytes(), seq, ROWS], |row| {
+                row.get::<_, u64>(0)
+            })?
+            .try_fold((0, 0), |(rows, sum), bytes| {
+                Ok::<_, rusqlite::Error>((rows + 1, sum + bytes? + ROW_BYTES))
+            })?;
+        transaction.execute(
+            "DELETE FROM epoch WHERE id <> ?1 AND ended = 1 AND id NOT IN (SELECT epoch FROM batch)",
+            [self.epoch],
+        )?;
+        transaction.commit()?;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Ok(rows)
+    }
+
+    /// This sensor ends in good order: its successor has nothing to say about it.
+    pub(super) fn end(&self) -> Result<(), rusqlite::Error> {
+        (self.connection).execute("UPDATE epoch SET ended = 1 WHERE id = ?1", [self.epoch])?;
+        Ok(())
+    }
+
+    fn now_s(&self) -> u64 {
+        self.clock_s + clock::boot_ns().saturating_sub(self.opened_ns) / 1_000_000_000
+    }
+}
+
+/// Moves the database and its log out of the way; answers where to. Nothing may have it open.
+pub(super) fn set_aside(directory: &Path) -> std::io::Result<PathBuf> {
+    let seconds = clock::unix_ns() / 1_000_000_000;
+    let name = |part: &str, n: u64| format!("{FILE}{part}.aside-{}", seconds + n);
+    // A second one in the same second gets the next one's name.
+    let mut n = 0;
+    while directory.join(name("", n)).exists() {
+        n += 1;
+    }
+    for part in ["-wal", "-shm", ""] {
+        let from = directory.join(format!("{FILE}{part}"));
+        if from.exists() {
+            std::fs::rename(from, directory.join(name(part, n)))?;
+        }
+    }
+    Ok(directory.join(name("", n)))
+}
+
+/// Opens the database for reading, beside the writer.
+pub(super) fn open_to_read(directory: &Path) -> Result<Connection, ReadError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file(directory), flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    small_cache(&connection)?;
+    Ok(connection)
+}
+
+/// The next batches of an epoch with events after `seq`. One that is not what was written is left out; the hole it leaves is
+/// found by whoever goes on behind it.
+pub(super) fn page(
+    connection: &Connection,
+    epoch: Uuid,
+    seq: u64,
+) -> Result<Vec<Batch>, ReadError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT first_seq, last_seq, crc, payload FROM batch
+         WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2 ORDER BY last_seq",
+    )?;
+    let mut rows = statement.query(params![epoch.as_bytes(), seq])?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while bytes < PAGE_BYTES && batches.len() < PAGE {
+        let Some(row) = rows.next()? else { break };
+        let batch = Batch {
+            first_seq: row.get(0)?,
+            last_seq: row.get(1)?,
+            stands_for: 0,
+            payload: Arc::new(row.get(3)?),
+        };
+        if row.get::<_, u32>(2)? != crc(&batch) {
+            let (first_seq, last_seq) = (batch.first_seq, batch.last_seq);
+            tracing::error!(
+                first_seq,
+                last_seq,
+                "a batch in the spool is not what was written and is lost; look into the kernel's log for errors of the disk"
+            );
+            continue;
+        }
+        bytes += batch.payload.len();
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+/// The first number of an epoch after `persisted`, and all earlier epochs from their first number on.
+pub(super) fn everything(
+    connection: &Connection,
+    epoch: Uuid,
+    persisted: u64,
+) -> Result<(Option<u64>, Vec<Earlier>), ReadError> {
+    let first = connection
+        .query_row(
+            "SELECT first_seq FROM batch WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2
+             ORDER BY last_seq LIMIT 1",
+            params![epoch.as_bytes(), persisted],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let mut statement = connection.prepare(
+        "SELECT uuid, min(first_seq), max(last_seq) FROM batch JOIN epoch ON epoch.id = batch.epoch
+         WHERE uuid <> ?1 GROUP BY epoch ORDER BY epoch",
+    )?;
+    let earlier = statement
+        .query_map([epoch.as_bytes()], earlier)?
+        .collect::<Result<_, _>>()?;
+    Ok((first, earlier))
+}
+
+fn earlier(row: &rusqlite::Row<'_>) -> Result<Earlier, rusqlite::Error> {
+    Ok(Earlier {
+        epoch: Uuid::from_bytes(row.get(0)?),
+        first: row.get(1)?,
+        last: row.get(2)?,
+    })
+}
+
+fn file(directory: &Path) -> PathBuf {
+    directory.join(FILE)
+}
+
+fn make(directory: &Path) -> Result<(), Trouble> {
+    // Names of files that a directory is asked for can be those of patients.
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
+    made.map_err(|error| Trouble::system(directory, &error))
+}
+
+fn lock(directory: &Path) -> Result<File, Trouble> {
+    let path = directory.join(LOCK);
+    let mut options = File::options();
+    let options = options.write(true).create(true).truncate(false).mode(0o600);
+    let file = (options.open(&path)).map_err(|error| Trouble::system(&path, &error))?;
+    let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    match rustix::fs::flock(&file, exclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Trouble::taken(directory)),
+        Err(error) => Err(Trouble::system(&path, &error.into())),
+    }
+}
+
+fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // After a burst the log does not stay as large as it was.
+    connection.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)?;
+    small_cache(&connection)?;
+    Ok(connection)
+}
+
+/// A spool is written and read once and in order: a large cache would only be memory.
+fn small_cache(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.pragma_update(None, "cache_size", -256)
+}
+
+/// Makes the tables in a new database; answers the format of the one that is there.
+fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
+    let format = |connection: &Connection| {
+        connection.query_row("SELECT user_version FROM pragma_user_version", [], |row| {
+            row.get(0)
+        })
+    };
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if format(&transaction)? == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+    }
+    let found = format(&transaction)?;
+    transaction.commit()?;
+    Ok(found)
+}
+
+/// What earlier sensors left.
+fn find(connection: &Connection, live: Uuid) -> Result<Found, rusqlite::Error> {
+    let mut statement = connection.prepare(
+        "SELECT uuid, (SELECT first_seq FROM batch WHERE epoch = e.id AND last_seq > acked ORDER BY last_seq LIMIT 1) AS first,
+                (SELECT max(last_seq) FROM batch WHERE epoch = e.id)
+         FROM epoch e WHERE uuid <> ?1 AND first IS NOT NULL ORDER BY id",
+    )?;
+    let earlier = statement
+        .query_map([live.as_bytes()], earlier)?
+        .collect::<Result<_, _>>()?;
+    let mut statement =
+        connection.prepare("SELECT uuid, acked FROM epoch WHERE acked > 0 ORDER BY id")?;
+    let acked = statement
+        .query_map([], |row| Ok((Uuid::from_bytes(row.get(0)?), row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let since: Option<u64> = connection.query_row(
+        "SELECT min(coalesce((SELECT max(time_ns) FROM (SELECT time_ns FROM batch WHERE epoch = e.id ORDER BY id DESC LIMIT 1)), begun_ns))
+         FROM epoch e WHERE ended = 0 AND uuid <> ?1",
+        [live.as_bytes()],
+        |row| row.get(0),
+    )?;
+    let now = clock::unix_ns();
+    let killed = since.map(|since| Loss {
+        kind: LossKind::Killed,
+        count: 0,
+        from_unix_ns: since.min(now),
+        to_unix_ns: now,
+    });
+    Ok(Found {
+        earlier,
+        acked,
+        killed,
+    })
+}
+
+fn begin(connection: &Connection, live: Uuid) -> Result<i64, rusqlite::Error> {
+    connection.execute(
+        "INSERT INTO epoch (uuid, acked, ended, begun_ns) VALUES (?1, 0, 0, ?2) ON CONFLICT (uuid) DO NOTHING",
+        params![live.as_bytes(), clock::unix_ns() as i64],
+    )?;
+    connection.query_row(
+        "SELECT id FROM epoch WHERE uuid = ?1",
+        [live.as_bytes()],
+        |row| row.get(0),
+    )
+}
+
+fn sum(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    connection.query_row(
+        "SELECT count(*) * ?1 + coalesce(sum(bytes), 0) FROM batch",
+        [ROW_BYTES],
+        |row| row.get(0),
+    )
+}
+
+fn newest_clock(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    let newest = connection
+        .query_row(
+            "SELECT clock_s FROM batch ORDER BY id DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(newest.unwrap_or(0))
+}
+
+fn acknowledge(
+    transaction: &Transaction<'_>,
+    acked: &[(Uuid, u64)],
+) -> Result<(), rusqlite::Error> {
+    let mut update = transaction.prepare_cached("UPDATE epoch SET acked = ?2 WHERE uuid = ?1")?;
+    for (epoch, seq) in acked {
+        update.execute(params![epoch.as_bytes(), seq])?;
+    }
+    Ok(())
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    epoch: i64,
+    batch: &Batch,
+    now_s: u64,
+) -> Result<(), rusqlite::Error> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO batch (epoch, first_seq, last_seq, bytes, stands_for, time_ns, clock_s, crc, payload)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            epoch,
+            batch.first_seq,
+            batch.last_seq,
+            batch.payload.len(),
+            batch.stands_for,
+            clock::unix_ns() as i64,
+            now_s,
+            crc(batch),
+            *batch.payload,
+        ])?;
+    Ok(())
+}
+
+fn row_bytes(batch: &Batch) -> u64 {
+    batch.payload.len() as u64 + ROW_BYTES
+}
+
+/// CRC32C of the numbers and the payload.
+fn crc(batch: &Batch) -> u32 {
+    let first = crc32c::crc32c(&batch.first_seq.to_le_bytes());
+    let numbers = crc32c::crc32c_append(first, &batch.last_seq.to_le_bytes());
+    crc32c::crc32c_append(numbers, &batch.payload)
+}
+
+/// The oldest going, and the books of it.
+#[derive(Default)]
+struct Eviction {
+    freed: u64,
+    /// One entry for each epoch of which something went that was not persisted.
+    gone: Vec<Evicted>,
+}
+
+/// A row that may go.
+struct Row {
+    id: i64,
+    epoch: Uuid,
+    first_seq: u64,
+    last_seq: u64,
+    bytes: u64,
+    time_ns: u64,
+    clock_s: u64,
+    acked: u64,
+    stands_for: u64,
+}
+
+impl Eviction {
+    /// Deletes the oldest rows as long as `goes` says so, which is told the bytes freed so far and the row's clock.
+    fn run(
+        &mut self,
+        transaction: &Transaction<'_>,
+        kind: LossKind,
+        goes: impl Fn(u64, u64) -> bool,
+    ) -> Result<(), rusqlite::Error> {
+        if !goes(0, 0) {
+            return Ok(());
+        }
+        loop {
+            let rows = oldest(transaction)?;
+            let mut last = None;
+            for row in &rows {
+                if !goes(self.freed, row.clock_s) {
+                    break;
+                }
+                last = Some(row.id);
+                self.freed += row.bytes + ROW_BYTES;
+                self.book(kind, row);
+            }
+            let Some(last) = last else { return Ok(()) };
+            transaction.execute("DELETE FROM batch WHERE id <= ?1", [last])?;
+        }
+    }
+
+    fn book(&mut self, kind: LossKind, row: &Row) {
+        if row.last_seq <= row.acked {
+            return;
+        }
+        let events = row.last_seq + 1 - row.first_seq;
+        let count = events + row.stands_for;
+        match self.gone.last_mut().filter(|gone| gone.epoch == row.epoch) {
+            Some(gone) => {
+                gone.upto = row.last_seq;
+                gone.events += events;
+                gone.loss.count += count;
+                gone.loss.from_unix_ns = gone.loss.from_unix_ns.min(row.time_ns);
+                gone.loss.to_unix_ns = gone.loss.to_unix_ns.max(row.time_ns);
+            }
+            None => self.gone.push(Evicted {
+                epoch: row.epoch,
+                upto: row.last_seq,
+                events,
+                loss: Loss {
+                    kind,
+                    count,
+                    from_unix_ns: row.time_ns,
+                    to_unix_ns: row.time_ns,
+                },
+            }),
+        }
+    }
+}
+
+fn oldest(transaction: &Transaction<'_>) -> Result<Vec<Row>, rusqlite::Error> {
+    transaction
+        .prepare_cached(
+            "SELECT batch.id, uuid, first_seq, last_seq, bytes, time_ns, clock_s, acked, stands_for
+             FROM batch JOIN epoch ON epoch.id = batch.epoch ORDER BY batch.id LIMIT ?1",
+        )?
+        .query_map([ROWS], |row| {
+            Ok(Row {
+                id: row.get(0)?,
+                epoch: Uuid::from_bytes(row.get(1)?),
+                first_seq: row.get(2)?,
+                last_seq: row.get(3)?,
+                bytes: row.get(4)?,
+                time_ns: row.get(5)?,
+                clock_s: row.get(6)?,
+                acked: row.get(7)?,
+                stands_for: row.get(8)?,
+            })
+        })?
+        .collect()
+}

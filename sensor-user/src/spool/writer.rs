@@ -1,0 +1,369 @@
+//! The thread between memory and disk: writes what waits with one sync, deletes what is no longer needed, and goes on when
+//! the disk does not.
+//!
+//! It waits without a timer's work while there is nothing to write, and syncs nothing then.
+//!
+//! **Invariant:** nobody waits for the disk but this thread. A disk that fails is said once, tried again, and costs what
+//! does not fit into memory; a damaged database is set aside and never deleted.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::memory::{Evicted, Footing, Work, damaged};
+use super::store::{self, Store};
+use super::trouble::Trouble;
+use super::{Disk, LossKind, Spool};
+use crate::metrics::Metrics;
+
+/// Bytes of batches that are written together at most; so many that wait are written at once.
+const COMMIT_BYTES: u64 = 4 * 1024 * 1024;
+/// Time between two looks at what may be deleted.
+const TIDY_EVERY: Duration = Duration::from_mins(1);
+/// Shortest time between two such looks.
+const TIDY_MIN: Duration = Duration::from_millis(10);
+
+/// The thread, running.
+#[derive(Debug)]
+pub struct Writer {
+    spool: Arc<Spool>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Opens the database, so that what is in it comes first, and starts the thread.
+    pub(super) fn start(
+        spool: &Arc<Spool>,
+        disk: Disk,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let mut keeper = Keeper {
+            spool: Arc::clone(spool),
+            tidy_every: (disk.keep / 16).clamp(TIDY_MIN, TIDY_EVERY),
+            disk,
+            metrics,
+            store: None,
+            said: None,
+            not_before: Instant::now(),
+            tidied: Instant::now(),
+            acked: VecDeque::new(),
+        };
+        keeper.stand();
+        let thread = std::thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || keeper.run())?;
+        Ok(Self {
+            spool: Arc::clone(spool),
+            thread,
+        })
+    }
+
+    /// Writes what waits and ends the thread; blocks until that is done.
+    pub fn finish(self) {
+        self.spool.held().finish();
+        self.spool.work.notify_one();
+        if self.thread.join().is_err() {
+            tracing::error!("the spool's thread ended before its time");
+        }
+    }
+}
+
+/// Up to where an epoch was persisted, and when that was seen.
+#[derive(Debug)]
+struct Acked {
+    seen: Instant,
+    epoch: Uuid,
+    seq: u64,
+}
+
+struct Keeper {
+    spool: Arc<Spool>,
+    disk: Disk,
+    metrics: Arc<Metrics>,
+    store: Option<Store>,
+    /// The trouble that was last said.
+    said: Option<Trouble>,
+    /// A disk that failed is not tried before.
+    not_before: Instant,
+    tidied: Instant,
+    tidy_every: Duration,
+    acked: VecDeque<Acked>,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        while !self.wait() {
+            self.turn();
+        }
+        self.turn_until_done();
+        self.end();
+    }
+
+    /// Everything that waits, however many commits it takes; a disk that fails ends it.
+    fn turn_until_done(&mut self) {
+        loop {
+            self.not_before = Instant::now();
+            self.turn();
+            if self.store.is_none() || self.spool.held().is_committed() {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        let suspicion = self.spool.held().take_suspicion();
+        if let Some(why) = suspicion {
+            self.set_aside(&why);
+        }
+        if self.store.is_none() && !self.stand() {
+            return;
+        }
+        self.write();
+        if self.tidied.elapsed() >= self.tidy_every {
+            self.tidied = Instant::now();
+            self.tidy();
+        }
+    }
+
+    /// Waits for something to do; true when it is to be the last.
+    fn wait(&self) -> bool {
+        let tidy = self.tidied + self.tidy_every;
+        let until = match self.store {
+            Some(_) => tidy,
+            None => self.not_before,
+        };
+        if !self.sleep(until, self.store.is_some(), 1) {
+            return false;
+        }
+        // Something waits: more may come to be written with it.
+        self.sleep(Instant::now() + self.disk.commit_every, true, COMMIT_BYTES);
+        self.spool.held().is_finishing()
+    }
+
+    /// Sleeps until so many bytes wait (if that is a reason) or something else does; false when only the time is over.
+    fn sleep(&self, until: Instant, for_bytes: bool, bytes: u64) -> bool {
+        let mut held = self.spool.held();
+        loop {
+            let due = for_bytes && held.uncommitted_bytes() >= bytes;
+            if due || held.is_finishing() || held.is_suspected() {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let woken = self.spool.work.wait_timeout(held, left);
+            held = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Opens the database; a damaged one is set aside first. False when there is none to stand on.
+    fn stand(&mut self) -> bool {
+        let live = self.spool.held().live();
+        let mut opened = Store::open(&self.disk, live);
+        if let Err(trouble) = &opened
+            && trouble.is_damage
+        {
+            self.set_aside(&trouble.to_string());
+            opened = Store::open(&self.disk, live);
+        }
+        let (store, found) = match opened {
+            Ok(opened) => opened,
+            Err(trouble) => {
+                self.failed(trouble);
+                return false;
+            }
+        };
+        self.store = Some(store);
+        let seen = Instant::now();
+        let acked = found.acked.into_iter();
+        self.acked
+            .extend(acked.map(|(epoch, seq)| Acked { seen, epoch, seq }));
+        self.stands(found.earlier, found.killed);
+        true
+    }
+
+    fn stands(&mut self, earlier: Vec<super::memory::Earlier>, killed: Option<super::Loss>) {
+        let mut held = self.spool.held();
+        let first = !held.was_adopted();
+        held.stand_on(Footing::Disk);
+        if first {
+            held.adopt(earlier);
+            if let Some(loss) = killed {
+                held.lose(loss);
+            }
+        }
+        let waiting = held.depth().events;
+        drop(held);
+        self.spool.lost.notify_one();
+        self.spool.arrived.notify_one();
+        if let Some(trouble) = self.said.take() {
+            tracing::info!(waiting, was = %trouble, "the disk spool works again");
+        } else if waiting > 0 {
+            tracing::info!(waiting, "events of an earlier start are delivered first");
+        }
+    }
+
+    /// Says a trouble when it is a new one; memory takes what comes until the disk is tried again.
+    fn failed(&mut self, trouble: Trouble) {
+        self.metrics.spool_failures.one();
+        self.store = None;
+        self.not_before = Instant::now() + self.disk.retry_every;
+        self.spool.held().stand_on(Footing::Failing);
+        if self.said.as_ref() != Some(&trouble) {
+            tracing::error!(%trouble, "the disk spool cannot be used: events wait in memory, and those that do not fit are lost and counted");
+        }
+        self.said = Some(trouble);
+    }
+
+    fn write(&mut self) {
+        let work = self.spool.held().work(COMMIT_BYTES);
+        // An acknowledgement alone is worth no sync: the collector says it again.
+        let pressing = !work.batches.is_empty() || self.spool.held().is_finishing();
+        if pressing && (!work.batches.is_empty() || !work.acked.is_empty()) {
+            self.commit(&work);
+        }
+    }
+
+    fn commit(&mut self, work: &Work) {
+        let Some(store) = &mut self.store else { return };
+        match store.commit(work) {
+            Ok(evicted) => {
+                self.metrics.spool_commits.one();
+                self.remember(work);
+                self.lost(&evicted);
+                self.spool.held().done(work, evicted);
+                self.spool.lost.notify_one();
+                self.spool.arrived.notify_one();
+                if self.spool.has_room() {
+                    self.spool.room.notify_one();
+                }
+            }
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    fn refused(&mut self, error: &rusqlite::Error) {
+        let path = self.disk.directory.join("spool.db");
+        let trouble = Trouble::database(&path, error);
+        if trouble.is_damage {
+            self.set_aside(&trouble.to_string());
+            self.stand();
+        } else {
+            self.failed(trouble);
+        }
+    }
+
+    fn remember(&mut self, work: &Work) {
+        let seen = Instant::now();
+        for &(epoch, seq) in &work.acked {
+            let recent = self
+                .acked
+                .iter_mut()
+                .rev()
+                .find(|known| known.epoch == epoch);
+            match recent {
+                // One for each look is enough.
+                Some(known) if known.seen + self.tidy_every > seen => known.seq = seq,
+                _ => self.acked.push_back(Acked { seen, epoch, seq }),
+            }
+        }
+    }
+
+    fn lost(&self, evicted: &[Evicted]) {
+        for gone in evicted {
+            let loss = &gone.loss;
+            self.metrics.spool_evicted.add(gone.events);
+            let why = match loss.kind {
+                LossKind::Old => "older than spool.max_age_hours",
+                _ => "spool.max_bytes is reached",
+            };
+            tracing::error!(
+                events = loss.count,
+                why,
+                "the oldest events of the spool are lost"
+            );
+        }
+    }
+
+    /// Acknowledgements that no batch took along go to the disk; what was kept long enough goes, and what is too old.
+    fn tidy(&mut self) {
+        let work = self.spool.held().work(COMMIT_BYTES);
+        if !work.acked.is_empty() {
+            self.commit(&work);
+        }
+        if let Err(error) = self.forget().and_then(|()| self.evict_old()) {
+            self.refused(&error);
+        }
+    }
+
+    fn forget(&mut self) -> Result<(), rusqlite::Error> {
+        let (Some(store), keep) = (&mut self.store, self.disk.keep) else {
+            return Ok(());
+        };
+        while let Some(kept) = self
+            .acked
+            .pop_front_if(|acked| acked.seen.elapsed() >= keep)
+        {
+            while store.forget(kept.epoch, kept.seq)? > 0 {}
+        }
+        Ok(())
+    }
+
+    fn evict_old(&mut self) -> Result<(), rusqlite::Error> {
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        let evicted = store.evict_old()?;
+        if !evicted.is_empty() {
+            self.lost(&evicted);
+            self.spool.held().done(&Work::default(), evicted);
+            self.spool.lost.notify_one();
+            self.spool.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Moves a database that is no good out of the way, and counts what was only there.
+    fn set_aside(&mut self, why: &str) {
+        // Both connections are closed before the files get another name.
+        self.store = None;
+        let mut reader = self.spool.reader();
+        *reader = None;
+        match store::set_aside(&self.disk.directory) {
+            Ok(place) => {
+                let mut held = self.spool.held();
+                let lost = held.start_afresh();
+                held.lose(damaged(lost));
+                drop(held);
+                self.metrics.spool_damaged.add(lost);
+                self.acked.clear();
+                let place = place.display();
+                tracing::error!(why, %place, lost, "the spool's database is damaged and was set aside; a new one is begun. Keep the file if what it holds matters, delete it otherwise");
+            }
+            Err(error) => {
+                drop(reader);
+                self.failed(Trouble::system(&self.disk.directory, &error));
+                return;
+            }
+        }
+        drop(reader);
+        self.spool.lost.notify_one();
+        self.spool.arrived.notify_one();
+    }
+
+    /// The end in good order, unless something is lost with it.
+    fn end(&mut self) {
+        let held = self.spool.held();
+        let whole = held.volatile_events() == 0 && !held.has_losses();
+        drop(held);
+        if let (Some(store), true) = (&self.store, whole)
+            && let Err(error) = store.end()
+        {
+            self.refused(&error);
+        }
+    }
+}

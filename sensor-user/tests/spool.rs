@@ -1,0 +1,271 @@
+//! The disk spool against what hosts do to it: killed between and within writes, a disk that is full or read-only.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use sensor_user::metrics::Metrics;
+use sensor_user::spool::{Block, Disk, LossKind, Spool, Writer};
+
+/// Set when this program is to play a part for itself: the part and the spool's directory.
+const PART: &str = "CHARTWATCH_SPOOL_PART";
+const PLACE: &str = "CHARTWATCH_SPOOL_PLACE";
+/// Sensors that are killed one after the other.
+const KILLS: u64 = 40;
+
+fn main() -> ExitCode {
+    let place = || PathBuf::from(std::env::var_os(PLACE).unwrap());
+    match std::env::var(PART).as_deref() {
+        Ok("writes") => writes(&place()),
+        Ok("full") => full(&place()),
+        Ok("read-only") => read_only(&place()),
+        _ => return tests(),
+    }
+    ExitCode::SUCCESS
+}
+
+fn tests() -> ExitCode {
+    let root = rustix::process::geteuid().is_root();
+    let mounted = |name, part: &'static str, options: &'static str| {
+        Trial::test(name, move || in_a_mount(part, options))
+            .with_ignored_flag(!root)
+            .with_kind(if root { "" } else { "skipped: needs root" })
+    };
+    let trials = vec![
+        Trial::test(
+            "what was on the disk outlives forty kills and the rest is told to be lost",
+            kills,
+        ),
+        mounted(
+            "a full disk costs what does not fit into memory, and works again when there is room",
+            "full",
+            "size=8m",
+        ),
+        mounted(
+            "a read-only disk leaves memory, and works again when it can be written to",
+            "read-only",
+            "size=8m,ro",
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A spool with 2 MiB of memory.
+struct Bench {
+    spool: Arc<Spool>,
+    writer: Writer,
+    metrics: Arc<Metrics>,
+}
+
+impl Bench {
+    fn open(place: &Path) -> Self {
+        let disk = Disk {
+            directory: place.join("spool"),
+            bytes_max: 1 << 30,
+            age_max: Duration::from_hours(1),
+            keep: Duration::from_hours(1),
+            commit_every: Duration::from_millis(1),
+            retry_every: Duration::from_millis(20),
+        };
+        let metrics = Arc::new(Metrics::default());
+        let (spool, writer) =
+            Spool::on_disk(1_000_000, 2 << 20, disk, Arc::clone(&metrics)).unwrap();
+        Self {
+            spool,
+            writer,
+            metrics,
+        }
+    }
+
+    /// Offers a batch with a mark; false when it does not fit.
+    fn offer(&self, mark: u64, bytes: usize) -> bool {
+        let mut payload = mark.to_le_bytes().to_vec();
+        payload.resize(bytes, 7);
+        let block = Block {
+            events: 1,
+            stands_for: 0,
+            payload,
+        };
+        self.spool.offer(block).is_ok()
+    }
+
+    /// Delivers all there is, as the link does: the marks of each epoch by number.
+    async fn deliver(&self) -> BTreeMap<u128, Vec<(u64, u64)>> {
+        let mut delivered: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut turns = 0;
+        while self.spool.depth().events > 0 {
+            let (epoch, first) = self.spool.turn();
+            turns += 1;
+            // Ordered by their turn, whatever their names.
+            let place = (turns << 64) | (epoch.as_u128() >> 64);
+            let mut sent = first - 1;
+            while let Some(batch) = self.spool.after(epoch, sent).await {
+                assert_eq!(batch.first_seq, sent + 1, "no hole");
+                sent = batch.last_seq;
+                let mark = u64::from_le_bytes(batch.payload[..8].try_into().unwrap());
+                let of = delivered.entry(place).or_default();
+                of.push((batch.first_seq, mark));
+                self.spool.persisted(epoch, sent).unwrap();
+            }
+        }
+        delivered
+    }
+}
+
+fn deliver(bench: &Bench) -> Vec<Vec<(u64, u64)>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(bench.deliver()).into_values().collect()
+}
+
+fn until(what: &str, done: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Part: offers batches for ever, and says how many are on the disk whenever that is more.
+fn writes(place: &Path) {
+    let bench = Bench::open(place);
+    let mut out = std::io::stdout();
+    let mut said = 0;
+    for mark in 1.. {
+        // Sizes that put the ends of batches everywhere in a page.
+        while !bench.offer(mark, 8 + (mark as usize * 397) % 6_000) {
+            std::thread::yield_now();
+        }
+        // Kills should find all kinds of moments, not megabytes.
+        std::thread::sleep(Duration::from_micros(100));
+        let committed = bench.spool.committed();
+        if committed > said {
+            said = committed;
+            writeln!(out, "{said}").unwrap();
+            out.flush().unwrap();
+        }
+    }
+}
+
+fn part(name: &str, place: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(PART, name).env(PLACE, place);
+    command
+}
+
+fn kills() -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let mut on_disk = Vec::new();
+    for round in 0..KILLS {
+        let mut child = part("writes", place.path())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        // The first few commits, in which the tables are made, and later ones.
+        let last = (said.nth(round as usize * 3 % 17)).ok_or("it ended by itself")??;
+        child.kill()?;
+        child.wait()?;
+        // What it said after that was on the disk as well.
+        let last = said.last().transpose()?.unwrap_or(last);
+        on_disk.push(last.parse::<u64>()?);
+    }
+    let bench = Bench::open(place.path());
+    let losses = bench.spool.take_losses();
+    assert_eq!(losses.len(), 1, "{losses:?}");
+    assert_eq!((losses[0].kind, losses[0].count), (LossKind::Killed, 0));
+    assert!(losses[0].from_unix_ns < losses[0].to_unix_ns);
+    let epochs = deliver(&bench);
+    assert_eq!(epochs.len(), on_disk.len());
+    for (round, (batches, committed)) in epochs.iter().zip(on_disk).enumerate() {
+        let dense: Vec<_> = (1..=batches.len() as u64).map(|n| (n, n)).collect();
+        assert_eq!(*batches, dense, "round {round}");
+        assert!(dense.len() as u64 >= committed, "round {round}");
+    }
+    assert_eq!(bench.metrics.spool_damaged.get(), 0);
+    bench.spool.close();
+    bench.writer.finish();
+    Ok(())
+}
+
+/// Plays a part in a mount namespace of its own, where the spool's directory is in a small file system.
+fn in_a_mount(name: &str, options: &str) -> Result<(), Failed> {
+    let place = tempfile::tempdir()?;
+    let mount = "mount -t tmpfs -o \"$1\" none \"$2\" && exec \"$3\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", mount, "sh", options])
+        .arg(place.path())
+        .arg(std::env::current_exe()?)
+        .env(PART, name)
+        .env(PLACE, place.path())
+        .output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+/// Part: the disk is filled, and gets room again.
+fn full(place: &Path) {
+    let ballast = place.join("ballast");
+    std::fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+    let bench = Bench::open(place);
+    let (mut taken, mut refused) = (0, 0);
+    let began = Instant::now();
+    while refused < 20 {
+        assert!(began.elapsed() < Duration::from_secs(20), "never full");
+        if bench.offer(taken + 1, 50_000) {
+            taken += 1;
+        } else if bench.metrics.spool_failures.get() > 0 {
+            refused += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(bench.spool.committed() > 20, "{}", bench.spool.committed());
+    assert!(bench.spool.volatile_events() > 20);
+    assert_eq!(
+        bench.spool.depth().events,
+        taken,
+        "nothing that was taken is lost"
+    );
+    std::fs::remove_file(ballast).unwrap();
+    until("everything on the disk", || {
+        bench.spool.committed() == taken
+    });
+    assert!(bench.offer(taken + 1, 50_000));
+    let epochs = deliver(&bench);
+    let dense: Vec<_> = (1..=taken + 1).map(|n| (n, n)).collect();
+    assert_eq!(epochs, [dense]);
+    assert_eq!(bench.spool.take_losses(), []);
+    bench.spool.close();
+    bench.writer.finish();
+}
+
+/// Part: the file system is read-only at the start, and later no longer.
+fn read_only(place: &Path) {
+    let bench = Bench::open(place);
+    for mark in 1..=10 {
+        assert!(bench.offer(mark, 100));
+    }
+    until("two attempts", || bench.metrics.spool_failures.get() > 1);
+    assert_eq!(
+        (bench.spool.committed(), bench.spool.volatile_events()),
+        (0, 10)
+    );
+    let writable = Command::new("mount")
+        .args(["-o", "remount,rw"])
+        .arg(place)
+        .status();
+    assert!(writable.unwrap().success());
+    until("everything on the disk", || bench.spool.committed() == 10);
+    let dense: Vec<_> = (1..=10).map(|n| (n, n)).collect();
+    assert_eq!(deliver(&bench), [dense]);
+    bench.spool.close();
+    bench.writer.finish();
+}
