@@ -23,13 +23,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use thiserror::Error;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::metrics::Metrics;
 use memory::{Footing, Held, Next};
+use store::{ReadError, Store};
 
 pub use writer::Writer;
 
@@ -138,16 +138,15 @@ pub struct Spool {
     lost: Notify,
     /// For the writer: there is something to do.
     work: Condvar,
-    disk: Option<Disk>,
-    /// Opened when something has to be read, by whoever reads; never while the database is set aside.
-    reader: Mutex<Option<Connection>>,
+    /// The database, while there is one to stand on. Nobody holds this and `held` together.
+    store: Mutex<Option<Store>>,
 }
 
 impl Spool {
     /// An empty queue of a new epoch in memory, with these bounds.
     #[must_use]
     pub fn new(events_max: u64, bytes_max: u64) -> Self {
-        Self::with(events_max, bytes_max, None)
+        Self::with(events_max, bytes_max, Footing::Memory)
     }
 
     /// A queue of a new epoch with a disk behind it, and what an earlier sensor left there before it. A disk that cannot
@@ -158,19 +157,15 @@ impl Spool {
         disk: Disk,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<(Arc<Self>, Writer)> {
-        let spool = Arc::new(Self::with(events_max, bytes_max, Some(disk.clone())));
+        let spool = Arc::new(Self::with(events_max, bytes_max, Footing::Failing));
         let writer = Writer::start(&spool, disk, metrics)?;
         Ok((spool, writer))
     }
 
-    fn with(events_max: u64, bytes_max: u64, disk: Option<Disk>) -> Self {
+    fn with(events_max: u64, bytes_max: u64, footing: Footing) -> Self {
         let max = Depth {
             events: events_max,
             bytes: bytes_max,
-        };
-        let footing = match disk {
-            None => Footing::Memory,
-            Some(_) => Footing::Failing,
         };
         Self {
             held: Mutex::new(Held::new(max, footing)),
@@ -178,8 +173,7 @@ impl Spool {
             room: Notify::new(),
             lost: Notify::new(),
             work: Condvar::new(),
-            disk,
-            reader: Mutex::new(None),
+            store: Mutex::new(None),
         }
     }
 
@@ -341,7 +335,7 @@ impl Spool {
 
     /// Reads on from the disk; what is more than was asked for is kept for the next time.
     fn read(&self, epoch: Uuid, seq: u64) -> Option<Batch> {
-        match self.with_reader(|connection| store::page(connection, epoch, seq)) {
+        match self.with_store(|store| store.page(epoch, seq)) {
             Ok(page) => self.held().read(epoch, seq, page),
             Err(error) => {
                 self.read_failed(&error);
@@ -351,34 +345,31 @@ impl Spool {
     }
 
     fn take_up_again(&self, epoch: Uuid, persisted: u64) {
-        let all = self.with_reader(|connection| store::everything(connection, epoch, persisted));
+        let all = self.with_store(|store| store.everything(epoch, persisted));
         match all {
             Ok((first, earlier)) => self.held().take_up_again(epoch, first, earlier),
             Err(error) => self.read_failed(&error),
         }
     }
 
-    fn with_reader<T>(
+    fn with_store<T>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, store::ReadError>,
-    ) -> Result<T, store::ReadError> {
-        let mut reader = self.reader();
-        let connection = match (reader.take(), &self.disk) {
-            (Some(connection), _) => connection,
-            (None, Some(disk)) => store::open_to_read(&disk.directory)?,
-            (None, None) => return Err(store::ReadError::NoDisk),
-        };
-        read(reader.insert(connection))
+        read: impl FnOnce(&Store) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, ReadError> {
+        match &*self.store() {
+            Some(store) => Ok(read(store)?),
+            None => Err(ReadError::NoDisk),
+        }
     }
 
-    fn reader(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    fn store(&self) -> MutexGuard<'_, Option<Store>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What cannot be read is not waited for: the writer sets the database aside, and the rest goes on.
-    fn read_failed(&self, error: &store::ReadError) {
+    fn read_failed(&self, error: &ReadError) {
         if error.is_passing() {
-            tracing::debug!(%error, "the spool could not be read, trying again");
+            tracing::debug!(%error, "the spool cannot be read at the moment");
         } else {
             self.held().suspect(error.to_string());
             self.work.notify_one();

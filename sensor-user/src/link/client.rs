@@ -177,7 +177,13 @@ impl Client {
         }
         self.log_id = Some(welcome.log_id.clone());
         tracing::info!(address = %self.settings.address, persisted, "connected to the collector");
-        Ok(self.spool.first_held() - 1)
+        // Not from what is the first now: what went since Hello was said is a hole that the next one has to say.
+        let taken_up_again = self.spool.first_held() < first;
+        Ok(if taken_up_again {
+            persisted
+        } else {
+            persisted.max(held_before)
+        })
     }
 
     /// What is kept though it was acknowledged goes to a log that lacks it.

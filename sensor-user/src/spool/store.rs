@@ -2,19 +2,16 @@
 //!
 //! Format 1. `batch.id` is the order in which everything was taken, so the smallest is the oldest; what is acknowledged
 //! is always older than what is not. `clock_s` counts the seconds that sensors ran with this database, which no wall
-//! clock can move; `time_ns` is for people. SQLite in WAL mode with full sync: a commit is one sync of the log.
+//! clock can move; `time_ns` is for people. SQLite in WAL mode with full sync: a commit is one sync of the log. Nobody else opens it meanwhile.
 //!
 //! **Invariant:** a row of `batch` is never changed, and goes only as a whole.
 
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::{
-    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -38,8 +35,6 @@ const ROWS: i64 = 1024;
 /// Batches read at a time, and about how many bytes.
 const PAGE: usize = 64;
 const PAGE_BYTES: usize = 1024 * 1024;
-/// How long to wait for another connection that holds the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
 CREATE TABLE epoch (
@@ -70,21 +65,15 @@ pub(super) enum ReadError {
     /// What SQLite said.
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
-    /// There is no disk to read.
-    #[error("there is no disk spool")]
+    /// There is no disk to stand on at the moment.
+    #[error("there is no disk spool at the moment")]
     NoDisk,
 }
 
 impl ReadError {
-    /// Whether it is over when somebody else is done.
+    /// Whether it is over when the disk works again.
     pub(super) fn is_passing(&self) -> bool {
-        match self {
-            Self::Database(error) => matches!(
-                error.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-            ),
-            Self::NoDisk => true,
-        }
+        matches!(self, Self::NoDisk)
     }
 }
 
@@ -99,6 +88,8 @@ pub(super) struct Store {
     /// `clock_s` when it was opened, and the boot clock then.
     clock_s: u64,
     opened_ns: u64,
+    /// Device and inode of the file that was opened.
+    identity: (u64, u64),
     /// Held as long as the database is.
     _lock: File,
 }
@@ -141,11 +132,19 @@ impl Store {
                 bytes,
                 clock_s,
                 opened_ns: clock::boot_ns(),
+                identity: (0, 0),
                 _lock: lock,
             };
             Ok((store, found))
         };
-        inner().map_err(|error| Trouble::database(&path, &error))
+        let (mut store, found) = inner().map_err(|error| Trouble::database(&path, &error))?;
+        store.identity = identity(&path).map_err(|error| Trouble::system(&path, &error))?;
+        Ok((store, found))
+    }
+
+    /// Whether the file is still where it was: what is written to one that was removed or replaced is lost with this process.
+    pub(super) fn is_in_place(&self) -> bool {
+        identity(&file(&self.disk.directory)).is_ok_and(|now| now == self.identity)
     }
 
     /// Puts batches and acknowledgements on the disk with one sync; what is in the way of the bounds goes before them.
@@ -226,6 +225,62 @@ impl Store {
         Ok(())
     }
 
+    /// The next batches of an epoch with events after `seq`. One that is not what was written is left out; the hole it leaves is
+    /// found by whoever goes on behind it.
+    pub(super) fn page(&self, epoch: Uuid, seq: u64) -> Result<Vec<Batch>, rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT first_seq, last_seq, crc, payload FROM batch
+         WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2 ORDER BY last_seq",
+        )?;
+        let mut rows = statement.query(params![epoch.as_bytes(), seq])?;
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        while bytes < PAGE_BYTES && batches.len() < PAGE {
+            let Some(row) = rows.next()? else { break };
+            let batch = Batch {
+                first_seq: row.get(0)?,
+                last_seq: row.get(1)?,
+                stands_for: 0,
+                payload: Arc::new(row.get(3)?),
+            };
+            if row.get::<_, u32>(2)? != crc(&batch) {
+                let (first_seq, last_seq) = (batch.first_seq, batch.last_seq);
+                tracing::error!(
+                    first_seq,
+                    last_seq,
+                    "a batch in the spool is not what was written and is lost; look into the kernel's log for errors of the disk"
+                );
+                continue;
+            }
+            bytes += batch.payload.len();
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// The first number of an epoch after `persisted`, and all earlier epochs from their first number on.
+    pub(super) fn everything(
+        &self,
+        epoch: Uuid,
+        persisted: u64,
+    ) -> Result<(Option<u64>, Vec<Earlier>), rusqlite::Error> {
+        let first = self.connection
+        .query_row(
+            "SELECT first_seq FROM batch WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2
+             ORDER BY last_seq LIMIT 1",
+            params![epoch.as_bytes(), persisted],
+            |row| row.get(0),
+        )
+        .optional()?;
+        let mut statement = self.connection.prepare(
+        "SELECT uuid, min(first_seq), max(last_seq) FROM batch JOIN epoch ON epoch.id = batch.epoch
+         WHERE uuid <> ?1 GROUP BY epoch ORDER BY epoch",
+    )?;
+        let earlier = statement
+            .query_map([epoch.as_bytes()], earlier)?
+            .collect::<Result<_, _>>()?;
+        Ok((first, earlier))
+    }
+
     fn now_s(&self) -> u64 {
         self.clock_s + clock::boot_ns().saturating_sub(self.opened_ns) / 1_000_000_000
     }
@@ -240,7 +295,7 @@ pub(super) fn set_aside(directory: &Path) -> std::io::Result<PathBuf> {
     while directory.join(name("", n)).exists() {
         n += 1;
     }
-    for part in ["-wal", "-shm", ""] {
+    for part in ["-wal", ""] {
         let from = directory.join(format!("{FILE}{part}"));
         if from.exists() {
             std::fs::rename(from, directory.join(name(part, n)))?;
@@ -249,81 +304,17 @@ pub(super) fn set_aside(directory: &Path) -> std::io::Result<PathBuf> {
     Ok(directory.join(name("", n)))
 }
 
-/// Opens the database for reading, beside the writer.
-pub(super) fn open_to_read(directory: &Path) -> Result<Connection, ReadError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file(directory), flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    small_cache(&connection)?;
-    Ok(connection)
-}
-
-/// The next batches of an epoch with events after `seq`. One that is not what was written is left out; the hole it leaves is
-/// found by whoever goes on behind it.
-pub(super) fn page(
-    connection: &Connection,
-    epoch: Uuid,
-    seq: u64,
-) -> Result<Vec<Batch>, ReadError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT first_seq, last_seq, crc, payload FROM batch
-         WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2 ORDER BY last_seq",
-    )?;
-    let mut rows = statement.query(params![epoch.as_bytes(), seq])?;
-    let (mut batches, mut bytes) = (Vec::new(), 0);
-    while bytes < PAGE_BYTES && batches.len() < PAGE {
-        let Some(row) = rows.next()? else { break };
-        let batch = Batch {
-            first_seq: row.get(0)?,
-            last_seq: row.get(1)?,
-            stands_for: 0,
-            payload: Arc::new(row.get(3)?),
-        };
-        if row.get::<_, u32>(2)? != crc(&batch) {
-            let (first_seq, last_seq) = (batch.first_seq, batch.last_seq);
-            tracing::error!(
-                first_seq,
-                last_seq,
-                "a batch in the spool is not what was written and is lost; look into the kernel's log for errors of the disk"
-            );
-            continue;
-        }
-        bytes += batch.payload.len();
-        batches.push(batch);
-    }
-    Ok(batches)
-}
-
-/// The first number of an epoch after `persisted`, and all earlier epochs from their first number on.
-pub(super) fn everything(
-    connection: &Connection,
-    epoch: Uuid,
-    persisted: u64,
-) -> Result<(Option<u64>, Vec<Earlier>), ReadError> {
-    let first = connection
-        .query_row(
-            "SELECT first_seq FROM batch WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2
-             ORDER BY last_seq LIMIT 1",
-            params![epoch.as_bytes(), persisted],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let mut statement = connection.prepare(
-        "SELECT uuid, min(first_seq), max(last_seq) FROM batch JOIN epoch ON epoch.id = batch.epoch
-         WHERE uuid <> ?1 GROUP BY epoch ORDER BY epoch",
-    )?;
-    let earlier = statement
-        .query_map([epoch.as_bytes()], earlier)?
-        .collect::<Result<_, _>>()?;
-    Ok((first, earlier))
-}
-
 fn earlier(row: &rusqlite::Row<'_>) -> Result<Earlier, rusqlite::Error> {
     Ok(Earlier {
         epoch: Uuid::from_bytes(row.get(0)?),
         first: row.get(1)?,
         last: row.get(2)?,
     })
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    let found = std::fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn file(directory: &Path) -> PathBuf {
@@ -354,18 +345,15 @@ fn lock(directory: &Path) -> Result<File, Trouble> {
 
 fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Without a file for memory that is shared with other connections: where its disk fails, touching it ends the process.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // After a burst the log does not stay as large as it was.
     connection.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)?;
-    small_cache(&connection)?;
+    // It is written and read once and in order: a large cache would only be memory.
+    connection.pragma_update(None, "cache_size", -256)?;
     Ok(connection)
-}
-
-/// A spool is written and read once and in order: a large cache would only be memory.
-fn small_cache(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.pragma_update(None, "cache_size", -256)
 }
 
 /// Makes the tables in a new database; answers the format of the one that is there.

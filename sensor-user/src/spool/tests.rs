@@ -5,6 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
+use rusqlite::Connection;
+
 use super::*;
 
 fn block(events: u64, bytes: usize) -> Block {
@@ -322,10 +324,9 @@ async fn what_is_acknowledged_is_kept_for_its_time_and_then_goes() {
     assert_eq!(bench.spool.turn(), (live, 6));
     assert_eq!(marks(&bench.deliver().await), (5..20).collect::<Vec<_>>());
     let rows = || -> u64 {
-        let connection = store::open_to_read(place.path()).unwrap();
-        connection
-            .query_row("SELECT count(*) FROM batch", [], |row| row.get(0))
-            .unwrap()
+        let count = |store: &Store| store.everything(Uuid::nil(), 0);
+        let (_, epochs) = bench.spool.with_store(count).unwrap();
+        epochs.iter().map(|all| all.last + 1 - all.first).sum()
     };
     assert_eq!(rows(), 20);
     until(|| rows() == 0);
@@ -450,6 +451,21 @@ async fn a_bit_that_flipped_or_a_cut_file_is_found_and_the_rest_goes_on() {
         }
         bench.stop();
     }
+}
+
+#[tokio::test]
+async fn a_database_that_is_removed_while_it_is_used_is_noticed_with_the_next_write() {
+    let place = tempfile::tempdir().unwrap();
+    let bench = Bench::open(disk(place.path()));
+    bench.offer(5, 0, 2 << 20);
+    bench.settle(5);
+    std::fs::remove_file(place.path().join("spool.db")).unwrap();
+    bench.offer(1, 1, 100);
+    until(|| bench.spool.committed() == 6 && place.path().join("spool.db").exists());
+    assert_eq!(kinds(&bench.spool.take_losses()), [(LossKind::Damaged, 5)]);
+    assert_eq!(bench.metrics.spool_damaged.get(), 5);
+    assert_eq!(marks(&bench.deliver().await), [1]);
+    bench.stop();
 }
 
 #[tokio::test]

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::memory::{Evicted, Footing, Work, damaged};
+use super::memory::{Earlier, Evicted, Footing, Work, damaged};
 use super::store::{self, Store};
 use super::trouble::Trouble;
-use super::{Disk, LossKind, Spool};
+use super::{Disk, Loss, LossKind, Spool};
 use crate::metrics::Metrics;
 
 /// Bytes of batches that are written together at most; so many that wait are written at once.
@@ -45,7 +45,6 @@ impl Writer {
             tidy_every: (disk.keep / 16).clamp(TIDY_MIN, TIDY_EVERY),
             disk,
             metrics,
-            store: None,
             said: None,
             not_before: Instant::now(),
             tidied: Instant::now(),
@@ -83,7 +82,6 @@ struct Keeper {
     spool: Arc<Spool>,
     disk: Disk,
     metrics: Arc<Metrics>,
-    store: Option<Store>,
     /// The trouble that was last said.
     said: Option<Trouble>,
     /// A disk that failed is not tried before.
@@ -107,7 +105,7 @@ impl Keeper {
         loop {
             self.not_before = Instant::now();
             self.turn();
-            if self.store.is_none() || self.spool.held().is_committed() {
+            if !self.stands() || self.spool.held().is_committed() {
                 return;
             }
         }
@@ -118,7 +116,7 @@ impl Keeper {
         if let Some(why) = suspicion {
             self.set_aside(&why);
         }
-        if self.store.is_none() && !self.stand() {
+        if !self.stands() && !self.stand() {
             return;
         }
         self.write();
@@ -131,11 +129,9 @@ impl Keeper {
     /// Waits for something to do; true when it is to be the last.
     fn wait(&self) -> bool {
         let tidy = self.tidied + self.tidy_every;
-        let until = match self.store {
-            Some(_) => tidy,
-            None => self.not_before,
-        };
-        if !self.sleep(until, self.store.is_some(), 1) {
+        let stands = self.stands();
+        let until = if stands { tidy } else { self.not_before };
+        if !self.sleep(until, stands, 1) {
             return false;
         }
         // Something waits: more may come to be written with it.
@@ -177,16 +173,17 @@ impl Keeper {
                 return false;
             }
         };
-        self.store = Some(store);
+        *self.spool.store() = Some(store);
         let seen = Instant::now();
         let acked = found.acked.into_iter();
         self.acked
             .extend(acked.map(|(epoch, seq)| Acked { seen, epoch, seq }));
-        self.stands(found.earlier, found.killed);
+        self.begin(found.earlier, found.killed);
         true
     }
 
-    fn stands(&mut self, earlier: Vec<super::memory::Earlier>, killed: Option<super::Loss>) {
+    /// Memory has a disk to stand on. What an earlier sensor left on it counts the first time only.
+    fn begin(&mut self, earlier: Vec<Earlier>, killed: Option<Loss>) {
         let mut held = self.spool.held();
         let first = !held.was_adopted();
         held.stand_on(Footing::Disk);
@@ -210,7 +207,7 @@ impl Keeper {
     /// Says a trouble when it is a new one; memory takes what comes until the disk is tried again.
     fn failed(&mut self, trouble: Trouble) {
         self.metrics.spool_failures.one();
-        self.store = None;
+        *self.spool.store() = None;
         self.not_before = Instant::now() + self.disk.retry_every;
         self.spool.held().stand_on(Footing::Failing);
         if self.said.as_ref() != Some(&trouble) {
@@ -229,21 +226,48 @@ impl Keeper {
     }
 
     fn commit(&mut self, work: &Work) {
-        let Some(store) = &mut self.store else { return };
-        match store.commit(work) {
+        if let Some(why) = self.misplaced() {
+            // What this work is stays in memory for the new one.
+            self.set_aside(&why);
+            self.stand();
+            return;
+        }
+        let Some(committed) = self.with_store(|store| store.commit(work)) else {
+            return;
+        };
+        match committed {
             Ok(evicted) => {
                 self.metrics.spool_commits.one();
                 self.remember(work);
-                self.lost(&evicted);
-                self.spool.held().done(work, evicted);
-                self.spool.lost.notify_one();
-                self.spool.arrived.notify_one();
+                self.went(work, evicted);
                 if self.spool.has_room() {
                     self.spool.room.notify_one();
                 }
             }
             Err(error) => self.refused(&error),
         }
+    }
+
+    /// Why what is written now would not be found again.
+    fn misplaced(&self) -> Option<String> {
+        let in_place = self.with_store(|store| store.is_in_place())?;
+        (!in_place).then(|| "somebody removed or replaced the file".to_owned())
+    }
+
+    fn with_store<T>(&self, act: impl FnOnce(&mut Store) -> T) -> Option<T> {
+        self.spool.store().as_mut().map(act)
+    }
+
+    fn stands(&self) -> bool {
+        self.spool.store().is_some()
+    }
+
+    /// The disk has what it was given, and what had to go is gone.
+    fn went(&self, work: &Work, evicted: Vec<Evicted>) {
+        self.lost(&evicted);
+        self.spool.held().done(work, evicted);
+        self.spool.lost.notify_one();
+        self.spool.arrived.notify_one();
     }
 
     fn refused(&mut self, error: &rusqlite::Error) {
@@ -301,58 +325,50 @@ impl Keeper {
     }
 
     fn forget(&mut self) -> Result<(), rusqlite::Error> {
-        let (Some(store), keep) = (&mut self.store, self.disk.keep) else {
-            return Ok(());
-        };
+        let keep = self.disk.keep;
         while let Some(kept) = self
             .acked
             .pop_front_if(|acked| acked.seen.elapsed() >= keep)
         {
-            while store.forget(kept.epoch, kept.seq)? > 0 {}
+            let forget = |store: &mut Store| store.forget(kept.epoch, kept.seq);
+            while self.with_store(forget).transpose()?.unwrap_or(0) > 0 {}
         }
         Ok(())
     }
 
     fn evict_old(&mut self) -> Result<(), rusqlite::Error> {
-        let Some(store) = &mut self.store else {
-            return Ok(());
-        };
-        let evicted = store.evict_old()?;
+        let evicted = self.with_store(Store::evict_old).transpose()?;
+        let evicted = evicted.unwrap_or_default();
         if !evicted.is_empty() {
-            self.lost(&evicted);
-            self.spool.held().done(&Work::default(), evicted);
-            self.spool.lost.notify_one();
-            self.spool.arrived.notify_one();
+            self.went(&Work::default(), evicted);
         }
         Ok(())
     }
 
     /// Moves a database that is no good out of the way, and counts what was only there.
     fn set_aside(&mut self, why: &str) {
-        // Both connections are closed before the files get another name.
-        self.store = None;
-        let mut reader = self.spool.reader();
-        *reader = None;
-        match store::set_aside(&self.disk.directory) {
-            Ok(place) => {
-                let mut held = self.spool.held();
-                let lost = held.start_afresh();
-                held.lose(damaged(lost));
-                drop(held);
-                self.metrics.spool_damaged.add(lost);
-                self.acked.clear();
-                let place = place.display();
-                tracing::error!(why, %place, lost, "the spool's database is damaged and was set aside; a new one is begun. Keep the file if what it holds matters, delete it otherwise");
-            }
-            Err(error) => {
-                drop(reader);
-                self.failed(Trouble::system(&self.disk.directory, &error));
-                return;
-            }
+        // It is closed before the files get another name, and nobody reads meanwhile.
+        let mut store = self.spool.store();
+        *store = None;
+        let moved = store::set_aside(&self.disk.directory);
+        drop(store);
+        let mut held = self.spool.held();
+        let lost = held.start_afresh();
+        if lost > 0 || moved.is_ok() {
+            held.lose(damaged(lost));
         }
-        drop(reader);
+        drop(held);
+        self.acked.clear();
+        self.metrics.spool_damaged.add(lost);
         self.spool.lost.notify_one();
         self.spool.arrived.notify_one();
+        match moved {
+            Ok(place) => {
+                let place = place.display();
+                tracing::error!(why, %place, lost, "the spool's database cannot be used and was set aside; a new one is begun. Keep the file if what it holds matters, delete it otherwise");
+            }
+            Err(error) => self.failed(Trouble::system(&self.disk.directory, &error)),
+        }
     }
 
     /// The end in good order, unless something is lost with it.
@@ -360,9 +376,10 @@ impl Keeper {
         let held = self.spool.held();
         let whole = held.volatile_events() == 0 && !held.has_losses();
         drop(held);
-        if let (Some(store), true) = (&self.store, whole)
-            && let Err(error) = store.end()
-        {
+        if !whole {
+            return;
+        }
+        if let Some(Err(error)) = self.with_store(|store| store.end()) {
             self.refused(&error);
         }
     }
