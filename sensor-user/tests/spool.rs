@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Ok("writes") => writes(&place()),
         Ok("full") => full(&place()),
         Ok("read-only") => read_only(&place()),
+        Ok("turns") => turns_read_only(&place()),
         _ => return tests(),
     }
     ExitCode::SUCCESS
@@ -31,8 +32,9 @@ fn main() -> ExitCode {
 
 fn tests() -> ExitCode {
     let root = rustix::process::geteuid().is_root();
-    let mounted = |name, part: &'static str, options: &'static str| {
-        Trial::test(name, move || in_a_mount(part, options))
+    let tmpfs = "mount -t tmpfs -o \"$1\" none \"$2\" && exec \"$3\"";
+    let mounted = |name, part: &'static str, script: &'static str, options: &'static str| {
+        Trial::test(name, move || in_a_mount(part, script, options))
             .with_ignored_flag(!root)
             .with_kind(if root { "" } else { "skipped: needs root" })
     };
@@ -44,15 +46,44 @@ fn tests() -> ExitCode {
         mounted(
             "a full disk costs what does not fit into memory, and works again when there is room",
             "full",
+            tmpfs,
             "size=8m",
         ),
         mounted(
             "a read-only disk leaves memory, and works again when it can be written to",
             "read-only",
+            tmpfs,
             "size=8m,ro",
         ),
+        failing(root),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// An image of ext4 on a loop device, which an error of the disk turns read-only.
+const EXT4: &str = "
+truncate -s 32M \"$2.image\" && mkfs.ext4 -q -F \"$2.image\" || exit 1
+device=$(losetup --find --show \"$2.image\") || exit 1
+mount -o \"$1\" \"$device\" \"$2\" && CHARTWATCH_SPOOL_ERROR=/sys/fs/ext4/${device##*/}/trigger_fs_error \"$3\"
+code=$?
+umount \"$2\"
+losetup --detach \"$device\"
+rm \"$2.image\"
+exit $code";
+
+fn failing(root: bool) -> Trial {
+    let lacks = ["/dev/loop-control", "/sys/fs/ext4", "/usr/sbin/mkfs.ext4"]
+        .into_iter()
+        .find(|path| !Path::new(path).exists());
+    let kind = match lacks {
+        _ if !root => "skipped: needs root".to_owned(),
+        Some(path) => format!("skipped: no {path} here"),
+        None => String::new(),
+    };
+    let name = "a disk that turns read-only under the sensor is read on, and memory takes the rest";
+    Trial::test(name, || in_a_mount("turns", EXT4, "errors=remount-ro"))
+        .with_ignored_flag(!kind.is_empty())
+        .with_kind(kind)
 }
 
 /// A spool with 2 MiB of memory.
@@ -195,11 +226,10 @@ fn kills() -> Result<(), Failed> {
 }
 
 /// Plays a part in a mount namespace of its own, where the spool's directory is in a small file system.
-fn in_a_mount(name: &str, options: &str) -> Result<(), Failed> {
+fn in_a_mount(name: &str, script: &str, options: &str) -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
-    let mount = "mount -t tmpfs -o \"$1\" none \"$2\" && exec \"$3\"";
     let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", mount, "sh", options])
+        .args(["--mount", "sh", "-c", script, "sh", options])
         .arg(place.path())
         .arg(std::env::current_exe()?)
         .env(PART, name)
@@ -266,6 +296,30 @@ fn read_only(place: &Path) {
     until("everything on the disk", || bench.spool.committed() == 10);
     let dense: Vec<_> = (1..=10).map(|n| (n, n)).collect();
     assert_eq!(deliver(&bench), [dense]);
+    bench.spool.close();
+    bench.writer.finish();
+}
+
+/// Part: the file system finds an error and turns read-only.
+fn turns_read_only(place: &Path) {
+    let bench = Bench::open(place);
+    for mark in 1..=60 {
+        assert!(bench.offer(mark, 100_000));
+        until("on the disk", || bench.spool.committed() == mark);
+    }
+    std::fs::write(std::env::var_os("CHARTWATCH_SPOOL_ERROR").unwrap(), "test").unwrap();
+    for mark in 61..=70 {
+        assert!(bench.offer(mark, 100_000));
+    }
+    until("said", || bench.metrics.spool_failures.get() > 1);
+    assert_eq!(
+        (bench.spool.committed(), bench.spool.volatile_events()),
+        (60, 10)
+    );
+    let dense: Vec<_> = (1..=70).map(|n| (n, n)).collect();
+    assert_eq!(deliver(&bench), [dense]);
+    assert!(bench.offer(71, 100_000));
+    assert_eq!(deliver(&bench).concat(), [(71, 71)]);
     bench.spool.close();
     bench.writer.finish();
 }

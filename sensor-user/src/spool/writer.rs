@@ -105,7 +105,7 @@ impl Keeper {
         loop {
             self.not_before = Instant::now();
             self.turn();
-            if !self.stands() || self.spool.held().is_committed() {
+            if self.said.is_some() || self.spool.held().is_committed() {
                 return;
             }
         }
@@ -128,10 +128,13 @@ impl Keeper {
 
     /// Waits for something to do; true when it is to be the last.
     fn wait(&self) -> bool {
-        let tidy = self.tidied + self.tidy_every;
-        let stands = self.stands();
-        let until = if stands { tidy } else { self.not_before };
-        if !self.sleep(until, stands, 1) {
+        let works = self.said.is_none();
+        let until = if works {
+            self.tidied + self.tidy_every
+        } else {
+            self.not_before
+        };
+        if !self.sleep(until, works, 1) {
             return false;
         }
         // Something waits: more may come to be written with it.
@@ -197,17 +200,24 @@ impl Keeper {
         drop(held);
         self.spool.lost.notify_one();
         self.spool.arrived.notify_one();
-        if let Some(trouble) = self.said.take() {
-            tracing::info!(waiting, was = %trouble, "the disk spool works again");
-        } else if waiting > 0 {
+        if self.said.is_none() && waiting > 0 {
             tracing::info!(waiting, "events of an earlier start are delivered first");
+        }
+        self.works();
+    }
+
+    /// The disk did as it was asked.
+    fn works(&mut self) {
+        if let Some(trouble) = self.said.take() {
+            self.spool.held().stand_on(Footing::Disk);
+            tracing::info!(was = %trouble, "the disk spool works again");
         }
     }
 
-    /// Says a trouble when it is a new one; memory takes what comes until the disk is tried again.
+    /// Says a trouble when it is a new one; memory takes what comes until the disk is tried again. A database that is open
+    /// stays so: what is in it may be readable all the same.
     fn failed(&mut self, trouble: Trouble) {
         self.metrics.spool_failures.one();
-        *self.spool.store() = None;
         self.not_before = Instant::now() + self.disk.retry_every;
         self.spool.held().stand_on(Footing::Failing);
         if self.said.as_ref() != Some(&trouble) {
@@ -238,6 +248,7 @@ impl Keeper {
         match committed {
             Ok(evicted) => {
                 self.metrics.spool_commits.one();
+                self.works();
                 self.remember(work);
                 self.went(work, evicted);
                 if self.spool.has_room() {
