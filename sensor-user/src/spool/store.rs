@@ -322,7 +322,7 @@ fn file(directory: &Path) -> PathBuf {
 }
 
 fn make(directory: &Path) -> Result<(), Trouble> {
-    // Names of files that a directory is asked for can be those of patients.
+    // What is in it can name patients.
     let made = DirBuilder::new()
         .recursive(true)
         .mode(0o700)

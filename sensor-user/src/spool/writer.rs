@@ -42,7 +42,7 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let mut keeper = Keeper {
             spool: Arc::clone(spool),
-            tidy_every: (disk.keep / 16).clamp(TIDY_MIN, TIDY_EVERY),
+            tidy_every: tidy_every(disk.keep),
             disk,
             metrics,
             said: None,
@@ -67,6 +67,15 @@ impl Writer {
         if self.thread.join().is_err() {
             tracing::error!("the spool's thread ended before its time");
         }
+    }
+}
+
+/// What is kept for a time need not go to the second; what is not kept at all goes every minute.
+fn tidy_every(keep: Duration) -> Duration {
+    if keep.is_zero() {
+        TIDY_EVERY
+    } else {
+        (keep / 16).clamp(TIDY_MIN, TIDY_EVERY)
     }
 }
 
