@@ -111,6 +111,8 @@ impl Store {
         make(&disk.directory)?;
         let lock = lock(&disk.directory)?;
         let path = file(&disk.directory);
+        // The files beside it are as open to others as it is.
+        own(&path)?;
         let inner = || -> Result<(Self, Found), rusqlite::Error> {
             let mut connection = open(&path)?;
             let format = create(&mut connection)?;
@@ -330,11 +332,18 @@ fn make(directory: &Path) -> Result<(), Trouble> {
     made.map_err(|error| Trouble::system(directory, &error))
 }
 
-fn lock(directory: &Path) -> Result<File, Trouble> {
-    let path = directory.join(LOCK);
+/// Opens a file that only its owner may read, and makes it when it is not there.
+fn own(path: &Path) -> Result<File, Trouble> {
     let mut options = File::options();
     let options = options.write(true).create(true).truncate(false).mode(0o600);
-    let file = (options.open(&path)).map_err(|error| Trouble::system(&path, &error))?;
+    options
+        .open(path)
+        .map_err(|error| Trouble::system(path, &error))
+}
+
+fn lock(directory: &Path) -> Result<File, Trouble> {
+    let path = directory.join(LOCK);
+    let file = own(&path)?;
     let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
     match rustix::fs::flock(&file, exclusive) {
         Ok(()) => Ok(file),

@@ -1,7 +1,7 @@
 //! The queue in memory, and with a disk behind it: bounds, restarts, damage.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Instant;
 
@@ -197,6 +197,10 @@ async fn what_was_not_delivered_comes_first_after_a_restart_epoch_by_epoch() {
     }
     let bench = Bench::open(disk(place.path()));
     assert_eq!(bench.spool.depth().events, 60);
+    for file in ["spool.db", "spool.db-wal"] {
+        let mode = std::fs::metadata(place.path().join(file)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
     bench.offer(1, 30, 100);
     let delivered = bench.deliver().await;
     assert_eq!(marks(&delivered), (0..=30).collect::<Vec<_>>());
