@@ -347,7 +347,9 @@ impl Spool {
     fn take_up_again(&self, epoch: Uuid, persisted: u64) {
         let all = self.with_store(|store| store.everything(epoch, persisted));
         match all {
-            Ok((first, earlier)) => self.held().take_up_again(epoch, first, earlier),
+            Ok((first, earlier)) => {
+                self.held().take_up_again(epoch, persisted, first, earlier);
+            }
             Err(error) => self.read_failed(&error),
         }
     }

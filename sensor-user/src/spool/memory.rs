@@ -304,11 +304,21 @@ impl Held {
         true
     }
 
-    pub(super) fn take_up_again(&mut self, epoch: Uuid, first: Option<u64>, all: Vec<Earlier>) {
+    /// The live epoch is to be delivered again after `persisted`, from `on_disk` or from memory where that begins earlier, and
+    /// before it all of the earlier ones.
+    pub(super) fn take_up_again(
+        &mut self,
+        epoch: Uuid,
+        persisted: u64,
+        on_disk: Option<u64>,
+        all: Vec<Earlier>,
+    ) {
         if epoch != self.live || !self.earlier.is_empty() {
             return;
         }
-        if let Some(first) = first {
+        let in_memory = self.in_memory_after(persisted);
+        let in_memory = in_memory.map(|batch| batch.first_seq);
+        if let Some(first) = on_disk.into_iter().chain(in_memory).min() {
             self.first = self.first.min(first);
             self.note(epoch, self.first - 1);
         }

@@ -74,6 +74,51 @@ async fn what_a_stop_could_not_deliver_the_next_start_delivers_once_and_first() 
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_lost_its_log_gets_what_is_kept_again_from_every_start() {
+    bounded(async {
+        let place = tempfile::tempdir().unwrap();
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let address = collector.address;
+        let first = Sensor::with_disk(collector.url(), ample(), Some(on_disk(place.path())));
+        for n in 1..=10 {
+            first.tick(vec![reads(n, 100, 5, n)]).await;
+        }
+        assert_eq!(first.stop().await, End::Drained);
+        let second = Sensor::with_disk(collector.url(), ample(), Some(on_disk(place.path())));
+        for n in 11..=20 {
+            second.tick(vec![reads(n, 100, 5, n)]).await;
+        }
+        let all_are_there = |log: &Log| {
+            let delivered = log.heartbeats.last().map(|beat| beat.queued_events);
+            newest(log) == 20 && delivered == Some(0)
+        };
+        collector.until(all_are_there).await;
+        collector.kill().await;
+
+        let other = Log {
+            id: 9,
+            ..Log::default()
+        };
+        let other = Arc::new(Mutex::new(other));
+        let collector =
+            Collector::start_at(address, Arc::clone(&other), Manner::Acknowledges).await;
+        // Each start's events, and with them who the process is.
+        let again = |log: &Log| log.heartbeats.iter().any(|beat| beat.queued_events == 0);
+        collector.until(again).await;
+        second.tick(vec![reads(21, 100, 5, 21)]).await;
+        assert_eq!(second.stop().await, End::Drained);
+        let epochs = all_events(&other);
+        // The live one said Hello first, and then waited for the one before.
+        let of = |epoch: usize| amounts(&epochs[epoch]);
+        assert_eq!(of(0), (11..=21).collect::<Vec<_>>());
+        assert_eq!(of(1), (1..=10).collect::<Vec<_>>());
+        assert_eq!((epochs.len(), missing(&other)), (2, 0));
+    })
+    .await;
+}
+
 /// No test by itself: the sensor that [`a_sensor_killed_again_and_again_loses_only_its_last_moment`] kills.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sensor_that_is_killed() {
