@@ -7,6 +7,7 @@ mod feed;
 mod raw;
 mod schedule;
 mod shared;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Directory of the event log, the alerts and the list of sensors.
     pub data_dir: PathBuf,
+    /// How sensors are told from others on the link.
+    pub tls: Tls,
     /// How far back the log is read at start, seconds of event time.
     pub horizon: Duration,
     /// What detection works with.
@@ -46,6 +49,29 @@ pub struct Config {
     pub file_sink: Option<FileSinkConfig>,
     /// OCSF findings over syslog; `None`: not sent.
     pub syslog_sink: Option<SyslogSinkConfig>,
+}
+
+/// How sensors are told from others on the link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Not at all: plain HTTP/2, on a loopback address only.
+    Off,
+    /// With certificates of the collector's own authority.
+    Own {
+        /// What sensors call the collector, besides its host name and its address.
+        names: Vec<String>,
+        /// How long a sensor's certificate lasts.
+        valid: Duration,
+    },
+    /// With certificates that the hospital's authority makes.
+    Given {
+        /// The collector's certificate, with what leads from it to the authority.
+        certificate: PathBuf,
+        /// The key that belongs to it.
+        key: PathBuf,
+        /// Authorities that sensors' certificates are checked with.
+        client_ca: PathBuf,
+    },
 }
 
 /// What detection works with.

@@ -8,6 +8,8 @@
 //! `Persisted` is sent only for what the log has said is durable.
 
 mod convert;
+mod counts;
+mod enroll;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -15,24 +17,27 @@ mod serve;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use counts::Counts;
 use proto::limits::PAYLOAD_BYTES_MAX;
 use proto::sensor::v1::from_collector::Message as Answer;
 use proto::sensor::v1::from_sensor::Message;
 use proto::sensor::v1::link_server::{Link, LinkServer};
-use proto::sensor::v1::{FromCollector, FromSensor, Persisted, Welcome};
+use proto::sensor::v1::{FromCollector, FromSensor, Persisted, RenewReply, RenewRequest, Welcome};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 pub use convert::{WireError, block};
+pub use enroll::Enroll;
 pub use error::Refusal;
 pub use serve::serve;
 
 use crate::event::{Block, GapReason, What};
 use crate::fleet::FleetHandle;
+use crate::identity::{Peer, Revoked, SensorCertificate};
 use crate::log::{AppendReply, LogHandle};
 
 /// Batches of one sensor that may wait for the log at a time.
@@ -41,6 +46,8 @@ const IN_HAND_MAX: usize = 8;
 const ANSWERS_MAX: usize = 16;
 /// How long a sensor may take to introduce itself.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a certificate is looked at again: a clock that is set, or a machine that sleeps, must not prolong it.
+const VALID_AGAIN: Duration = Duration::from_mins(1);
 /// Largest message taken off the wire: a batch and its frame.
 const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 16 * 1024;
 
@@ -51,22 +58,44 @@ pub struct Ingest {
     fleet: FleetHandle,
     log_id: [u8; 16],
     stopping: watch::Receiver<bool>,
+    revoked: watch::Receiver<Revoked>,
+    renewal: Option<Enroll>,
+    counts: Arc<Counts>,
 }
 
 impl Ingest {
-    /// A service that writes to `log` and ends its streams when `stopping` turns true.
+    /// A service that writes to `log`, ends its streams when `stopping` turns true, and those of sensors that are `revoked`.
     pub fn new(
         log: LogHandle,
         fleet: FleetHandle,
         log_id: [u8; 16],
         stopping: watch::Receiver<bool>,
+        revoked: watch::Receiver<Revoked>,
     ) -> Self {
         Self {
             log,
             fleet,
             log_id,
             stopping,
+            revoked,
+            renewal: None,
+            counts: Arc::default(),
         }
+    }
+
+    /// The same, which renews certificates of sensors.
+    #[must_use]
+    pub fn renewing(self, renewal: Option<Enroll>) -> Self {
+        Self { renewal, ..self }
+    }
+
+    /// The certificate of a connection, if it is let in.
+    fn let_in(&self, peer: &Peer) -> Result<Option<Arc<SensorCertificate>>, Refusal> {
+        let certificate = certificate(peer)?;
+        if holds(&self.revoked.borrow(), certificate.as_deref()) {
+            return Err(Refusal::Revoked);
+        }
+        Ok(certificate)
     }
 
     /// The service as tonic's router wants it, with its size limit set.
@@ -86,17 +115,30 @@ impl Link for Ingest {
         let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
         let session = Session {
             ingest: self.clone(),
+            peer: peer(&request),
             answers,
             inbound: request.into_inner(),
         };
         tokio::spawn(session.run());
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let let_in = self.let_in(&peer(&request));
+        let certificate = let_in.map_err(|refusal| refusal.status())?;
+        let (Some(certificate), Some(renewal)) = (certificate, &self.renewal) else {
+            return Err(Status::unimplemented("certificates are not renewed here"));
+        };
+        // Two signatures, a fraction of a millisecond: not worth a thread of its own.
+        let reply = renewal.renew(&certificate.name, &request.into_inner());
+        reply.map(Response::new)
+    }
 }
 
 /// One stream.
 struct Session {
     ingest: Ingest,
+    peer: Peer,
     inbound: Streaming<FromSensor>,
     answers: mpsc::Sender<Result<FromCollector, Status>>,
 }
@@ -105,7 +147,7 @@ impl Session {
     async fn run(mut self) {
         let hello = match self.hello().await {
             Ok(hello) => hello,
-            Err(refusal) => return refuse(&self.answers, None, &refusal).await,
+            Err(refusal) => return self.refuse(None, &refusal).await,
         };
         tracing::info!(sensor = %hello.sensor.escape_debug(), version = %hello.version.escape_debug(), "sensor connected");
         let connection = self.ingest.fleet.connected(&hello.sensor, &hello.version);
@@ -116,13 +158,14 @@ impl Session {
         let lost = acker.await.unwrap_or_else(|_| Err(Refusal::Stopped));
         match lost.and(end) {
             Ok(()) => tracing::info!(sensor = %hello.sensor.escape_debug(), "sensor disconnected"),
-            Err(refusal) => refuse(&self.answers, Some(&hello.sensor), &refusal).await,
+            Err(refusal) => self.refuse(Some(&hello.sensor), &refusal).await,
         }
         drop(connection);
     }
 
-    /// Waits for Hello and answers it.
+    /// Waits for Hello and answers it, if it comes from whom it says.
     async fn hello(&mut self) -> Result<convert::Hello, Refusal> {
+        let certificate = self.ingest.let_in(&self.peer)?;
         let first = tokio::time::timeout(HELLO_TIMEOUT, self.inbound.next())
             .await
             .map_err(|_| Refusal::NoHello)?;
@@ -134,6 +177,7 @@ impl Session {
             return Err(Refusal::NoHello);
         };
         let hello = convert::hello(hello)?;
+        speaks_for_itself(certificate.as_deref(), &hello.sensor)?;
         let persisted = self
             .ingest
             .log
@@ -143,6 +187,12 @@ impl Session {
         let welcome = Welcome {
             log_id: self.ingest.log_id.to_vec(),
             persisted,
+            renew_in_s: self
+                .ingest
+                .renewal
+                .as_ref()
+                .and(certificate)
+                .map(|own| renew_in(&own)),
         };
         self.answers
             .send(Ok(answer(Answer::Welcome(welcome))))
@@ -158,9 +208,15 @@ impl Session {
         in_hand: mpsc::Sender<AppendReply>,
     ) -> Result<(), Refusal> {
         let mut stopping = self.ingest.stopping.clone();
+        let certificate = certificate(&self.peer)?;
+        let revoked = revoked(self.ingest.revoked.clone(), certificate.as_deref());
+        let mut revoked = std::pin::pin!(revoked);
+        let mut expired = std::pin::pin!(expired(certificate.as_deref()));
         loop {
             let message = tokio::select! {
                 message = self.inbound.next() => message,
+                () = &mut expired => return Err(Refusal::Expired),
+                () = &mut revoked => return Err(Refusal::Revoked),
                 _ = stopping.wait_for(|stop| *stop) => return Err(Refusal::Stopped),
                 // The log failed or the sensor reads no answers: the acker has ended and says why.
                 () = in_hand.closed() => return Ok(()),
@@ -190,6 +246,26 @@ impl Session {
                     }
                 }
             }
+        }
+    }
+
+    /// Says why, to the sensor and in the log.
+    async fn refuse(&self, sensor: Option<&Arc<str>>, refusal: &Refusal) {
+        let sensor = sensor.map_or("(not introduced)", |name| name);
+        match refusal {
+            Refusal::Stopped | Refusal::Stream(_) | Refusal::Expired => {
+                tracing::info!(sensor = %sensor.escape_debug(), reason = %refusal, "stream ended");
+            }
+            _ if refusal.is_about_identity() => {
+                let identities_refused = self.ingest.counts.identity_refused();
+                tracing::warn!(reason = %refusal, identities_refused, "stream refused for who is at its other end");
+            }
+            _ => {
+                tracing::warn!(sensor = %sensor.escape_debug(), reason = %refusal, "stream refused; the sensor keeps its events");
+            }
+        }
+        if self.answers.send(Err(refusal.status())).await.is_err() {
+            tracing::debug!(sensor = %sensor.escape_debug(), "the sensor left before it was told why");
         }
     }
 }
@@ -238,22 +314,76 @@ fn answer(message: Answer) -> FromCollector {
     }
 }
 
-/// Says why, to the sensor and in the log.
-async fn refuse(
-    answers: &mpsc::Sender<Result<FromCollector, Status>>,
-    sensor: Option<&Arc<str>>,
-    refusal: &Refusal,
-) {
-    let sensor = sensor.map_or("(not introduced)", |name| name);
-    match refusal {
-        Refusal::Stopped | Refusal::Stream(_) => {
-            tracing::info!(sensor = %sensor.escape_debug(), reason = %refusal, "stream ended");
+/// Who is at the other end of a request's connection. A connection always says; one that did not would be nobody's.
+fn peer<T>(request: &Request<T>) -> Peer {
+    request.extensions().get().cloned().unwrap_or(Peer::Nobody)
+}
+
+/// The certificate of the other end; `None` when TLS is off and none is asked for.
+fn certificate(peer: &Peer) -> Result<Option<Arc<SensorCertificate>>, Refusal> {
+    match peer {
+        Peer::Trusted => Ok(None),
+        Peer::Nobody => Err(Refusal::NoCertificate),
+        Peer::Certified(Err(error)) => Err(Refusal::Certificate(error.clone())),
+        Peer::Certified(Ok(certificate)) if certificate.not_after < now_s() => {
+            Err(Refusal::Expired)
         }
-        _ => {
-            tracing::warn!(sensor = %sensor.escape_debug(), reason = %refusal, "stream refused; the sensor keeps its events");
+        Peer::Certified(Ok(certificate)) => Ok(Some(certificate.clone())),
+    }
+}
+
+/// A sensor may only speak for itself.
+fn speaks_for_itself(certificate: Option<&SensorCertificate>, sensor: &str) -> Result<(), Refusal> {
+    match certificate {
+        Some(certificate) if *certificate.name != *sensor => Err(Refusal::OtherName {
+            claimed: sensor.to_owned(),
+            certified: certificate.name.to_string(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Seconds until two thirds of a certificate's life are over.
+fn renew_in(certificate: &SensorCertificate) -> u64 {
+    let life = certificate.not_after.saturating_sub(certificate.not_before);
+    let due = certificate.not_before.saturating_add(life / 3 * 2);
+    u64::try_from(due.saturating_sub(now_s())).unwrap_or(0)
+}
+
+/// Whether a certificate was revoked.
+fn holds(revoked: &Revoked, certificate: Option<&SensorCertificate>) -> bool {
+    certificate.is_some_and(|own| revoked.holds(&own.name, own.not_before))
+}
+
+/// Returns when a certificate is revoked; never, when there is none, or nobody who tells.
+async fn revoked(mut told: watch::Receiver<Revoked>, certificate: Option<&SensorCertificate>) {
+    let found = told
+        .wait_for(|revoked| holds(revoked, certificate))
+        .await
+        .is_ok();
+    if !found {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Returns when a certificate has expired.
+async fn expired(certificate: Option<&SensorCertificate>) {
+    let Some(certificate) = certificate else {
+        return std::future::pending().await;
+    };
+    loop {
+        let left = certificate.not_after.saturating_sub(now_s());
+        if left < 0 {
+            return;
         }
+        // The last second counts.
+        let left = Duration::from_secs(left.unsigned_abs() + 1);
+        tokio::time::sleep(left.min(VALID_AGAIN)).await;
     }
-    if answers.send(Err(refusal.status())).await.is_err() {
-        tracing::debug!(sensor = %sensor.escape_debug(), "the sensor left before it was told why");
-    }
+}
+
+/// Seconds since the Unix epoch.
+fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
 }

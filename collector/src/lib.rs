@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+pub mod admin;
 pub mod alerts;
 pub mod checkpoint;
 pub mod config;
@@ -26,6 +27,7 @@ mod database;
 pub mod detect;
 pub mod event;
 pub mod fleet;
+pub mod identity;
 pub mod ingest;
 pub mod intel;
 pub mod log;

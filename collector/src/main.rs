@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use collector::Collector;
+use collector::admin::{self, AdminError};
 use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
 use collector::intel::Intel;
+use collector::{Collector, StartError};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,12 +20,14 @@ const EXAMPLES: &str = "\
 Examples:
   chartwatch-collector check --config ./collector.toml
   chartwatch-collector run
+  sudo -u chartwatch chartwatch-collector token --sensor ward-7-pc-3 --valid 24h
+  sudo -u chartwatch chartwatch-collector revoke --sensor ward-7-pc-3
 
 Exit status:
   0   stopped as asked, or the configuration is good
   1   failure; the last line on standard error says why
   2   wrong usage
-  64  configuration that cannot be used; the message names file, key and reason";
+  64  configuration, key or certificate that cannot be used; the message names file, key and reason";
 
 /// Receives what sensors see, makes it durable, and raises an alert when patient records leave.
 #[derive(Debug, Parser)]
@@ -50,6 +53,32 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
         config: PathBuf,
     },
+    /// Print a one-time token with which a new sensor gets its certificate: one line, to be carried to the sensor in a file that only
+    /// root can read. Run it as the collector's user.
+    Token {
+        /// The sensor's name, its `sensor_id`.
+        #[arg(long, value_name = "NAME")]
+        sensor: String,
+        /// How long the token can be used: a number and s, m, h or d, at most 30d.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = admin::validity)]
+        valid: Duration,
+        /// Where the sensor finds this collector [default: the first of `names` below `[tls]`, else the address it listens on].
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+        /// Configuration file.
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+        config: PathBuf,
+    },
+    /// Let a sensor in no longer: its certificates and unused tokens count no more, on open streams too. With a token made later it can
+    /// be enrolled again. Run it as the collector's user.
+    Revoke {
+        /// The sensor's name, its `sensor_id`.
+        #[arg(long, value_name = "NAME")]
+        sensor: String,
+        /// Configuration file.
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+        config: PathBuf,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -61,6 +90,19 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run { config: path } => with_config(&path, |config| run(&path, config)),
         Command::Check { config } => with_config(&config, |mut config| check(&mut config)),
+        Command::Token {
+            sensor,
+            valid,
+            address,
+            config,
+        } => with_config(&config, |config| token(&config, &sensor, valid, address)),
+        Command::Revoke { sensor, config } => with_config(&config, |config| {
+            Ok(admin::revoke(
+                &config,
+                &sensor,
+                &mut std::io::stdout().lock(),
+            )?)
+        }),
         Command::Completions { shell } => completions(shell),
     };
     result.unwrap_or_else(|error| {
@@ -75,12 +117,29 @@ fn with_config(
     then: impl FnOnce(Config) -> Result<(), anyhow::Error>,
 ) -> Result<ExitCode, anyhow::Error> {
     match Config::load(path) {
-        Ok(config) => then(config).map(|()| ExitCode::SUCCESS),
+        Ok(config) => match then(config) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) if is_about_configuration(&error) => {
+                say(&format!("chartwatch-collector: {error:#}"));
+                Ok(ExitCode::from(EXIT_BAD_CONFIG))
+            }
+            Err(error) => Err(error),
+        },
         Err(error) => {
             say(&format!("chartwatch-collector: {error}"));
             Ok(ExitCode::from(EXIT_BAD_CONFIG))
         }
     }
+}
+
+/// Keys and certificates belong to the configuration: trying again does not make them better.
+fn is_about_configuration(error: &anyhow::Error) -> bool {
+    let start = matches!(error.downcast_ref(), Some(StartError::Identity(_)));
+    let admin = matches!(
+        error.downcast_ref(),
+        Some(AdminError::NoAuthority | AdminError::Identity(_))
+    );
+    start || admin
 }
 
 fn run(path: &Path, config: Config) -> Result<(), anyhow::Error> {
@@ -183,6 +242,17 @@ fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "the service manager could not be told");
     }
+}
+
+fn token(
+    config: &Config,
+    sensor: &str,
+    valid: Duration,
+    address: Option<String>,
+) -> Result<(), anyhow::Error> {
+    let (mut out, mut told) = (std::io::stdout().lock(), std::io::stderr().lock());
+    admin::token(config, sensor, valid, address, &mut out, &mut told)?;
+    Ok(())
 }
 
 /// Says what the configuration means.

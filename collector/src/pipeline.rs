@@ -16,12 +16,13 @@ use tokio::time::timeout;
 
 use crate::alerts::{self, AlertError, AlertStore, Raised, Then};
 use crate::checkpoint::{self, CheckpointError};
-use crate::config::{Config, Shared};
+use crate::config::{Config, Shared, Tls};
 use crate::detect::baseline::Baseline;
 use crate::detect::{Alert, Detector};
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
-use crate::ingest::{self, Ingest};
+use crate::identity::{Book, IdentityError, Revoked, Server, watch_revocations};
+use crate::ingest::{self, Enroll, Ingest};
 use crate::intel::{FeedConfig, Intel, Status, pull};
 use crate::log::{self, LogError, LogHandle, LogReader, LogStore, Logged, StoredBatch};
 use crate::replay::{self, ReplayError};
@@ -76,6 +77,9 @@ pub enum StartError {
     /// A thread could not be started.
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
+    /// Keys or certificates cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The event log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -136,6 +140,14 @@ impl Collector {
     ) -> Result<Self, StartError> {
         let data_dir = config.data_dir.clone();
         let lock = take(&data_dir)?;
+        let tls = Server::open(&config.tls, &data_dir, config.listen)?.map(Arc::new);
+        if tls.is_none() {
+            tracing::warn!(
+                "TLS is off: whoever reaches the loopback address may speak for any sensor"
+            );
+        }
+        let enroll = enroll(&config, tls.as_deref())?;
+        let revoked = revoked(&config)?;
         let listen_error = |source| StartError::Listen {
             address: config.listen,
             source,
@@ -200,8 +212,10 @@ impl Collector {
             fleet.clone(),
             log_id.into_bytes(),
             stop_seen.clone(),
-        );
-        let server = tokio::spawn(ingest::serve(listener, service, stop_seen));
+            revoked,
+        )
+        .renewing(enroll.clone());
+        let server = tokio::spawn(ingest::serve(listener, tls, service, enroll, stop_seen));
         let stages = vec![log_thread, detect_thread, alert_thread, closing_thread];
         Ok(Self {
             _lock: lock,
@@ -309,19 +323,41 @@ impl Current {
     }
 }
 
+/// The service that certifies sensors, if it is the collector's own authority that does.
+fn enroll(config: &Config, tls: Option<&Server>) -> Result<Option<Enroll>, IdentityError> {
+    let (Tls::Own { valid, .. }, Some(authority)) = (&config.tls, tls.and_then(Server::authority))
+    else {
+        return Ok(None);
+    };
+    let book = Book::open_or_make(&config.data_dir)?;
+    Ok(Some(Enroll::new(authority.clone(), book, *valid)))
+}
+
+/// What is revoked, from now on; nothing when TLS is off and nobody shows a certificate.
+fn revoked(config: &Config) -> Result<watch::Receiver<Revoked>, IdentityError> {
+    match config.tls {
+        Tls::Off => Ok(watch::channel(Revoked::default()).1),
+        Tls::Own { .. } | Tls::Given { .. } => {
+            watch_revocations(Book::open_or_make(&config.data_dir)?)
+        }
+    }
+}
+
 /// A new configuration with what a running collector cannot change.
 fn as_it_runs(mut new: Config, running: &Config) -> Config {
     let fixed = |config: &Config| {
         let sinks = (config.file_sink.clone(), config.syslog_sink.clone());
-        (config.listen, config.data_dir.clone(), sinks)
+        let link = (config.listen, config.tls.clone());
+        (link, config.data_dir.clone(), sinks)
     };
     if fixed(&new) != fixed(running) {
         tracing::warn!(
-            "listen, data_dir or a sink is another in the configuration: that counts after a restart"
+            "listen, tls, data_dir or a sink is another in the configuration: that counts after a restart"
         );
     }
     new.keep_data_dir(running.data_dir.clone());
     new.listen = running.listen;
+    new.tls.clone_from(&running.tls);
     new.file_sink.clone_from(&running.file_sink);
     new.syslog_sink.clone_from(&running.syslog_sink);
     new

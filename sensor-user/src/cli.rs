@@ -9,17 +9,19 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Config, DEFAULT_FILE, Guard, Privacy};
+use crate::link::{self, EnrollError, Files, IdentityError, Token};
 use crate::preflight::{self, Facts};
 use crate::privacy::{Key, KeyError};
 
 const EXAMPLES: &str = "Examples:
   chartwatch-sensor keygen --out /etc/chartwatch/token.key   make the hospital's key, once
+  chartwatch-sensor enroll --token-file /root/token          get this sensor's certificate from the collector
   chartwatch-sensor check                                    is the configuration good, is the machine?
   chartwatch-sensor run --config ./sensor.toml               watch until SIGTERM or SIGINT
 
 Exit codes:
    0  done, or stopped as asked
-  64  the command line, the configuration or the key is wrong: the message says what to change
+  64  the command line, the configuration, a key or a certificate is wrong: the message says what to change
   69  the machine lacks what the sensor needs, or no hooks could be set up
   70  the sensor stopped watching by itself
   73  a file could not be written
@@ -56,6 +58,18 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Get this sensor's key and certificate from its collector, with a one-time token that `chartwatch-collector token` has printed.
+    Enroll {
+        /// File with the token, readable for its owner only.
+        #[arg(long, value_name = "FILE")]
+        token_file: PathBuf,
+        /// Write over a key and certificate that are there.
+        #[arg(long)]
+        replace: bool,
+        /// The configuration.
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+        config: PathBuf,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -90,17 +104,21 @@ pub fn completions(shell: Shell, out: &mut dyn Write) {
 pub fn check(file: &Path, config: &Config, facts: &Facts, out: &mut dyn Write) -> io::Result<Exit> {
     writeln!(out, "{} is good:", file.display())?;
     describe(config, out)?;
-    let key = key(config);
+    let key = key(config).map_err(|error| format!("key: {error}"));
+    let identity = identity(config).map_err(|error| format!("identity: {error}"));
     let verdicts = preflight::judge(facts);
     writeln!(out, "\nThis machine:")?;
     for verdict in &verdicts {
         writeln!(out, "  {verdict}")?;
     }
-    if let Err(problem) = &key {
-        writeln!(out, "  FAIL  key: {problem}")?;
+    for problem in [&key, &identity]
+        .into_iter()
+        .filter_map(|file| file.as_ref().err())
+    {
+        writeln!(out, "  FAIL  {problem}")?;
     }
     let ready = verdicts.iter().all(|verdict| verdict.outcome.is_ok());
-    let exit = match (key, ready) {
+    let exit = match (key.and(identity), ready) {
         (Err(_), _) => Exit::Usage,
         (Ok(()), false) => Exit::Unavailable,
         (Ok(()), true) => Exit::Success,
@@ -177,6 +195,47 @@ pub fn key(config: &Config) -> Result<(), KeyError> {
     }
 }
 
+/// Enrols this sensor and says what was written.
+pub fn enroll(
+    config: &Config,
+    file: &Path,
+    replace: bool,
+    out: &mut dyn Write,
+) -> Result<(), EnrollError> {
+    let token = Token::read(file)?;
+    let files = Files {
+        identity: config.collector.identity.clone(),
+        ca: config.collector.ca.clone(),
+    };
+    let before = files.identity.exists();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| EnrollError::Runtime(source.to_string()))?;
+    runtime.block_on(link::enroll(&token, &config.sensor_id, &files, replace))?;
+    let how = if before { "replaced" } else { "made" };
+    let mut said = vec![format!(
+        "{how} {} and {}: this sensor is {} now; remove the token's file\n",
+        files.identity.display(),
+        files.ca.display(),
+        config.sensor_id
+    )];
+    let (own, address) = (&config.collector.address, &token.address);
+    if *own != format!("https://{address}") {
+        said.push(format!(
+            "note: collector.address is {own} in the configuration, and https://{address} in the token\n"
+        ));
+    }
+    // It is done, said or not.
+    out.write_all(said.concat().as_bytes()).ok();
+    Ok(())
+}
+
+/// Whether the sensor's key and certificate, and the authority it trusts, can be used.
+pub fn identity(config: &Config) -> Result<(), IdentityError> {
+    Files::of(&config.collector).map_or(Ok(()), |files| files.check())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -204,7 +263,7 @@ mod tests {
     fn check_says_what_would_be_done_and_what_is_missing() {
         let place = tempfile::tempdir().unwrap();
         let text = format!(
-            "sensor_id = \"w\"\n[privacy]\nkey_file = \"{0}/key\"\n[[store]]\nname = \"pacs\"\npath = \"{0}\"\n",
+            "sensor_id = \"w\"\n[collector]\naddress = \"http://127.0.0.1:7443\"\n[privacy]\nkey_file = \"{0}/key\"\n[[store]]\nname = \"pacs\"\npath = \"{0}\"\n",
             place.path().display()
         );
         let config = Config::parse("f", &text, "h").unwrap();

@@ -45,8 +45,24 @@ pub struct Config {
 /// Where events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collector {
-    /// `address`: `http://HOST:PORT` of the collector. Default `http://127.0.0.1:7443`. Set by the administrator.
+    /// `address`: `https://HOST:PORT` of the collector, under a name that its certificate has. `http://` only for a
+    /// loopback address, where a collector with `tls = "off"` listens. Default `https://127.0.0.1:7443`. Set by the
+    /// administrator.
     pub address: String,
+    /// `identity`: the sensor's key and certificate, PEM. Default `/var/lib/chartwatch-sensor/identity.pem`. Set by a hospital
+    /// with an authority of its own.
+    pub identity: PathBuf,
+    /// `ca`: the authority that the collector's certificate is checked with, PEM. Default
+    /// `/var/lib/chartwatch-sensor/ca.pem`. Set as `identity`.
+    pub ca: PathBuf,
+}
+
+impl Collector {
+    /// Whether the way there is encrypted and both ends are known. If not, it does not leave this machine.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.address.starts_with("https:")
+    }
 }
 
 /// The form in which names of records leave the host.
@@ -187,7 +203,7 @@ impl Config {
             reason: e.to_string(),
         })?;
         let mut config = Self::parse(&shown, &text, &host_name())?;
-        config.kernel.own_files = own_files(file, &config.privacy);
+        config.kernel.own_files = own_files(file, &config);
         Ok(config)
     }
 
@@ -219,10 +235,10 @@ const UNITS: [&str; 3] = [
 ];
 
 /// Those of the sensor's own files that are there.
-fn own_files(configuration: &Path, privacy: &Privacy) -> Vec<(Part, PathBuf)> {
+fn own_files(configuration: &Path, config: &Config) -> Vec<(Part, PathBuf)> {
     let mut files = vec![(Part::Configuration, configuration.to_owned())];
     files.extend(std::env::current_exe().map(|program| (Part::Program, program)));
-    if let Privacy::Token { key_file } = privacy {
+    if let Privacy::Token { key_file } = &config.privacy {
         files.push((Part::Key, key_file.clone()));
     }
     let units = UNITS.map(|directory| Path::new(directory).join("chartwatch-sensor.service"));

@@ -4,9 +4,14 @@
 //! refused, counted, and said in a gap.
 
 mod client;
+mod enroll;
+mod identity;
 mod pack;
 mod session;
+mod tls;
 mod wire;
 
 pub use client::{Client, Settings};
+pub use enroll::{EnrollError, Token, enroll};
+pub use identity::{Files, IdentityError};
 pub use pack::{Host, Packer};

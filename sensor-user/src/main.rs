@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use sensor_user::cli::{self, Cli, Command, Exit};
 use sensor_user::config::Config;
+use sensor_user::link::EnrollError;
 use sensor_user::preflight::{self, Facts};
 use sensor_user::source::kernel;
 use sensor_user::{End, RunError, privacy};
@@ -41,6 +42,15 @@ fn execute(command: Command) -> Result<Exit, Failure> {
                 .map_err(with(Exit::CannotCreate))?;
             Ok(Exit::Success)
         }
+        Command::Enroll {
+            token_file,
+            replace,
+            config,
+        } => {
+            let read = Config::read(&config).map_err(with(Exit::Usage))?;
+            cli::enroll(&read, &token_file, replace, &mut out).map_err(enrolment)?;
+            Ok(Exit::Success)
+        }
         Command::Completions { shell } => {
             cli::completions(shell, &mut out);
             Ok(Exit::Success)
@@ -51,6 +61,7 @@ fn execute(command: Command) -> Result<Exit, Failure> {
 fn run(file: &Path) -> Result<Exit, Failure> {
     let config = Config::read(file).map_err(with(Exit::Usage))?;
     cli::key(&config).map_err(with(Exit::Usage))?;
+    cli::identity(&config).map_err(with(Exit::Usage))?;
     log_to_stderr();
     for verdict in preflight::judge(&Facts::gather()) {
         if verdict.outcome.is_err() {
@@ -116,6 +127,24 @@ fn with<E: Into<anyhow::Error>>(exit: Exit) -> impl Fn(E) -> Failure {
         exit,
         error: error.into(),
     }
+}
+
+/// What an enrolment that failed ends with.
+fn enrolment(error: EnrollError) -> Failure {
+    let exit = match error {
+        EnrollError::File(_)
+        | EnrollError::Token(_)
+        | EnrollError::OtherSensor { .. }
+        | EnrollError::Exists(_) => Exit::Usage,
+        EnrollError::Write { .. } => Exit::CannotCreate,
+        EnrollError::Runtime(_)
+        | EnrollError::Key(_)
+        | EnrollError::Tls(_)
+        | EnrollError::Connect { .. }
+        | EnrollError::Refused(_)
+        | EnrollError::Answer(_) => Exit::Unavailable,
+    };
+    with(exit)(error)
 }
 
 /// Help and version are no errors, though clap hands them over as such.

@@ -14,7 +14,7 @@ use crate::config::{self, Config};
 use crate::enrich::{Enricher, Places, Stage};
 use crate::event::Event;
 use crate::health::{Health, Pulse};
-use crate::link::{Client, Host, Packer, Settings};
+use crate::link::{Client, Files, Host, Packer, Settings};
 use crate::metrics::Metrics;
 use crate::privacy::{Key, KeyError, Privacy};
 use crate::report::Resend;
@@ -96,11 +96,11 @@ pub async fn run<E: std::error::Error>(
         .iter()
         .map(|store| store.name.clone())
         .collect();
-    let settings = Settings::new(
-        config.collector.address.clone(),
-        config.sensor_id.clone(),
-        stores,
-    );
+    let address = config.collector.address.clone();
+    let settings = Settings {
+        identity: Files::of(&config.collector),
+        ..Settings::new(address, config.sensor_id.clone(), stores)
+    };
     run_with(config, settings, Places::default(), start, shutdown).await
 }
 

@@ -30,6 +30,7 @@ fn help_version_and_completions_are_no_errors() {
         "run",
         "check",
         "keygen",
+        "enroll",
         "completions",
         "Examples:",
         "Exit codes:",
@@ -108,7 +109,7 @@ fn a_key_is_made_once_and_check_takes_it() {
 
     let config = path(place.path(), "sensor.toml");
     let text = format!(
-        "[privacy]\nkey_file = \"{key}\"\n[[store]]\nname = \"pacs\"\npath = \"{}\"\n",
+        "[collector]\naddress = \"http://127.0.0.1:7443\"\n[privacy]\nkey_file = \"{key}\"\n[[store]]\nname = \"pacs\"\npath = \"{}\"\n",
         place.path().display()
     );
     std::fs::write(&config, text).unwrap();
@@ -119,5 +120,36 @@ fn a_key_is_made_once_and_check_takes_it() {
     assert!(
         out.contains("store      pacs at") && !out.contains("FAIL  key"),
         "{out}"
+    );
+}
+
+#[test]
+fn a_sensor_without_identity_or_with_one_open_to_others_does_not_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    let config = path(place.path(), "sensor.toml");
+    let identity = place.path().join("identity.pem");
+    let text = format!(
+        "[collector]\nidentity = \"{}\"\n[privacy]\nnames = \"plain\"\n[[store]]\nname = \"pacs\"\npath = \"{}\"\n",
+        identity.display(),
+        place.path().display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let (code, _, error) = sensor(&["run", "--config", &config]);
+    assert!(
+        code == 64 && error.contains("chartwatch-sensor enroll"),
+        "{code} {error}"
+    );
+    std::fs::write(&identity, "").unwrap();
+    std::fs::set_permissions(&identity, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, _, error) = sensor(&["run", "--config", &config]);
+    assert!(
+        code == 64 && error.contains("identity.pem: mode 0644"),
+        "{code} {error}"
+    );
+    let (code, out, _) = sensor(&["check", "--config", &config]);
+    assert!(
+        code == 64 && out.contains("FAIL  identity: "),
+        "{code} {out}"
     );
 }

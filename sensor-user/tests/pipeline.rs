@@ -4,10 +4,14 @@
 
 #[path = "pipeline/collector.rs"]
 mod collector;
+#[path = "pipeline/real.rs"]
+mod real;
 #[path = "pipeline/restart.rs"]
 mod restart;
 #[path = "pipeline/sensor.rs"]
 mod sensor;
+#[path = "pipeline/tls.rs"]
+mod tls;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -378,6 +382,155 @@ async fn a_source_that_ends_by_itself_is_no_clean_end_but_loses_nothing() {
         sensor.tick(vec![reads(1, 100, 5, 1)]).await;
         assert_eq!(sensor.lose_source().await, End::SourceEnded);
         assert_eq!(amounts(&events(&log)), [1]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_events_arrive_and_a_certificate_that_becomes_good_is_taken_without_a_restart() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let (hospital, stranger) = (tls::Authority::new(), tls::Authority::new());
+        let place = tempfile::tempdir().unwrap();
+        let door = hospital.before(collector.address, "localhost").await;
+        let address = format!("https://localhost:{}", door.port());
+        // A certificate of somebody else, and trust in nobody here.
+        let files = stranger.files(place.path(), "sensor-1", 0o600);
+        let sensor = Sensor::start_as(address, Some(files), ample(), None);
+        let mut tick = starts(10, 100, 1, &["cat"]).to_vec();
+        tick.push(reads(13, 100, 5, 7));
+        sensor.tick(tick).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(
+            log.lock().unwrap().hellos.is_empty(),
+            "Hello was said to a stranger"
+        );
+        let good = hospital.files(place.path(), "sensor-1", 0o600);
+        good.check().unwrap();
+        collector.until(|log| !log.batches().is_empty()).await;
+        assert_eq!(amounts(&events(&log)), [7]);
+        assert_eq!(sensor.stop().await, End::Drained);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_said_to_a_collector_under_another_name_nor_with_a_key_open_to_others() {
+    bounded(async {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let hospital = tls::Authority::new();
+        let place = tempfile::tempdir().unwrap();
+        let door = hospital
+            .before(collector.address, "elsewhere.example")
+            .await;
+        let files = hospital.files(place.path(), "sensor-1", 0o600);
+        let address = format!("https://localhost:{}", door.port());
+        let sensor = Sensor::start_as(address, Some(files), ample(), None);
+        let other = tempfile::tempdir().unwrap();
+        let open = hospital.files(other.path(), "sensor-1", 0o644);
+        let said = open.check().unwrap_err().to_string();
+        assert!(
+            said.contains("mode 0644") && said.contains("chmod 600"),
+            "{said}"
+        );
+        let door = hospital.before(collector.address, "localhost").await;
+        let address = format!("https://localhost:{}", door.port());
+        let second = Sensor::start_as(address, Some(open), ample(), None);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(log.lock().unwrap().hellos.is_empty());
+        assert_eq!(sensor.stop().await, End::Drained);
+        assert_eq!(second.stop().await, End::Drained);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sensor_enrols_with_a_token_and_delivers_to_the_real_collector() {
+    bounded(async {
+        let Some(collector) = real::Real::start() else {
+            return;
+        };
+        let (files, config) = collector.files();
+        let token = collector.token("sensor-1");
+
+        // Nothing of this costs the token or leaves a file.
+        let other = collector.token("sensor-2");
+        let open = collector.place.path().join("open");
+        std::fs::copy(&token, &open).unwrap();
+        std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
+        let text = std::fs::read_to_string(&token).unwrap();
+        let mut fields: Vec<&str> = text.split(' ').collect();
+        let fingerprint = "ab".repeat(32);
+        fields[3] = &fingerprint;
+        let forged = collector.place.path().join("forged");
+        std::fs::copy(&token, &forged).unwrap();
+        std::fs::write(&forged, fields.join(" ")).unwrap();
+        for (file, code, part) in [
+            (&open, 64, "mode 0644"),
+            (&other, 64, "is for sensor \"sensor-2\""),
+            (&config, 64, "chmod 600"),
+            (&forged, 69, "UnknownIssuer"),
+        ] {
+            let (told, said) = real::enroll(&config, file, &[]);
+            assert!(told == code && said.contains(part), "{told} {said}");
+            assert!(!files.identity.exists() && !files.ca.exists());
+        }
+
+        let (code, said) = real::enroll(&config, &token, &[]);
+        assert!(
+            code == 0 && said.contains("made ") && said.contains("sensor-1"),
+            "{said}"
+        );
+        assert_eq!(real::mode(&files.identity), 0o600);
+        files.check().unwrap();
+        let before = std::fs::read(&files.identity).unwrap();
+        let (code, said) = real::enroll(&config, &token, &[]);
+        assert!(code == 64 && said.contains("--replace"), "{said}");
+        let (code, said) = real::enroll(&config, &token, &["--replace"]);
+        assert!(code == 69 && said.contains("was used"), "{said}");
+        assert_eq!(std::fs::read(&files.identity).unwrap(), before);
+        let (code, said) = real::enroll(&config, &collector.token("sensor-1"), &["--replace"]);
+        assert!(code == 0 && said.contains("replaced "), "{said}");
+        assert_ne!(std::fs::read(&files.identity).unwrap(), before);
+
+        let address = format!("https://localhost:{}", collector.port);
+        let sensor = Sensor::start_as(address, Some(files), ample(), None);
+        let mut tick = starts(10, 100, 1, &["cat"]).to_vec();
+        tick.push(reads(13, 100, 5, 7));
+        sensor.tick(tick).await;
+        // The collector has made it durable.
+        assert_eq!(sensor.stop().await, End::Drained);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_renews_itself_while_events_go_on() {
+    bounded(async {
+        let Some(collector) = real::Real::start() else {
+            return;
+        };
+        let (files, _) = collector.files();
+        collector.aged(&files, "sensor-1");
+        let before = std::fs::read(&files.identity).unwrap();
+        let address = format!("https://localhost:{}", collector.port);
+        let sensor = Sensor::start_as(address, Some(files.clone()), ample(), None);
+        sensor.tick(starts(10, 100, 1, &["cat"]).to_vec()).await;
+        let mut n = 0;
+        while std::fs::read(&files.identity).unwrap() == before {
+            n += 1;
+            sensor.tick(vec![reads(13 + n, 100, 5, n)]).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(real::mode(&files.identity), 0o600);
+        files.check().unwrap();
+        for more in n + 1..n + 20 {
+            sensor.tick(vec![reads(13 + more, 100, 5, more)]).await;
+        }
+        assert_eq!(sensor.stop().await, End::Drained);
     })
     .await;
 }

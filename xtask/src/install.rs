@@ -280,7 +280,10 @@ fn next_steps(staged: bool, prefix: &Path) -> String {
         format!("  {sensor} check --config /etc/chartwatch/sensor.toml"),
         format!("  {collector} check --config /etc/chartwatch/collector.toml"),
         "  systemctl daemon-reload".into(),
-        "  systemctl enable --now chartwatch-collector.service chartwatch-sensor.service".into(),
+        "  systemctl enable --now chartwatch-collector.service".into(),
+        format!("  (umask 077; sudo -u chartwatch {collector} token --sensor \"$(uname -n)\" > /root/token)"),
+        format!("  {sensor} enroll --token-file /root/token && rm /root/token"),
+        "  systemctl enable --now chartwatch-sensor.service".into(),
     ]);
     lines.join("\n")
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::feed::{self, RawFeed};
+use super::tls;
 use super::{
     ApprovedWay, BASELINE_DAYS, BaselineConfig, BulkConfig, Config, DEFAULT_DATA_DIR, DetectConfig,
     DirectConfig, DnsConfig, FileSinkConfig, FirstSeenConfig, Keeper, ListedConfig, Media, Relearn,
@@ -33,6 +34,8 @@ pub(super) struct Raw {
     /// Absolute path; default /var/lib/chartwatch.
     #[serde(default = "default_data_dir")]
     data_dir: PathBuf,
+    /// `"off"`, or a table; default: an empty table.
+    tls: Option<toml::Value>,
     #[serde(default)]
     detect: Detect,
     #[serde(default)]
@@ -237,6 +240,7 @@ impl Raw {
             ));
         }
         Ok(Config {
+            tls: tls::check(self.tls, self.listen)?,
             listen: self.listen,
             horizon,
             detect: DetectConfig {

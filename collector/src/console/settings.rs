@@ -2,9 +2,27 @@
 
 use std::io::Write;
 
-use crate::config::{ApprovedWay, Config, DetectConfig};
+use crate::config::{ApprovedWay, Config, DetectConfig, Tls};
 use crate::intel::Status;
 use crate::text;
+
+/// Who is let in on the link.
+fn link(tls: &Tls) -> String {
+    match tls {
+        Tls::Off => "let anybody on this machine speak for any sensor: TLS is off".to_owned(),
+        Tls::Own { names, valid } => format!(
+            "let in sensors with a certificate of its own authority, made for {}, and be called {}",
+            text::duration(nanos(*valid)),
+            [&["by its host name".to_owned()], names.as_slice()]
+                .concat()
+                .join(", ")
+        ),
+        Tls::Given { client_ca, .. } => format!(
+            "let in sensors with a certificate of an authority in {}",
+            client_ca.display()
+        ),
+    }
+}
 
 /// Says in plain words what the collector would do.
 pub fn config(
@@ -14,6 +32,7 @@ pub fn config(
 ) -> Result<(), std::io::Error> {
     writeln!(out, "The configuration is good. The collector would:")?;
     writeln!(out, "- listen on {}", config.listen)?;
+    writeln!(out, "- {}", link(&config.tls))?;
     writeln!(out, "- keep its data in {}", config.data_dir.display())?;
     writeln!(
         out,

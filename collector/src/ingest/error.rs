@@ -3,6 +3,7 @@
 use tonic::{Code, Status};
 
 use super::WireError;
+use crate::identity::PeerError;
 use crate::log::{AppendError, LogError};
 
 /// A stream that ends. Nothing of the message that caused it has been kept.
@@ -26,17 +27,55 @@ pub enum Refusal {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Stream(Status),
+    /// The other end has shown no certificate.
+    #[error("a client certificate is needed; enrol this sensor")]
+    NoCertificate,
+    /// The certificate does not say whose it is.
+    #[error(transparent)]
+    Certificate(PeerError),
+    /// The certificate is no longer valid.
+    #[error("the certificate has expired; enrol this sensor again")]
+    Expired,
+    /// An administrator has revoked the certificate.
+    #[error("the certificate was revoked; enrol this sensor again if that is right")]
+    Revoked,
+    /// A sensor speaks for another one.
+    #[error(
+        "the certificate is for sensor {certified:?}, and Hello says {claimed:?}: a sensor may only speak for itself"
+    )]
+    OtherName {
+        /// What Hello says.
+        claimed: String,
+        /// What the certificate says.
+        certified: String,
+    },
     /// The collector is being stopped.
     #[error("the collector is stopping")]
     Stopped,
 }
 
 impl Refusal {
+    /// Whether it was refused for who is at the other end.
+    pub fn is_about_identity(&self) -> bool {
+        matches!(
+            self,
+            Self::NoCertificate
+                | Self::Certificate(_)
+                | Self::Expired
+                | Self::Revoked
+                | Self::OtherName { .. }
+        )
+    }
+
     /// What the sensor is told. `Unavailable` means: try again; the others need somebody to look.
     pub fn status(&self) -> Status {
         let code = match self {
             Self::NoHello | Self::SecondHello => Code::FailedPrecondition,
             Self::Wire(_) => Code::InvalidArgument,
+            Self::NoCertificate | Self::Certificate(_) | Self::Expired | Self::Revoked => {
+                Code::Unauthenticated
+            }
+            Self::OtherName { .. } => Code::PermissionDenied,
             Self::Append(AppendError::Overlap { .. }) => Code::AlreadyExists,
             Self::Append(AppendError::Hole { .. }) => Code::OutOfRange,
             Self::Append(AppendError::Log(_)) | Self::Log(_) | Self::Stopped => Code::Unavailable,
@@ -77,6 +116,16 @@ mod tests {
                 Code::OutOfRange,
             ),
             (Refusal::Log(LogError::Ended), Code::Unavailable),
+            (Refusal::NoCertificate, Code::Unauthenticated),
+            (Refusal::Expired, Code::Unauthenticated),
+            (Refusal::Revoked, Code::Unauthenticated),
+            (
+                Refusal::OtherName {
+                    claimed: "a".into(),
+                    certified: "b".into(),
+                },
+                Code::PermissionDenied,
+            ),
             (Refusal::Stopped, Code::Unavailable),
         ];
         for (refusal, code) in cases {

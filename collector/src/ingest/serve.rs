@@ -1,27 +1,44 @@
-//! The gRPC server around the service: one listener, idle connections asked whether they live, a clean end.
+//! The gRPC server around the service: one listener, TLS on every connection, idle ones asked whether they live, a clean end.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
 
-use super::Ingest;
+use super::counts::Counts;
+use super::{Enroll, Ingest};
+use crate::identity::{Peer, SensorCertificate, Server};
 
 /// How often an idle connection is asked whether the sensor is still there, and how long it may take to answer.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams of one connection. A sensor needs one; a second may overlap with it while it reconnects.
 const STREAMS_PER_CONNECTION: u32 = 4;
+/// How long the other end may take for the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes at a time: one is a signature, and a hospital's sensors may all come back in the same moment.
+const HANDSHAKES_MAX: usize = 256;
+/// Wait after the system had no connection to give, for example because there are too many.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stopping` turns true and the streams have ended.
+/// Serves until `stopping` turns true and the streams have ended; in plain HTTP/2 when there is no `tls`.
 ///
 /// # Errors
 ///
-/// Whatever makes the listener or the HTTP/2 layer end before that.
+/// Whatever makes the HTTP/2 layer end before that.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Server>>,
     service: Ingest,
+    enroll: Option<Enroll>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
     let stop = async move {
@@ -30,11 +47,141 @@ pub async fn serve(
             tracing::debug!("the collector was dropped");
         }
     };
-    tonic::transport::Server::builder()
+    let (ready, connections) = mpsc::channel(HANDSHAKES_MAX);
+    let door = Door {
+        listener,
+        tls,
+        counts: service.counts.clone(),
+        ready,
+    };
+    let door = tokio::spawn(door.keep());
+    let served = tonic::transport::Server::builder()
         .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(service.into_server())
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
-        .await
+        .add_optional_service(enroll.map(Enroll::into_server))
+        .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop)
+        .await;
+    door.abort();
+    served
+}
+
+/// Takes connections and has each shake hands in a task of its own: a slow one holds up nobody.
+struct Door {
+    listener: TcpListener,
+    tls: Option<Arc<Server>>,
+    counts: Arc<Counts>,
+    ready: mpsc::Sender<Result<Connection, std::io::Error>>,
+}
+
+impl Door {
+    async fn keep(self) {
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        // The semaphore is never closed.
+        while let Ok(permit) = handshakes.clone().acquire_owned().await {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            self.let_in(stream, permit);
+        }
+    }
+
+    fn let_in(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        let ready = self.ready.clone();
+        let counts = self.counts.clone();
+        let config = self.tls.as_ref().map(|tls| tls.config());
+        tokio::spawn(async move {
+            let shaken = match config {
+                None => Ok(Connection::Plain(stream)),
+                Some(config) => shake_hands(TlsAcceptor::from(config), stream).await,
+            };
+            drop(permit);
+            match shaken {
+                Ok(connection) => {
+                    if ready.send(Ok(connection)).await.is_err() {
+                        tracing::debug!("the server has ended");
+                    }
+                }
+                Err(error) => counts.handshake_failed(&error),
+            }
+        });
+    }
+}
+
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+) -> Result<Connection, std::io::Error> {
+    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+    let stream = shaken.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    let peer = match stream.get_ref().1.peer_certificates() {
+        Some([certificate, ..]) => {
+            Peer::Certified(SensorCertificate::read(certificate).map(Arc::new))
+        }
+        Some([]) | None => Peer::Nobody,
+    };
+    Ok(Connection::Tls(Box::new(stream), peer))
+}
+
+/// A connection, with what the other end has shown of itself.
+enum Connection {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>, Peer),
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        match self {
+            Self::Plain(_) => Peer::Trusted,
+            Self::Tls(_, peer) => peer.clone(),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream, _) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream, _) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream, _) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
 }

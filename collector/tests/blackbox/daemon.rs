@@ -14,8 +14,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// `more` is added to a configuration that listens on any port.
+    /// `more` is added to a configuration that listens on any port, without TLS.
     pub(crate) fn new(more: &str) -> Self {
+        Self::with_tls(&format!("tls = \"off\"\n{more}"))
+    }
+
+    /// `more` is added to a configuration that listens on any port, with TLS unless it says otherwise.
+    pub(crate) fn with_tls(more: &str) -> Self {
         let place = Self {
             dir: tempfile::tempdir().unwrap(),
         };
@@ -34,6 +39,13 @@ impl Place {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// Runs a command of `chartwatch-collector` with the configuration.
+    pub(crate) fn collector(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chartwatch-collector"));
+        command.args(arguments).arg("--config").arg(self.config());
+        command.output().unwrap()
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {

@@ -8,13 +8,16 @@
 mod commands;
 mod daemon;
 mod delivery;
+mod enrol;
 mod events;
 mod export;
+mod identity;
 mod intel;
 mod sensor;
 mod service;
 mod sinks;
 mod syslogd;
+mod tls;
 mod usual;
 mod web;
 

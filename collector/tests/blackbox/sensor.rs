@@ -10,6 +10,7 @@ use proto::sensor::v1::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::daemon::PATIENCE;
@@ -29,32 +30,45 @@ impl Sensor {
         id: &str,
         first_unacknowledged: u64,
     ) -> (Self, Welcome) {
-        let mut sensor = Self::open(address).await;
+        let sensor = Self::open(address).await;
+        sensor.hello(id, first_unacknowledged).await;
+        sensor.welcomed().await
+    }
+
+    /// Says Hello.
+    pub(crate) async fn hello(&self, id: &str, first_unacknowledged: u64) {
         let hello = Hello {
             sensor_id: id.into(),
             version: "0.0.0-test".into(),
             epoch: EPOCH.to_vec(),
             first_unacknowledged,
         };
-        sensor.say(Message::Hello(hello)).await;
-        match sensor.answer().await.unwrap() {
-            Some(Answer::Welcome(welcome)) => (sensor, welcome),
+        self.say(Message::Hello(hello)).await;
+    }
+
+    /// Waits for Welcome.
+    pub(crate) async fn welcomed(mut self) -> (Self, Welcome) {
+        match self.answer().await.unwrap() {
+            Some(Answer::Welcome(welcome)) => (self, welcome),
             other => panic!("{other:?} instead of Welcome"),
         }
     }
 
     /// Connects and says nothing.
     pub(crate) async fn open(address: &str) -> Self {
-        let mut client = LinkClient::connect(format!("http://{address}"))
-            .await
-            .unwrap();
+        let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+        Self::over(endpoint.connect().await.unwrap()).await.unwrap()
+    }
+
+    /// Opens a stream on a connection and says nothing.
+    pub(crate) async fn over(channel: Channel) -> Result<Self, Status> {
+        let mut client = LinkClient::new(channel);
         let (out, messages) = mpsc::channel(64);
         let answers = client
             .deliver(ReceiverStream::new(messages))
-            .await
-            .unwrap()
+            .await?
             .into_inner();
-        Self { out, answers }
+        Ok(Self { out, answers })
     }
 
     pub(crate) async fn say(&self, message: Message) {

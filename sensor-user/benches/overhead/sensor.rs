@@ -91,6 +91,8 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
         sensor_id: "bench".into(),
         collector: Collector {
             address: "http://127.0.0.1:1".into(),
+            identity: "/nowhere/identity.pem".into(),
+            ca: "/nowhere/ca.pem".into(),
         },
         privacy: Privacy::Token { key_file },
         queue: Queue {

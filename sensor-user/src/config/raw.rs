@@ -3,6 +3,7 @@
 //! **Invariant:** every bound of every key is checked here and nowhere else; a key is optional exactly if it has a
 //! default here.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,6 +83,8 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 struct CollectorTable {
     address: String,
+    identity: PathBuf,
+    ca: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -134,7 +137,9 @@ fn auto() -> Backend {
 impl Default for CollectorTable {
     fn default() -> Self {
         Self {
-            address: "http://127.0.0.1:7443".to_owned(),
+            address: "https://127.0.0.1:7443".to_owned(),
+            identity: PathBuf::from("/var/lib/chartwatch-sensor/identity.pem"),
+            ca: PathBuf::from("/var/lib/chartwatch-sensor/ca.pem"),
         }
     }
 }
@@ -213,57 +218,61 @@ fn sensor_id(given: Option<String>, host: &str) -> Result<String, Refusal> {
 
 impl CollectorTable {
     fn check(self) -> Result<Collector, Refusal> {
-        let key = "collector.address";
-        let Ok(uri) = self.address.parse::<tonic::transport::Uri>() else {
-            return refuse(
-                key,
-                format!("{:?} is no address; write http://HOST:PORT", self.address),
-            );
-        };
-        if uri.scheme_str() == Some("https") {
-            return refuse(key, "https is not available in this version; write http://HOST:PORT and keep to a trusted network".to_owned());
-        }
-        if uri.scheme_str() != Some("http")
-            || uri.host().is_none_or(str::is_empty)
-            || uri.port_u16().is_none()
-        {
-            return refuse(
-                key,
-                format!(
-                    "{:?} lacks the scheme, the host or the port; write http://HOST:PORT",
-                    self.address
-                ),
-            );
-        }
-        if uri.path_and_query().is_some_and(|p| p.as_str() != "/") {
-            return refuse(
-                key,
-                format!(
-                    "{:?} has a path; write http://HOST:PORT and nothing after it",
-                    self.address
-                ),
-            );
-        }
+        address(&self.address).or_else(|reason| {
+            refuse("collector.address", format!("{:?} {reason}", self.address))
+        })?;
         Ok(Collector {
             address: self.address,
+            identity: absolute("collector.identity", self.identity)?,
+            ca: absolute("collector.ca", self.ca)?,
         })
     }
+}
+
+/// What is wrong with the collector's address, and what to write.
+fn address(text: &str) -> Result<(), &'static str> {
+    let Ok(uri) = text.parse::<tonic::transport::Uri>() else {
+        return Err("is no address; write https://HOST:PORT");
+    };
+    let host = uri.host().unwrap_or_default();
+    let scheme = uri.scheme_str().unwrap_or_default();
+    if !["http", "https"].contains(&scheme) || host.is_empty() || uri.port_u16().is_none() {
+        return Err("lacks the scheme, the host or the port; write https://HOST:PORT");
+    }
+    if uri.path_and_query().is_some_and(|p| p.as_str() != "/") {
+        return Err("has a path; write https://HOST:PORT and nothing after it");
+    }
+    if scheme == "http" && !is_loopback(host) {
+        return Err(
+            "would go over the network unencrypted, and http:// is for a loopback address only; write https://HOST:PORT and enrol the sensor",
+        );
+    }
+    Ok(())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_matches(['[', ']']);
+    host == "localhost" || (bare.parse::<IpAddr>()).is_ok_and(|address| address.is_loopback())
+}
+
+fn absolute(key: &str, path: PathBuf) -> Result<PathBuf, Refusal> {
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let shown = path.display().to_string();
+    refuse(
+        key,
+        format!("{shown:?} is not absolute; write the path from /"),
+    )
 }
 
 impl PrivacyTable {
     fn check(self) -> Result<Privacy, Refusal> {
         match self.names {
             Names::Plain => Ok(Privacy::Plain),
-            Names::Token if self.key_file.is_absolute() => Ok(Privacy::Token {
-                key_file: self.key_file,
+            Names::Token => Ok(Privacy::Token {
+                key_file: absolute("privacy.key_file", self.key_file)?,
             }),
-            Names::Token => refuse(
-                "privacy.key_file",
-                format!(
-                    "{:?} is not absolute; write the path from /",
-                    self.key_file.display().to_string()
-                ),
-            ),
         }
     }
 }

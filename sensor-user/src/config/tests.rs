@@ -27,7 +27,7 @@ fn one_store_is_enough_and_the_rest_has_defaults() {
     let place = place();
     let config = parse(&place, STORE).unwrap();
     assert_eq!(config.sensor_id, "ward-7.example");
-    assert_eq!(config.collector.address, "http://127.0.0.1:7443");
+    assert_eq!(config.collector.address, "https://127.0.0.1:7443");
     assert_eq!(
         config.privacy,
         Privacy::Token {
@@ -61,7 +61,7 @@ fn every_key_is_taken() {
     let place = place();
     let config = parse(
         &place,
-        "sensor_id = \"w\"\nbackend = \"fentry\"\n[collector]\naddress = \"http://c.example:1\"\n[privacy]\nnames = \"plain\"\n\
+        "sensor_id = \"w\"\nbackend = \"fentry\"\n[collector]\naddress = \"https://c.example:1\"\n[privacy]\nnames = \"plain\"\n\
          [queue]\nevents_max = 1000\nbytes_max = 1048576\ndrain_s = 0\n\
          [spool]\ndirectory = \"/s\"\nmax_bytes = 16777216\nmax_age_hours = 1\nkeep_acknowledged_minutes = 0\n\
          [kernel]\ntick_ms = 50\nbulk_ring_bytes = 65536\ncritical_ring_bytes = 131072\n\
@@ -157,11 +157,19 @@ fn refusals_name_key_or_line_and_reason() {
         ("[kernel]\nguard = \"on\"\n", &["sensor.toml:2: ", "deny"]),
         (
             "[collector]\naddress = \"127.0.0.1:7443\"\n",
-            &["collector.address", "http://HOST:PORT"],
+            &["collector.address", "https://HOST:PORT"],
         ),
         (
-            "[collector]\naddress = \"https://c:7443\"\n",
-            &["collector.address", "https is not available"],
+            "[collector]\naddress = \"http://10.0.0.7:7443\"\n",
+            &["collector.address", "unencrypted", "enrol"],
+        ),
+        (
+            "[collector]\naddress = \"http://c:7443\"\n",
+            &["collector.address", "loopback"],
+        ),
+        (
+            "[collector]\nidentity = \"identity.pem\"\n",
+            &["collector.identity", "not absolute"],
         ),
         (
             "[collector]\naddress = \"http://c\"\n",

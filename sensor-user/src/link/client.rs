@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::identity::Files;
 use super::session::{Ended, Session, SessionError};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -23,8 +24,10 @@ use crate::spool::{Batch, Spool};
 /// How the link behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `http://HOST:PORT` of the collector.
+    /// `https://HOST:PORT` of the collector, or `http://` and a loopback address.
     pub address: String,
+    /// What the sensor shows and trusts there; `None` for `http://`.
+    pub identity: Option<Files>,
     /// The sensor's own name.
     pub sensor_id: String,
     /// Names of the stores, for the heartbeat.
@@ -47,6 +50,7 @@ impl Settings {
     pub fn new(address: String, sensor_id: String, stores: Vec<String>) -> Self {
         Self {
             address,
+            identity: None,
             sensor_id,
             stores,
             heartbeat: Duration::from_secs(5),
@@ -121,6 +125,10 @@ impl Client {
                 Ok(Ended::Turned) => continue,
                 Err(error) => error,
             };
+            if matches!(error, SessionError::Renewed) {
+                tracing::info!("the certificate was renewed, connecting with it");
+                continue;
+            }
             self.metrics.link_failures.one();
             // A connection was good if it made something durable, or lasted. One that only began is no reason for haste.
             if self.spool.turn() != turn || began.elapsed() > self.settings.backoff_max {

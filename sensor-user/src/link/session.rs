@@ -3,34 +3,51 @@
 //! **Invariant:** batches go out in the order of their numbers, each exactly as the queue holds it; only a Persisted makes
 //! the queue forget.
 
+use std::error::Error;
+use std::time::Duration;
+
 use proto::sensor::v1;
 use proto::sensor::v1::from_collector::Message as FromCollector;
 use proto::sensor::v1::from_sensor::Message as FromSensor;
 use proto::sensor::v1::link_client::LinkClient;
-use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use super::client::{Client, Settings};
-use super::wire;
+use super::identity::IdentityError;
+use super::{enroll, tls, wire};
 use crate::spool::{Batch, NeverSent, Spool};
 
 /// Messages that may wait for the connection to take them; a batch is up to 256 KiB.
 const OUTBOUND_MAX: usize = 4;
 
+/// Wait after a certificate could not be renewed.
+const RENEW_AGAIN: Duration = Duration::from_mins(10);
+/// No renewal is further away: longer than any certificate lasts.
+const RENEW_IN_MAX_S: u64 = 400 * 86_400;
+
 /// Why a connection ended, or never was.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
     /// Nobody answers at the address.
-    #[error("no connection: {}", root_cause(.0))]
+    #[error("no connection: {}", first_cause(.0))]
     Connect(#[from] tonic::transport::Error),
+    /// The sensor's key or certificate cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The connection broke, which is also how a collector says that it does not take the sensor's certificate.
+    #[error("the connection broke: {0}")]
+    Broke(String),
     /// The collector ended the conversation with a reason.
     #[error("the collector refused: {0}")]
-    Refused(#[from] tonic::Status),
+    Refused(tonic::Status),
+    /// The sensor has a new certificate and shows it on the next connection.
+    #[error("the certificate was renewed")]
+    Renewed,
     /// The collector ended the conversation without a reason.
     #[error("the collector closed the connection")]
     Closed,
@@ -62,6 +79,9 @@ pub(super) struct Session<'a> {
     inbound: Streaming<v1::FromCollector>,
     /// Last sequence number handed to this connection.
     sent: u64,
+    channel: Channel,
+    /// When the certificate is to be renewed.
+    renew_at: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -81,7 +101,7 @@ impl<'a> Session<'a> {
             .map_err(|_| SessionError::Closed)?;
         let limit = client.settings.answer_within;
         let request = async {
-            let mut inbound = LinkClient::new(channel)
+            let mut inbound = LinkClient::new(channel.clone())
                 .deliver(ReceiverStream::new(outbound))
                 .await?
                 .into_inner();
@@ -95,7 +115,12 @@ impl<'a> Session<'a> {
             return Err(SessionError::NoWelcome);
         };
         let sent = client.welcomed((epoch, first), &welcome).await?;
+        let in_s = welcome
+            .renew_in_s
+            .map(|s| Duration::from_secs(s.min(RENEW_IN_MAX_S)));
         Ok(Self {
+            channel,
+            renew_at: in_s.map(|wait| Instant::now() + wait),
             client,
             epoch,
             out,
@@ -122,9 +147,13 @@ impl<'a> Session<'a> {
             if spool.epoch() != epoch {
                 return self.leave(Ended::Turned).await;
             }
+            if self.renew_at.is_some_and(|due| due <= Instant::now()) {
+                self.renew().await?;
+            }
             tokio::select! {
                 said = self.inbound.message() => hear(&spool, epoch, said?)?,
                 _ = beat.tick() => self.say_heartbeat(),
+                () = at(self.renew_at) => {}
                 permit = self.out.reserve(), if next.is_some() => {
                     let Some(batch) = next else { continue };
                     let permit = permit.map_err(|_| SessionError::Closed)?;
@@ -135,6 +164,26 @@ impl<'a> Session<'a> {
                 () = spool.changed(), if next.is_none() => {}
             }
         }
+    }
+
+    /// Renews the certificate; one that could not be renewed still counts, and is tried again.
+    async fn renew(&mut self) -> Result<(), SessionError> {
+        let settings = &self.client.settings;
+        let Some(files) = settings.identity.clone() else {
+            self.renew_at = None;
+            return Ok(());
+        };
+        let renewed = timeout(
+            settings.answer_within,
+            enroll::renew(self.channel.clone(), files),
+        );
+        match renewed.await {
+            Ok(Ok(())) => return Err(SessionError::Renewed),
+            Ok(Err(error)) => tracing::warn!(%error, "the certificate could not be renewed yet"),
+            Err(_) => tracing::warn!("the collector did not renew the certificate in time"),
+        }
+        self.renew_at = Some(Instant::now() + RENEW_AGAIN);
+        Ok(())
     }
 
     /// A heartbeat that finds no room is left out: the batches in its way show that the sensor is alive.
@@ -175,6 +224,14 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Returns at a time; never, when there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What the collector said; none when it said nothing more.
 fn hear(spool: &Spool, epoch: Uuid, said: Option<v1::FromCollector>) -> Result<(), SessionError> {
     match said.ok_or(SessionError::Closed)?.message {
@@ -189,25 +246,40 @@ fn hear(spool: &Spool, epoch: Uuid, said: Option<v1::FromCollector>) -> Result<(
     }
 }
 
+impl From<tonic::Status> for SessionError {
+    /// What only this side says has a cause in the connection; what the collector says has none.
+    fn from(status: tonic::Status) -> Self {
+        match status.source() {
+            Some(cause) => Self::Broke(first_cause(cause)),
+            None => Self::Refused(status),
+        }
+    }
+}
+
 async fn connect(settings: &Settings) -> Result<Channel, SessionError> {
-    let channel = Endpoint::from_shared(settings.address.clone())?
+    // The way there is the connector's business: for tonic both are HTTP/2 to an authority.
+    let plain = settings.address.replacen("https:", "http:", 1);
+    let endpoint = Endpoint::from_shared(plain)?
         .connect_timeout(settings.answer_within)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(settings.keepalive)
         .keep_alive_timeout(settings.answer_within)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await?;
+        .keep_alive_while_idle(true);
+    let channel = match &settings.identity {
+        None => endpoint.connect().await?,
+        Some(files) => {
+            let connector = tls::connector(files.client()?);
+            endpoint.connect_with_connector(connector).await?
+        }
+    };
     Ok(channel)
 }
 
-/// What the system said: tonic itself says `transport error` and no more.
-fn root_cause(error: &tonic::transport::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
+/// What the system or the other end said: tonic itself says `transport error` and no more.
+pub(super) fn first_cause(error: &dyn Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), first_cause)
 }
 
 fn numbered(epoch: Uuid, batch: &Batch) -> v1::Batch {

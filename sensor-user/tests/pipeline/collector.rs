@@ -255,6 +255,13 @@ impl Link for Service {
         tokio::spawn(async move { shared.converse(request.into_inner(), out).await });
         Ok(Response::new(ReceiverStream::new(answers)))
     }
+
+    async fn renew(
+        &self,
+        _: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::RenewReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 }
 
 impl Shared {
@@ -287,6 +294,7 @@ impl Shared {
                     let welcome = v1::Welcome {
                         log_id: vec![id; 16],
                         persisted,
+                        renew_in_s: None,
                     };
                     say(&out, Say::Welcome(welcome)).await;
                 }

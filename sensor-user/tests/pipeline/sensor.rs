@@ -8,7 +8,7 @@ use sensor_user::config::{Backend, Collector, Config, Kernel, Privacy, Queue, Sp
 use sensor_user::enrich::Places;
 use sensor_user::event::{Access, Event, Exec, Fork, Name, ProcessKey, RecordId, StoreId, What};
 use sensor_user::health::{Health, HookCount, Pulse};
-use sensor_user::link::Settings;
+use sensor_user::link::{Files, Settings};
 use sensor_user::{End, Source, run_with};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -26,11 +26,21 @@ pub(crate) struct Sensor {
 impl Sensor {
     /// Starts one that delivers to `address`, with this queue.
     pub(crate) fn start(address: String, queue: Queue) -> Self {
-        Self::with_disk(address, queue, None)
+        Self::start_as(address, None, queue, None)
     }
 
     /// The same with a disk spool.
     pub(crate) fn with_disk(address: String, queue: Queue, spool: Option<Spool>) -> Self {
+        Self::start_as(address, None, queue, spool)
+    }
+
+    /// The same with a key, a certificate and an authority to trust, and a disk spool, or without.
+    pub(crate) fn start_as(
+        address: String,
+        identity: Option<Files>,
+        queue: Queue,
+        spool: Option<Spool>,
+    ) -> Self {
         let place = tempfile::tempdir().unwrap();
         let mut config = config(place.path(), queue);
         config.spool = spool;
@@ -39,6 +49,7 @@ impl Sensor {
             backoff_min: Duration::from_millis(5),
             backoff_max: Duration::from_millis(20),
             answer_within: Duration::from_secs(5),
+            identity,
             ..Settings::new(address, "sensor-1".into(), vec!["pacs".into()])
         };
         let places = Places {
@@ -127,6 +138,8 @@ fn config(place: &Path, queue: Queue) -> Config {
         sensor_id: "sensor-1".into(),
         collector: Collector {
             address: "http://127.0.0.1:1".into(),
+            identity: "/nowhere/identity.pem".into(),
+            ca: "/nowhere/ca.pem".into(),
         },
         privacy: Privacy::Token { key_file },
         queue,

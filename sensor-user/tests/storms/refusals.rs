@@ -58,8 +58,9 @@ fn refused(before: &str, words: &[&str]) -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
     let config = place.path().join("sensor.toml");
     let store = place.path().display();
+    // A sensor that would go over the network asks for its certificate first.
     let text = format!(
-        "[privacy]\nnames = \"plain\"\n[spool]\ndirectory = \"\"\n[[store]]\nname = \"s\"\npath = \"{store}\"\n"
+        "[collector]\naddress = \"http://127.0.0.1:7443\"\n[privacy]\nnames = \"plain\"\n[spool]\ndirectory = \"\"\n[[store]]\nname = \"s\"\npath = \"{store}\"\n"
     );
     fs::write(&config, text)?;
     let script = format!(

@@ -22,7 +22,8 @@ const SENSOR: &[(&str, &[&str])] = &[
 ];
 const COLLECTOR: &[(&str, &[&str])] = &[
     ("event", &[]),
-    ("ingest", &["event", "log", "fleet"]),
+    ("ingest", &["event", "log", "fleet", "identity"]),
+    ("identity", &[]),
     ("log", &["event"]),
     ("intel", &[]),
     ("detect", &["event", "intel"]),

@@ -1,0 +1,187 @@
+//! The collector's own certificate authority: ECDSA on P-256, made once, kept in two files.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+
+use super::{IdentityError, directory, files};
+
+/// Name of the authority in its certificate. Never another one: certificates name it as their issuer.
+const NAME: &str = "Chartwatch collector CA";
+/// How long the authority lasts: longer than the machines that trust it.
+const AUTHORITY_DAYS: i64 = 3_650;
+/// How long the collector's certificate lasts; it is made anew daily.
+const SERVER_DAYS: i64 = 30;
+/// A sensor's clock may be behind by so much and still find the collector's certificate valid.
+const CLOCK_SLACK: Duration = Duration::HOUR;
+
+/// The authority, with its key.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    file: PathBuf,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// Reads the authority of a data directory, or makes it when there is none at all.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or made, the key is open to others, only one of the two files is there, or one is not what it must
+    /// be. Nothing is written over.
+    pub fn open_or_make(data_dir: &Path) -> Result<Self, IdentityError> {
+        if let Some(authority) = Self::open(data_dir)? {
+            return Ok(authority);
+        }
+        let directory = directory(data_dir);
+        files::make_private_directory(&directory)?;
+        let key = KeyPair::generate()?;
+        let certificate = params()?.self_signed(&key)?;
+        files::create(&directory.join("ca.key"), &key.serialize_pem(), 0o600)?;
+        files::create(&directory.join("ca.pem"), &certificate.pem(), 0o644)?;
+        tracing::info!(directory = %directory.display(), "made a certificate authority; keep a copy of its key where only administrators get at it");
+        Self::from_parts(key, certificate.der().clone(), directory.join("ca.pem"))
+    }
+
+    /// Reads the authority of a data directory; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_or_make`].
+    pub fn open(data_dir: &Path) -> Result<Option<Self>, IdentityError> {
+        let directory = directory(data_dir);
+        let (key_file, file) = (directory.join("ca.key"), directory.join("ca.pem"));
+        match (files::read_private(&key_file)?, files::read(&file)?) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(half(file, key_file)),
+            (None, Some(_)) => Err(half(key_file, file)),
+            (Some(key), Some(certificate)) => {
+                let key =
+                    KeyPair::from_pem(&key).map_err(|error| form(&key_file, error.to_string()))?;
+                let certificate = CertificateDer::from_pem_slice(certificate.as_bytes())
+                    .map_err(|error| form(&file, error.to_string()))?;
+                Self::from_parts(key, certificate, file).map(Some)
+            }
+        }
+    }
+
+    fn from_parts(
+        key: KeyPair,
+        certificate: CertificateDer<'static>,
+        file: PathBuf,
+    ) -> Result<Self, IdentityError> {
+        let parsed = webpki::EndEntityCert::try_from(&certificate)
+            .map_err(|error| form(&file, error.to_string()))?;
+        if parsed.subject_public_key_info().as_ref() != key.subject_public_key_info() {
+            return Err(form(
+                &file,
+                "is not the certificate of the key beside it".to_owned(),
+            ));
+        }
+        Ok(Self {
+            issuer: Issuer::new(params()?, key),
+            certificate,
+            file,
+        })
+    }
+
+    /// The authority's certificate.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// File of the authority's certificate.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// A new key and certificate for the collector, under these names and addresses.
+    pub(super) fn server(
+        &self,
+        names: &[String],
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), IdentityError> {
+        let key = KeyPair::generate()?;
+        let now = OffsetDateTime::now_utc();
+        let mut params = CertificateParams::new(names.to_vec())?;
+        params.distinguished_name = named("Chartwatch collector");
+        params.not_before = now - CLOCK_SLACK;
+        params.not_after = now + Duration::days(SERVER_DAYS);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok((
+            vec![certificate.der().clone(), self.certificate.clone()],
+            key.into(),
+        ))
+    }
+
+    /// A certificate for a sensor's key, valid from `now` on. The name stands in it as a DNS name and as the common name.
+    ///
+    /// # Errors
+    ///
+    /// The name is no DNS name (RFC 5280, 4.2.1.6).
+    pub fn sensor(
+        &self,
+        name: &str,
+        key: &impl PublicKeyData,
+        now: OffsetDateTime,
+        valid: Duration,
+    ) -> Result<CertificateDer<'static>, IdentityError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = named(name);
+        params.subject_alt_names = vec![SanType::DnsName(name.try_into()?)];
+        params.not_before = now;
+        params.not_after = now + valid;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        Ok(params.signed_by(key, &self.issuer)?.der().clone())
+    }
+}
+
+/// What the authority's certificate says of itself.
+fn params() -> Result<CertificateParams, IdentityError> {
+    let now = OffsetDateTime::now_utc();
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = named(NAME);
+    params.not_before = now - CLOCK_SLACK;
+    params.not_after = now + Duration::days(AUTHORITY_DAYS);
+    // It signs what talks, and no other authority.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+fn half(missing: PathBuf, there: PathBuf) -> IdentityError {
+    IdentityError::Half { missing, there }
+}
+
+fn form(file: &Path, reason: String) -> IdentityError {
+    IdentityError::Form {
+        file: file.to_owned(),
+        reason,
+        remedy: "put the file back from a backup",
+    }
+}

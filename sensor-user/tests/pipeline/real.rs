@@ -1,0 +1,179 @@
+//! The real collector beside the sensor's own binary, where both are built.
+
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair};
+use sensor_user::link::Files;
+
+/// A collector that runs; killed when dropped.
+pub(crate) struct Real {
+    pub(crate) place: tempfile::TempDir,
+    program: PathBuf,
+    child: Child,
+    pub(crate) port: u16,
+}
+
+impl Real {
+    /// Starts one; `None`, said in a line that `cargo xtask test` finds, where it is not built.
+    pub(crate) fn start() -> Option<Self> {
+        let sensor = Path::new(env!("CARGO_BIN_EXE_chartwatch-sensor"));
+        let program = sensor.with_file_name("chartwatch-collector");
+        if !program.exists() {
+            skip("chartwatch-collector is not built beside the sensor");
+            return None;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let config = place.path().join("collector.toml");
+        let data = place.path().join("data");
+        std::fs::write(
+            &config,
+            format!(
+                "listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n",
+                data.display()
+            ),
+        )
+        .unwrap();
+        let socket = place.path().join("notify");
+        let notify = UnixDatagram::bind(&socket).unwrap();
+        notify
+            .set_read_timeout(Some(Duration::from_mins(1)))
+            .unwrap();
+        let child = Command::new(&program)
+            .args(["run", "--config"])
+            .arg(&config)
+            .env("NOTIFY_SOCKET", &socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let port = listening(&notify);
+        Some(Self {
+            place,
+            program,
+            child,
+            port,
+        })
+    }
+
+    /// A file with a token for a sensor.
+    pub(crate) fn token(&self, sensor: &str) -> PathBuf {
+        let output = Command::new(&self.program)
+            .args(["token", "--sensor", sensor, "--address"])
+            .arg(format!("localhost:{}", self.port))
+            .arg("--config")
+            .arg(self.place.path().join("collector.toml"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let file = self.place.path().join(format!("token-{sensor}"));
+        let mut options = std::fs::OpenOptions::new();
+        let mut out = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&file)
+            .unwrap();
+        std::io::Write::write_all(&mut out, &output.stdout).unwrap();
+        file
+    }
+
+    /// Files of a sensor whose certificate has a tenth of its life left.
+    pub(crate) fn aged(&self, files: &Files, name: &str) {
+        let pki = self.place.path().join("data/pki");
+        let key = KeyPair::from_pem(&std::fs::read_to_string(pki.join("ca.key")).unwrap()).unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.distinguished_name = DistinguishedName::new();
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "Chartwatch collector CA");
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        let now = std::time::SystemTime::now();
+        params.not_before = (now - Duration::from_mins(9)).into();
+        params.not_after = (now + Duration::from_mins(1)).into();
+        let own = KeyPair::generate().unwrap();
+        let certificate = params
+            .signed_by(&own, &Issuer::new(authority, key))
+            .unwrap();
+        let directory = files.identity.parent().unwrap();
+        std::fs::create_dir_all(directory).unwrap();
+        std::fs::copy(pki.join("ca.pem"), &files.ca).unwrap();
+        std::fs::write(&files.identity, own.serialize_pem() + &certificate.pem()).unwrap();
+        std::fs::set_permissions(&files.identity, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    /// The sensor's files, and where its configuration is.
+    pub(crate) fn files(&self) -> (Files, PathBuf) {
+        let below = self.place.path().join("sensor");
+        let files = Files {
+            identity: below.join("identity.pem"),
+            ca: below.join("ca.pem"),
+        };
+        let config = self.place.path().join("sensor.toml");
+        let text = format!(
+            "sensor_id = \"sensor-1\"\n[collector]\naddress = \"https://localhost:{}\"\nidentity = \"{}\"\nca = \"{}\"\n\
+             [privacy]\nnames = \"plain\"\n[[store]]\nname = \"pacs\"\npath = \"{}\"\n",
+            self.port,
+            files.identity.display(),
+            files.ca.display(),
+            self.place.path().display()
+        );
+        std::fs::write(&config, text).unwrap();
+        (files, config)
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn listening(notify: &UnixDatagram) -> u16 {
+    let mut buffer = [0; 4096];
+    loop {
+        let length = notify.recv(&mut buffer).unwrap();
+        let told = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if let Some(address) = told
+            .lines()
+            .find_map(|line| line.strip_prefix("STATUS=listening on "))
+        {
+            return address.rsplit(':').next().unwrap().parse().unwrap();
+        }
+    }
+}
+
+/// Runs `chartwatch-sensor enroll`.
+pub(crate) fn enroll(config: &Path, token: &Path, more: &[&str]) -> (i32, String) {
+    let output: Output = Command::new(env!("CARGO_BIN_EXE_chartwatch-sensor"))
+        .args(["enroll", "--config"])
+        .arg(config)
+        .arg("--token-file")
+        .arg(token)
+        .args(more)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
+}
+
+pub(crate) fn mode(file: &Path) -> u32 {
+    file.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[expect(
+    clippy::explicit_write,
+    reason = "eprintln! is captured by the test harness"
+)]
+fn skip(reason: &str) {
+    use std::io::Write as _;
+    // Past the test harness's capture, so that it is seen when the test passes.
+    writeln!(std::io::stderr(), "SKIPPED: {reason}").unwrap();
+}
