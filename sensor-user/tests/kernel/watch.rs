@@ -52,6 +52,8 @@ pub(crate) struct Watch {
     pub(crate) events: Vec<Event>,
     /// Runs of its programs that the kernel left out since it started.
     pub(crate) left_out: u64,
+    /// Everything else that was lost since it started, as it was said.
+    pub(crate) lost: Vec<String>,
     home: TempDir,
 }
 
@@ -120,6 +122,7 @@ impl Watch {
             backend: backend.to_owned(),
             events: Vec::new(),
             left_out: 0,
+            lost: Vec::new(),
             home,
         })
     }
@@ -127,9 +130,19 @@ impl Watch {
     /// Forgets what came up before.
     pub(crate) fn forget(&mut self) {
         while let Ok(tick) = self.ticks.try_recv() {
-            self.left_out += left_out(&tick);
+            self.book(&tick);
         }
         self.events.clear();
+    }
+
+    /// Keeps what is said to be lost.
+    fn book(&mut self, tick: &[Event]) {
+        self.left_out += left_out(tick);
+        let gaps = tick.iter().filter_map(|event| match &event.what {
+            What::Gap(gap) if gap.reason != GapReason::Skipped => Some(format!("{gap:?}")),
+            _ => None,
+        });
+        self.lost.extend(gaps);
     }
 
     /// The store's root.
@@ -194,7 +207,7 @@ impl Watch {
                 if !tick.is_sorted_by_key(|event| event.boot_ns) {
                     return Err("a tick is not in the order of time".into());
                 }
-                self.left_out += left_out(&tick);
+                self.book(&tick);
                 self.events.extend(tick);
                 Ok(())
             }

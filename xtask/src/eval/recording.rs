@@ -216,7 +216,7 @@ impl Figures {
 /// The configuration without what is this machine's; feeds that lie where the scripts work are copied.
 fn configuration(config: &Table, work: &Path, folder: &Path) -> Result<Table> {
     let mut config = config.clone();
-    for own in ["data_dir", "listen", "sink"] {
+    for own in ["data_dir", "listen", "sink", "tls"] {
         config.remove(own);
     }
     let feeds = config.get_mut("intel").and_then(toml::Value::as_array_mut);
