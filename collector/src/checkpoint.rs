@@ -41,7 +41,7 @@ pub enum CheckpointError {
         source: std::io::Error,
     },
     /// What is in it is not what this version writes.
-    #[error("{path}: {reason}", path = path.display())]
+    #[error("{path}: not what the collector writes: {reason}; when it starts the next time, it sets the file aside and learns anew from the log", path = path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -99,7 +99,7 @@ pub(crate) fn open(
         Err(error @ CheckpointError::Io { .. }) => return Err(error),
         Err(CheckpointError::Content { reason, .. }) => reason,
     };
-    let aside = data_dir.join(format!("{NAME}.aside"));
+    let aside = free_name(data_dir);
     tracing::warn!(
         file = %path.display(),
         aside = %aside.display(),
@@ -108,6 +108,14 @@ pub(crate) fn open(
     );
     fs::rename(&path, &aside).map_err(|source| CheckpointError::Io { path, source })?;
     Ok(Learned::default())
+}
+
+/// A name that no file set aside has yet.
+fn free_name(data_dir: &Path) -> PathBuf {
+    let first = data_dir.join(format!("{NAME}.aside"));
+    let further = (1..).map(|number: u64| data_dir.join(format!("{NAME}.aside.{number}")));
+    let mut names = std::iter::once(first.clone()).chain(further);
+    names.find(|name| !name.exists()).unwrap_or(first)
 }
 
 /// Replaces the file.
@@ -150,8 +158,17 @@ fn kept(data_dir: &Path) -> Result<Option<Kept>, CheckpointError> {
         path: path.clone(),
         reason,
     };
-    let kept: Kept = serde_json::from_reader(BufReader::new(file))
-        .map_err(|error| content(error.to_string()))?;
+    let kept: Kept = match serde_json::from_reader(BufReader::new(file)) {
+        Ok(kept) => kept,
+        // A disk that cannot be read says nothing of what is on it.
+        Err(error) if error.is_io() => {
+            return Err(CheckpointError::Io {
+                path,
+                source: error.into(),
+            });
+        }
+        Err(error) => return Err(content(error.to_string())),
+    };
     if kept.format != FORMAT {
         let reason = format!("format {}; this version reads {FORMAT}", kept.format);
         return Err(content(reason));
@@ -194,7 +211,8 @@ mod tests {
             spoil();
             assert_eq!(open(place.path(), log, 9).unwrap(), Learned::default());
             assert!(aside.exists() && !place.path().join(NAME).exists());
-            fs::remove_file(&aside).unwrap();
         }
+        let all = fs::read_dir(place.path()).unwrap();
+        assert_eq!(all.count(), 3, "none takes the place of another");
     }
 }

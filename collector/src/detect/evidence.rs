@@ -100,7 +100,7 @@ pub(super) fn alert(
 pub(super) struct Plain<'a> {
     pub(super) host: &'a Host,
     /// Who was last at it.
-    pub(super) process: Option<(ProcessKey, &'a Actor)>,
+    pub(super) process: (ProcessKey, &'a Actor),
     pub(super) store: &'a str,
     /// First and last time, nanoseconds since the Unix epoch.
     pub(super) span_ns: (u64, u64),
@@ -122,9 +122,7 @@ impl Plain<'_> {
             (forgotten.processes, AtLeast::Processes),
             (forgotten.gaps, AtLeast::GapsForgotten),
         ];
-        let chain = self
-            .process
-            .map(|(key, actor)| chain(self.host, key, actor));
+        let (key, actor) = self.process;
         Alert {
             id: uuid::Uuid::nil(),
             revision: 0,
@@ -147,7 +145,7 @@ impl Plain<'_> {
             flows: 0,
             at_least: lower_bounds(&gaps, &counted),
             names: Vec::new(),
-            chain: chain.unwrap_or_default(),
+            chain: chain(self.host, key, actor),
             path: alert::Path::default(),
             destination: None,
             destination_name: None,

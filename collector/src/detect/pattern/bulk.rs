@@ -125,7 +125,7 @@ impl Found<'_> {
         let day_ns = u64::from(self.today.day) * DAY_NS;
         let plain = Plain {
             host: self.host,
-            process: Some((self.key, self.actor)),
+            process: (self.key, self.actor),
             store: &self.habit.store,
             span_ns: (day_ns, self.host.newest_ns().max(day_ns)),
         };

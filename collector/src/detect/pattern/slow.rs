@@ -188,7 +188,7 @@ impl Found<'_> {
     fn alert(&self, config: &SlowConfig) -> Alert {
         let plain = Plain {
             host: self.host,
-            process: Some((self.news.sender, self.actor)),
+            process: (self.news.sender, self.actor),
             store: &self.road.store,
             span_ns: self.sum.span_ns,
         };
