@@ -6,6 +6,7 @@
 
 pub(crate) mod fields;
 pub(crate) mod file;
+pub(crate) mod helpers;
 pub(crate) mod object;
 pub(crate) mod read;
 pub(crate) mod regs;

@@ -14,6 +14,8 @@ pub mod fields;
 pub mod flow;
 /// What every record in a ring begins with.
 pub mod header;
+/// What the kernel's programs can call only where the kernel has it.
+pub mod helpers;
 /// Bounds, and how they depend on each other.
 pub mod limits;
 /// What the programs have put into their maps for the sensor to look at.

@@ -25,6 +25,7 @@ mod refresh;
 mod rename;
 mod ring;
 mod send;
+mod socket;
 mod syscall;
 mod tamper;
 mod write;

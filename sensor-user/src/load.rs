@@ -188,7 +188,8 @@ pub fn programs(settings: &Settings, stores: &[Store]) -> Vec<Program> {
 fn survey(cgroup: &Path) -> Result<(Offsets, attach::Place<'_>), LoadError> {
     let bytes = std::fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
     let types = btf::Btf::parse(&bytes)?;
-    let offsets = offsets::resolve(&types)?;
+    let mut offsets = offsets::resolve(&types)?;
+    offsets.extend(offsets::helpers(&types));
     let place = attach::Place::new(&types, cgroup);
     Ok((offsets, place.map_err(|e| LoadError::NoBackend(chain(&e)))?))
 }
@@ -208,7 +209,7 @@ fn attempt(
     let own = own::all().map_err(AttemptError::Own)?;
     kernel.protect(&own, settings.guard == Guard::Deny)?;
     kernel.open_accounts()?;
-    kernel.set_blind(unseen(blind));
+    kernel.set_blind(blind);
     kernel.tell_own_files(&settings.own_files)?;
     Ok(kernel)
 }
@@ -238,18 +239,6 @@ pub const fn name(backend: Backend) -> &'static str {
         Backend::Fentry => "fentry",
         Backend::Tracepoint => "tracepoint",
     }
-}
-
-/// What is not seen, each said once: of the two programs for completions of `io_uring`, one is enough.
-fn unseen(mut blind: Vec<&'static str>) -> Vec<&'static str> {
-    blind.retain(|b| *b != hooks::NOTHING);
-    let rings = blind.iter().filter(|b| **b == hooks::RING).count();
-    blind.retain(|b| *b != hooks::RING);
-    blind.dedup();
-    if rings == 2 {
-        blind.push(hooks::RING);
-    }
-    blind
 }
 
 fn reason(wanted: Backend, refusals: &[String]) -> String {

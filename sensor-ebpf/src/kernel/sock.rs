@@ -7,8 +7,8 @@ use sensor_ebpf::layout::{
     flow::{DCCP, Ends, SCTP, TCP},
 };
 
-use super::fields;
 use super::read::{Probed, Reach, Typed};
+use super::{fields, helpers};
 
 /// `AF_INET`, `AF_INET6`.
 const INET: u16 = 2;
@@ -336,10 +336,13 @@ impl Sock<Typed> {
         unsafe { bpf_skc_to_unix_sock(self.0.cast_mut().cast()) }.cast()
     }
 
-    /// Its cookie, made if it had none.
+    /// Its cookie, made if it had none; before 5.12 that which a packet of it had made, or 0.
     #[inline(always)]
-    pub(crate) fn make_cookie(self) -> u64 {
+    pub(crate) fn make_cookie(self) -> Result<u64, Error> {
+        if helpers::SOCKET_COOKIES.load() == 0 {
+            return self.cookie();
+        }
         // SAFETY: `self.0` is a typed struct sock; offered to tracing programs from 5.12 on.
-        unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) }
+        Ok(unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) })
     }
 }

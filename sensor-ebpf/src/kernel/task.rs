@@ -2,72 +2,116 @@
 
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid,
-    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
 };
-use sensor_ebpf::layout::{count::Error, proc::Process};
+use sensor_ebpf::layout::{access::Inode as Key, count::Error, proc::Process};
 
 use super::fields;
 use super::file::File;
+use super::helpers;
 use super::read::{Probed, Reach, Typed};
 use super::regs::Regs;
 
 /// TS_COMPAT of `thread_info.status`, x86: the system call came in as a 32-bit one (arch/x86/include/asm/thread_info.h).
 const TS_COMPAT: u32 = 2;
 
-/// A `task_struct` by typed pointer.
+/// A `task_struct`.
 #[derive(Clone, Copy)]
-pub(crate) struct Task(*const u8);
+pub(crate) struct Task {
+    pointer: *const u8,
+    /// The verifier does not know what `pointer` is, so it is probed. As it knows the read-only global that this comes from, each
+    /// kernel keeps one of the two ways.
+    by_number: bool,
+}
 
 impl Task {
     /// Takes a typed pointer from a hook's arguments.
     #[inline(always)]
     pub(crate) const fn new(pointer: *const u8) -> Self {
-        Self(pointer)
+        Self {
+            pointer,
+            by_number: false,
+        }
     }
 
     /// The current thread.
     #[inline(always)]
     pub(crate) fn current() -> Self {
-        // SAFETY: no precondition; offered to tracing, LSM and cgroup_skb programs from 5.11 on.
-        Self(unsafe { bpf_get_current_task_btf() }.cast())
+        let by_number = helpers::TYPED_TASK.load() == 0;
+        // SAFETY: no precondition; the typed one is offered to tracing, LSM and cgroup_skb programs from 5.11 on.
+        let pointer = unsafe {
+            if by_number {
+                bpf_get_current_task() as *const u8
+            } else {
+                bpf_get_current_task_btf() as *const u8
+            }
+        };
+        Self { pointer, by_number }
     }
 
-    /// What the thread came into the kernel with: of a system call, its arguments.
+    /// Reads a member of what `base` points to, which is the task or was reached from it.
+    ///
+    /// # Safety
+    /// As of [`Reach::get`] of `Typed`.
     #[inline(always)]
-    pub(crate) fn registers(self) -> Regs {
-        // SAFETY: `self.0` is a typed task_struct; offered to tracing and LSM programs from 5.15 on.
-        Regs::new(unsafe { bpf_task_pt_regs(self.0.cast_mut().cast()) } as *const u8)
+    unsafe fn get<T: Copy>(self, base: *const u8, offset: u64) -> Result<T, Error> {
+        // SAFETY: as the caller promises; any address may be probed.
+        unsafe {
+            if self.by_number {
+                Probed::get(base, offset)
+            } else {
+                Typed::get(base, offset)
+            }
+        }
+    }
+
+    /// What the thread came into the kernel with: of a system call, its arguments. Absent before 5.15.
+    #[inline(always)]
+    pub(crate) fn registers(self) -> Option<Regs> {
+        if helpers::TASK_REGISTERS.load() == 0 {
+            return None;
+        }
+        // SAFETY: `self.pointer` is a typed task_struct; offered to tracing and LSM programs from 5.15 on.
+        let registers = unsafe { bpf_task_pt_regs(self.pointer.cast_mut().cast()) };
+        Some(Regs::new(registers as *const u8))
     }
 
     /// The process the thread belongs to.
     #[inline(always)]
     pub(crate) fn process(self) -> Result<Process, Error> {
-        // SAFETY: `self.0` is a typed task_struct.
-        unsafe { process::<Typed>(self.0) }
+        // SAFETY: `self.pointer` is a typed task_struct.
+        unsafe {
+            if self.by_number {
+                process::<Probed>(self.pointer)
+            } else {
+                process::<Typed>(self.pointer)
+            }
+        }
     }
 
     /// Its process's id.
     #[inline(always)]
     pub(crate) fn pid(self) -> Result<u32, Error> {
-        // SAFETY: `self.0` is a typed task_struct.
-        unsafe { Typed::get(self.0, fields::TASK_TGID.load()) }
+        // SAFETY: `self.pointer` is a typed task_struct.
+        unsafe { self.get(self.pointer, fields::TASK_TGID.load()) }
     }
 
     /// The process that is its parent now.
     #[inline(always)]
     pub(crate) fn parent(self) -> Result<Process, Error> {
-        // SAFETY: `self.0` is a typed task_struct.
-        Self(unsafe { Typed::get(self.0, fields::TASK_PARENT.load())? }).process()
+        // SAFETY: `self.pointer` is a typed task_struct, and so is its parent.
+        let pointer = unsafe { self.get(self.pointer, fields::TASK_PARENT.load())? };
+        Self { pointer, ..self }.process()
     }
 
     /// True for a thread that is not the first of its process.
     #[inline(always)]
     pub(crate) fn is_thread(self) -> Result<bool, Error> {
-        // SAFETY: `self.0` is a typed task_struct.
+        // SAFETY: `self.pointer` is a typed task_struct.
         let (pid, tgid): (u32, u32) = unsafe {
             (
-                Typed::get(self.0, fields::TASK_PID.load())?,
-                Typed::get(self.0, fields::TASK_TGID.load())?,
+                self.get(self.pointer, fields::TASK_PID.load())?,
+                self.get(self.pointer, fields::TASK_TGID.load())?,
             )
         };
         Ok(pid != tgid)
@@ -76,11 +120,11 @@ impl Task {
     /// True for a thread whose memory is also that of the first thread of its process, which has none once it is gone.
     #[inline(always)]
     pub(crate) fn has_memory_of_first(self) -> Result<bool, Error> {
-        // SAFETY: `self.0` is a typed task_struct, and so is its leader; of their mm only the address is used.
+        // SAFETY: `self.pointer` is a typed task_struct, and so is its leader; of their mm only the address is used.
         let (own, first): (u64, u64) = unsafe {
-            let leader: *const u8 = Typed::get(self.0, fields::TASK_LEADER.load())?;
-            let own: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
-            let first: *const u8 = Typed::get(leader, fields::TASK_MM.load())?;
+            let leader: *const u8 = self.get(self.pointer, fields::TASK_LEADER.load())?;
+            let own: *const u8 = self.get(self.pointer, fields::TASK_MM.load())?;
+            let first: *const u8 = self.get(leader, fields::TASK_MM.load())?;
             (own as u64, first as u64)
         };
         Ok(own == first && self.is_thread()?)
@@ -89,10 +133,10 @@ impl Task {
     /// True outside of pid namespaces but the first: there, numbers of processes are the kernel's own.
     #[inline(always)]
     pub(crate) fn in_first_namespace(self) -> Result<bool, Error> {
-        // SAFETY: `self.0` is a typed task_struct, its thread_pid a typed pid.
+        // SAFETY: `self.pointer` is a typed task_struct, its thread_pid a typed pid.
         let level: u32 = unsafe {
-            let pid: *const u8 = Typed::get(self.0, fields::TASK_PID_STRUCT.load())?;
-            Typed::get(pid, fields::PID_LEVEL.load())?
+            let pid: *const u8 = self.get(self.pointer, fields::TASK_PID_STRUCT.load())?;
+            self.get(pid, fields::PID_LEVEL.load())?
         };
         Ok(level == 0)
     }
@@ -100,36 +144,42 @@ impl Task {
     /// Threads of the process that have not begun to exit.
     #[inline(always)]
     pub(crate) fn live_threads(self) -> Result<i32, Error> {
-        // SAFETY: `self.0` is a typed task_struct, its signal a typed signal_struct.
+        // SAFETY: `self.pointer` is a typed task_struct, its signal a typed signal_struct.
         unsafe {
-            let signal: *const u8 = Typed::get(self.0, fields::TASK_SIGNAL.load())?;
-            Typed::get(signal, fields::SIGNAL_LIVE.load())
+            let signal: *const u8 = self.get(self.pointer, fields::TASK_SIGNAL.load())?;
+            self.get(signal, fields::SIGNAL_LIVE.load())
         }
     }
 
     /// Where the arguments lie in the process's own memory: start and length in bytes.
     #[inline(always)]
     pub(crate) fn arguments(self) -> Result<(u64, u64), Error> {
-        // SAFETY: `self.0` is a typed task_struct, its mm a typed mm_struct.
+        // SAFETY: `self.pointer` is a typed task_struct, its mm a typed mm_struct.
         let (start, end): (u64, u64) = unsafe {
-            let mm: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
+            let mm: *const u8 = self.get(self.pointer, fields::TASK_MM.load())?;
             (
-                Typed::get(mm, fields::MM_ARG_START.load())?,
-                Typed::get(mm, fields::MM_ARG_END.load())?,
+                self.get(mm, fields::MM_ARG_START.load())?,
+                self.get(mm, fields::MM_ARG_END.load())?,
             )
         };
         Ok((start, end.saturating_sub(start)))
     }
 
-    /// The file of the program that the process runs; null of a kernel thread.
+    /// Which file the process runs; absent of a kernel thread.
     #[inline(always)]
-    pub(crate) fn program(self) -> Result<File<Typed>, Error> {
+    pub(crate) fn program(self) -> Result<Option<Key>, Error> {
         // SAFETY: as above.
-        let file = unsafe {
-            let mm: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
-            Typed::get(mm, fields::MM_PROGRAM.load())?
+        let file: *const u8 = unsafe {
+            let mm: *const u8 = self.get(self.pointer, fields::TASK_MM.load())?;
+            self.get(mm, fields::MM_PROGRAM.load())?
         };
-        Ok(File::new(file))
+        if file.is_null() {
+            Ok(None)
+        } else if self.by_number {
+            File::<Probed>::new(file).inode()?.key().map(Some)
+        } else {
+            File::<Typed>::new(file).inode()?.key().map(Some)
+        }
     }
 
     /// Bytes of the environment that the process was given.
@@ -137,10 +187,10 @@ impl Task {
     pub(crate) fn environment(self) -> Result<u64, Error> {
         // SAFETY: as above.
         let (start, end): (u64, u64) = unsafe {
-            let mm: *const u8 = Typed::get(self.0, fields::TASK_MM.load())?;
+            let mm: *const u8 = self.get(self.pointer, fields::TASK_MM.load())?;
             (
-                Typed::get(mm, fields::MM_ENV_START.load())?,
-                Typed::get(mm, fields::MM_ENV_END.load())?,
+                self.get(mm, fields::MM_ENV_START.load())?,
+                self.get(mm, fields::MM_ENV_END.load())?,
             )
         };
         Ok(end.saturating_sub(start))
@@ -153,8 +203,8 @@ impl Task {
         if offset == fields::ABSENT {
             return Ok(false);
         }
-        // SAFETY: `self.0` is a typed task_struct, and the member is there.
-        let status: u32 = unsafe { Typed::get(self.0, offset)? };
+        // SAFETY: `self.pointer` is a typed task_struct, and the member is there.
+        let status: u32 = unsafe { self.get(self.pointer, offset)? };
         Ok(status & TS_COMPAT != 0)
     }
 
@@ -164,13 +214,13 @@ impl Task {
         // SAFETY: files and fdt are typed; the array of descriptors is a pointer to pointers, which the verifier cannot
         // type, so its element is probed.
         let file: *const u8 = unsafe {
-            let files: *const u8 = Typed::get(self.0, fields::TASK_FILES.load())?;
-            let table: *const u8 = Typed::get(files, fields::FILES_FDT.load())?;
-            let size: u32 = Typed::get(table, fields::FDT_MAX.load())?;
+            let files: *const u8 = self.get(self.pointer, fields::TASK_FILES.load())?;
+            let table: *const u8 = self.get(files, fields::FILES_FDT.load())?;
+            let size: u32 = self.get(table, fields::FDT_MAX.load())?;
             if fd >= size {
                 return Err(Error::NoFile);
             }
-            let array: *const u8 = Typed::get(table, fields::FDT_FD.load())?;
+            let array: *const u8 = self.get(table, fields::FDT_FD.load())?;
             Probed::get(array, u64::from(fd) * 8)?
         };
         if file.is_null() {

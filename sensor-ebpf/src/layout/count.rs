@@ -124,10 +124,12 @@ pub enum Error {
     LocalsFull = 20,
     /// No room for a process that shares memory.
     SharesFull = 21,
+    /// A socket of before the programs, which before Linux 5.12 nothing gives a cookie.
+    NoCookie = 22,
 }
 
 /// All errors, in the order of their numbers.
-pub const ERRORS: [(Error, &str); 22] = [
+pub const ERRORS: [(Error, &str); 23] = [
     (Error::NoControl, "settings unreadable"),
     (Error::NoInode, "file without inode"),
     (Error::NoFile, "descriptor gone"),
@@ -150,6 +152,7 @@ pub const ERRORS: [(Error, &str); 22] = [
     (Error::CarriersFull, "map of carriers full"),
     (Error::LocalsFull, "map of local connections full"),
     (Error::SharesFull, "map of shared memory full"),
+    (Error::NoCookie, "socket older than the programs"),
 ];
 
 /// What a hook's runs came to, on one CPU.

@@ -15,6 +15,7 @@ use crate::{
     count::{Outcome, Trouble},
     emit,
     kernel::{
+        helpers,
         read::{Probed, Reach, Typed},
         sock::{Road, Sock},
         task::Task,
@@ -35,7 +36,7 @@ const CLOSE: i32 = 7;
 pub(crate) fn changed(sock: Sock<Typed>, old: i32, new: i32) -> Result<Outcome, Trouble> {
     match (old, new) {
         (_, SYN_SENT) => connecting(sock),
-        (SYN_RECV, ESTABLISHED) => Ok(arrived(sock)),
+        (SYN_RECV, ESTABLISHED) => arrived(sock),
         (SYN_SENT, ESTABLISHED) => connected(sock),
         (_, CLOSE) => closed(sock),
         _ => Ok(Outcome::Ignored),
@@ -48,17 +49,19 @@ fn connecting(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
     if !(is_holder(&process) || is_canary(sock, &process)?) || !sock.is_tcp()? {
         return Ok(Outcome::Ignored);
     }
-    let cookie = sock.make_cookie();
-    // SAFETY: the tracepoint's socket, by typed pointer.
-    unsafe { talk::mark(sock.pointer(), sock.remote_port()?, TCP) };
+    let cookie = sock.make_cookie()?;
+    if helpers::SOCKET_STORAGE.load() != 0 {
+        // SAFETY: the tracepoint's socket, by typed pointer.
+        unsafe { talk::mark(sock.pointer(), sock.remote_port()?, TCP) };
+    }
     keep(sock, cookie, process, CONNECTED, 0)
 }
 
 /// A connection has come in; who takes it is known when it is accepted, where a cookie cannot be made in all backends.
 #[inline(always)]
-fn arrived(sock: Sock<Typed>) -> Outcome {
-    let _cookie = sock.make_cookie();
-    Outcome::Ignored
+fn arrived(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
+    let _cookie = sock.make_cookie()?;
+    Ok(Outcome::Ignored)
 }
 
 /// The port of this host is chosen after SYN_SENT is entered (tcp_v4_connect), so it is taken now.
@@ -134,13 +137,13 @@ fn message(
     ends: Ends,
     bytes: u64,
 ) -> Result<Outcome, Trouble> {
-    packet::message(sock.make_cookie(), process, ends, bytes)
+    packet::message(sock.make_cookie()?, process, ends, bytes)
 }
 
 /// If the socket is nobody's yet, it is the holder's from now on; `sent` of the bytes it has taken are its own already.
 #[inline(always)]
 fn adopt(sock: Sock<Typed>, process: Process, sent: u64) -> Result<Outcome, Trouble> {
-    let cookie = sock.make_cookie();
+    let cookie = sock.make_cookie()?;
     // One that has no conversation yet is kept when it begins one.
     if known(cookie).is_some() || !sock.is_open()? {
         return Ok(Outcome::Ignored);
@@ -200,6 +203,9 @@ fn keep<R: Reach>(
     direction: u8,
     before: u64,
 ) -> Result<Outcome, Trouble> {
+    if cookie == 0 {
+        return Err(Trouble::Failed(Error::NoCookie));
+    }
     let socket = Socket {
         process,
         opened_ns: emit::now(),

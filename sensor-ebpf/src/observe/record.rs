@@ -31,12 +31,11 @@ use super::{
 /// True when the current process runs a program that carries no records by nature.
 #[inline(never)]
 pub(crate) fn runs_quiet_program() -> Result<bool, Error> {
-    let program = Task::current().program()?;
-    if program.is_absent() {
+    let Some(program) = Task::current().program()? else {
         return Ok(false);
-    }
+    };
     // SAFETY: the value is one word.
-    Ok(unsafe { LINKED.get(program.inode()?.key()?) } == Some(&QUIET_PROGRAM))
+    Ok(unsafe { LINKED.get(program) } == Some(&QUIET_PROGRAM))
 }
 
 /// A record.

@@ -76,10 +76,12 @@ fn mapped(file: File<Typed>, protection: u64, flags: u64) -> Result<Outcome, Tro
 /// Memory is mapped that is no file's. How much it is the hook is not told.
 #[inline(never)]
 fn without_file(protection: u64, flags: u64) -> Result<Outcome, Trouble> {
-    if is_shared(protection, flags) {
-        share::mapped_memory(Task::current().registers().second()?)
-    } else {
-        Ok(Outcome::Ignored)
+    if !is_shared(protection, flags) {
+        return Ok(Outcome::Ignored);
+    }
+    match Task::current().registers() {
+        Some(registers) => share::mapped_memory(registers.second()?),
+        None => Ok(Outcome::Ignored),
     }
 }
 

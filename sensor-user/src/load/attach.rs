@@ -5,20 +5,22 @@ use std::fs::File;
 use std::path::Path;
 
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, FEntry, FExit, Iter, Lsm,
-    ProgramError, RawTracePoint,
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, FEntry, FExit,
+    Iter, Lsm, ProgramError, RawTracePoint,
 };
 use aya::{Btf as KernelBtf, BtfError, Ebpf, Endianness};
 
 use super::AttemptError;
 use super::btf::Btf;
-use super::hooks::{Attach, PROGRAMS, Program};
+use super::hooks::{self, Attach, PROGRAMS, Program};
 use crate::config::{Backend, Guard};
 
 /// What programs are attached to.
 pub(super) struct Place<'a> {
     /// The programs, and the name each is attached by; absent where the kernel has nothing of the kind.
     targets: Vec<(&'static Program, Option<&'static str>)>,
+    /// Hooks can look at the arguments of the system call they are in.
+    registers: bool,
     /// Of the kernel's types, what programs are attached by.
     btf: KernelBtf,
     /// Where the cgroup2 hierarchy is mounted.
@@ -39,6 +41,7 @@ impl<'a> Place<'a> {
         let names: HashSet<&str> = names.iter().map(String::as_str).collect();
         Ok(Self {
             targets,
+            registers: types.has_function("bpf_task_pt_regs"),
             btf: KernelBtf::parse(&types.excerpt(&names), Endianness::default())?,
             cgroup,
         })
@@ -52,9 +55,12 @@ fn type_name(attach: Attach, target: &str) -> String {
         Attach::Tracepoint(_) | Attach::TracepointOf(..) => format!("btf_trace_{target}"),
         Attach::Fentry(_)
         | Attach::Fexit(_)
+        | Attach::FentryOf(..)
+        | Attach::FexitOf(..)
         | Attach::Call(_)
         | Attach::Each(_)
         | Attach::Packets
+        | Attach::SocketsWithout(_)
         | Attach::Nowhere => target.to_owned(),
     }
 }
@@ -71,7 +77,7 @@ pub(super) fn attach(
         .iter()
         .filter(|(program, _)| program.backends.contains(&backend))
         .filter(|(program, _)| !program.guard || guard == Guard::Deny);
-    each(
+    let mut blind = each(
         programs.map(|(program, target)| (*program, *target)),
         |program, target| match target {
             Some(target) => {
@@ -85,7 +91,24 @@ pub(super) fn attach(
                 targets: format!("{:?}", program.attach),
             }),
         },
-    )
+    )?;
+    if !place.registers && backend != Backend::Tracepoint {
+        blind.push(hooks::UNSIZED);
+    }
+    Ok(unseen(&blind))
+}
+
+/// What is not seen, each said once: where two programs are for the same, one is enough.
+fn unseen(lacking: &[&'static str]) -> Vec<&'static str> {
+    let mut blind = Vec::new();
+    for unseen in lacking {
+        let programs = lacking.iter().filter(|other| *other == unseen).count();
+        let made_up_for = programs == 1 && hooks::EITHER.contains(unseen);
+        if *unseen != hooks::NOTHING && !made_up_for && !blind.contains(unseen) {
+            blind.push(*unseen);
+        }
+    }
+    blind
 }
 
 /// Attaches each program, and goes on without those that are optional.
@@ -114,10 +137,14 @@ fn target(attach: Attach, types: &Btf<'_>) -> Option<&'static str> {
         Attach::Fexit(names) => names.iter().find(|n| types.has_function(n)).copied(),
         Attach::Call(name) => types.has_call(name).then_some(name),
         Attach::Fentry(name) | Attach::Each(name) => types.has_function(name).then_some(name),
+        Attach::FentryOf(name, arguments) | Attach::FexitOf(name, arguments) => {
+            (types.function_arguments(name) == Some(arguments)).then_some(name)
+        }
         Attach::TracepointOf(name, arguments) => {
             (types.tracepoint_arguments(name) == Some(arguments)).then_some(name)
         }
         Attach::Lsm(name) | Attach::Tracepoint(name) => Some(name),
+        Attach::SocketsWithout(name) => (!types.has_function(name)).then_some(""),
         Attach::Packets | Attach::Nowhere => Some(""),
     }
 }
@@ -137,12 +164,12 @@ fn attach_one(
             lsm.load(target, &place.btf)?;
             lsm.attach().map(drop)
         }
-        Attach::Fentry(_) => {
+        Attach::Fentry(_) | Attach::FentryOf(..) => {
             let fentry: &mut FEntry = loaded.try_into()?;
             fentry.load(target, &place.btf)?;
             fentry.attach().map(drop)
         }
-        Attach::Fexit(_) | Attach::Call(_) => {
+        Attach::Fexit(_) | Attach::FexitOf(..) | Attach::Call(_) => {
             let fexit: &mut FExit = loaded.try_into()?;
             fexit.load(target, &place.btf)?;
             fexit.attach().map(drop)
@@ -153,6 +180,12 @@ fn attach_one(
             tracepoint.attach().map(drop)
         }
         Attach::Packets => attach_packets(loaded.try_into()?, program.name, place.cgroup),
+        Attach::SocketsWithout(_) => {
+            let sockets: &mut CgroupSock = loaded.try_into()?;
+            sockets.load()?;
+            let root = File::open(place.cgroup).map_err(ProgramError::IOError)?;
+            sockets.attach(root, CgroupAttachMode::Single).map(drop)
+        }
         Attach::Nowhere => {
             let raw: &mut RawTracePoint = loaded.try_into()?;
             raw.load()
@@ -215,6 +248,14 @@ mod tests {
             Ok(())
         });
         (result, attached)
+    }
+
+    #[test]
+    fn one_of_two_programs_for_the_same_is_enough() {
+        let either = hooks::EITHER[0];
+        assert_eq!(unseen(&[either]), Vec::<&str>::new());
+        assert_eq!(unseen(&[either, "pipes", either]), [either, "pipes"]);
+        assert_eq!(unseen(&["pipes", hooks::NOTHING, "pipes"]), ["pipes"]);
     }
 
     #[test]

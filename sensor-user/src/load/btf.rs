@@ -302,6 +302,19 @@ impl<'a> Btf<'a> {
         self.called(kind::FUNC, name).next().is_some()
     }
 
+    /// Arguments of the one function of this name.
+    #[must_use]
+    pub fn function_arguments(&self, name: &str) -> Option<usize> {
+        let mut called = self.called(kind::FUNC, name);
+        let (function, None) = (called.next()?, called.next()) else {
+            return None;
+        };
+        let prototype = self
+            .get(function.size_or_target)
+            .filter(|t| t.kind() == kind::FUNC_PROTO)?;
+        Some(prototype.count())
+    }
+
     /// Arguments of a tracepoint, by its `btf_trace_NAME` type; the first of that, which is the tracer's own, not counted.
     #[must_use]
     pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {

@@ -13,12 +13,18 @@ pub enum Attach {
     Fexit(&'static [&'static str]),
     /// The end of a system call's own function.
     Call(&'static str),
+    /// The beginning of a kernel function, where it takes so many arguments.
+    FentryOf(&'static str, usize),
+    /// The end of a kernel function, where it takes so many arguments.
+    FexitOf(&'static str, usize),
     /// A tracepoint, with typed arguments.
     Tracepoint(&'static str),
     /// A tracepoint whose arguments differ between kernels: the program is for those that have so many.
     TracepointOf(&'static str, usize),
     /// Packets of the cgroup hierarchy's root.
     Packets,
+    /// New sockets of the cgroup hierarchy's root, where the kernel has no such function.
+    SocketsWithout(&'static str),
     /// Nowhere: the sensor runs it.
     Nowhere,
     /// Nowhere: the sensor has the kernel run it once for each thing of a kind there is.
@@ -49,8 +55,13 @@ const TRACEPOINT: &[Backend] = &[Backend::Tracepoint];
 /// Nothing: the kernels that lack it have no such road.
 pub const NOTHING: &str = "";
 
-/// One of the two programs for completions of `io_uring` fits where the kernel has it.
-pub const RING: &str = "reads and writes by io_uring";
+/// Two programs are for each of these, of which one fits a kernel: the arguments of what they are attached to differ.
+pub const EITHER: &[&str] = &[RING, CHANGED, ATTRIBUTES, LINKS, DELETED];
+const RING: &str = "reads and writes by io_uring";
+const CHANGED: &str = "changes of mode, owner, times and length by name";
+const ATTRIBUTES: &str = "changes of extended attributes";
+const LINKS: &str = "new names of records, and records that are read by them";
+const DELETED: &str = "deletions";
 /// What nobody sees who does not see who sends.
 pub const SENT: &str =
     "connections that a process of another made, or the same before it held records";
@@ -62,6 +73,8 @@ const HANDED: &str = "what is handed on over unix sockets";
 const HANDED_TCP: &str = "what is handed on over connections within this machine";
 /// Nobody sees either who does not see who receives.
 pub const RECEIVED: &str = "what is handed on over sockets within this machine";
+/// How large it is stands in the arguments of the call alone.
+pub const UNSIZED: &str = "what is handed on in memory that is no file's";
 /// What all programs for requests of `io_uring` that tell no completion are for.
 const SILENT: &str = "requests of io_uring that tell no completion";
 
@@ -105,6 +118,12 @@ pub const PROGRAMS: &[Program] = &[
     program("exec", Attach::Tracepoint("sched_process_exec"), ALL),
     program("exit", Attach::Tracepoint("sched_process_exit"), ALL),
     program("flow_state", Attach::Tracepoint("inet_sock_set_state"), ALL),
+    optional(
+        "socket_made",
+        Attach::SocketsWithout("bpf_get_socket_ptr_cookie"),
+        ALL,
+        NOTHING,
+    ),
     program("packet_out", Attach::Packets, ALL),
     program("packet_in", Attach::Packets, ALL),
     program("refresh", Attach::Nowhere, ALL),
@@ -205,15 +224,29 @@ pub const PROGRAMS: &[Program] = &[
         Attach::Fexit(&["vfs_iocb_iter_write"]),
         TRAMPOLINES,
     ),
-    program(
+    optional(
         "fexit_change",
-        Attach::Fexit(&["notify_change"]),
+        Attach::FexitOf("notify_change", 4),
         TRAMPOLINES,
+        CHANGED,
     ),
-    program(
-        "fexit_xattr",
-        Attach::Fexit(&["__vfs_setxattr_noperm"]),
+    optional(
+        "fexit_change_3",
+        Attach::FexitOf("notify_change", 3),
         TRAMPOLINES,
+        CHANGED,
+    ),
+    optional(
+        "fexit_xattr",
+        Attach::FexitOf("__vfs_setxattr_noperm", 6),
+        TRAMPOLINES,
+        ATTRIBUTES,
+    ),
+    optional(
+        "fexit_xattr_5",
+        Attach::FexitOf("__vfs_setxattr_noperm", 5),
+        TRAMPOLINES,
+        ATTRIBUTES,
     ),
     program(
         "fexit_allocate",
@@ -221,8 +254,30 @@ pub const PROGRAMS: &[Program] = &[
         TRAMPOLINES,
     ),
     program("fexit_list", Attach::Fexit(&["iterate_dir"]), TRAMPOLINES),
-    program("fexit_link", Attach::Fexit(&["vfs_link"]), TRAMPOLINES),
-    program("fentry_unlink", Attach::Fentry("vfs_unlink"), TRAMPOLINES),
+    optional(
+        "fexit_link",
+        Attach::FexitOf("vfs_link", 5),
+        TRAMPOLINES,
+        LINKS,
+    ),
+    optional(
+        "fexit_link_4",
+        Attach::FexitOf("vfs_link", 4),
+        TRAMPOLINES,
+        LINKS,
+    ),
+    optional(
+        "fentry_unlink",
+        Attach::FentryOf("vfs_unlink", 4),
+        TRAMPOLINES,
+        DELETED,
+    ),
+    optional(
+        "fentry_unlink_3",
+        Attach::FentryOf("vfs_unlink", 3),
+        TRAMPOLINES,
+        DELETED,
+    ),
     optional(
         "ring",
         Attach::TracepointOf("io_uring_complete", 7),
@@ -386,7 +441,7 @@ pub const PROGRAMS: &[Program] = &[
         TRAMPOLINES,
         HANDED_TCP,
     ),
-    program("lsm_may_send", Attach::Lsm("unix_may_send"), LSM),
+    optional("lsm_may_send", Attach::Lsm("unix_may_send"), LSM, HANDED),
     program("lsm_mmap", Attach::Lsm("mmap_file"), LSM),
     program("lsm_open", Attach::Lsm("file_open"), LSM),
     program(
@@ -404,10 +459,11 @@ pub const PROGRAMS: &[Program] = &[
         Attach::Fentry("security_socket_sendmsg"),
         FENTRY,
     ),
-    program(
+    optional(
         "fentry_may_send",
         Attach::Fentry("security_unix_may_send"),
         FENTRY,
+        HANDED,
     ),
     program("fentry_mmap", Attach::Fentry("security_mmap_file"), FENTRY),
     program("fentry_open", Attach::Fentry("security_file_open"), FENTRY),

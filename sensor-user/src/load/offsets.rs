@@ -1,6 +1,7 @@
 //! Fills the layout's table of kernel struct members with offsets from BTF, and refuses what does not fit.
 
 use sensor_ebpf::layout::fields::{ABSENT, FIELDS, Field, Kind};
+use sensor_ebpf::layout::helpers::{HELPERS, Helper};
 use thiserror::Error;
 
 use super::btf::{Btf, Place, What};
@@ -40,6 +41,14 @@ pub fn resolve(btf: &Btf<'_>) -> Result<Vec<(&'static str, u64)>, OffsetError> {
         .iter()
         .map(|field| Ok((field.global, offset(btf, field)?)))
         .collect()
+}
+
+/// Which helpers the kernel has, 1 or 0, by the name of the global that says so.
+pub fn helpers(btf: &Btf<'_>) -> impl Iterator<Item = (&'static str, u64)> {
+    let has = |helper: &Helper| u64::from(btf.has_function(helper.function));
+    HELPERS
+        .iter()
+        .map(move |helper| (helper.global, has(helper)))
 }
 
 fn offset(btf: &Btf<'_>, field: &Field) -> Result<u64, OffsetError> {

@@ -165,6 +165,7 @@ const fn reason(error: Error) -> GapReason {
         | Error::Depth
         | Error::Fault
         | Error::Compat
+        | Error::NoCookie
         | Error::NoSocket => GapReason::HookFailed,
     }
 }

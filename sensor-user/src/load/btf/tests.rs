@@ -164,6 +164,8 @@ fn the_running_kernel_has_what_every_kernel_has() {
     assert!(btf.has_function("vfs_read"));
     assert_eq!(btf.tracepoint_arguments("sched_process_fork"), Some(2));
     assert_eq!(btf.tracepoint_arguments("no_such_tracepoint"), None);
+    assert_eq!(btf.function_arguments("vfs_read"), Some(4));
+    assert_eq!(btf.function_arguments("no_such_function"), None);
 }
 
 #[test]
