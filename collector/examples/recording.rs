@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use proto::limits::PAYLOAD_BYTES_MAX;
 use proto::prost::Message as _;
 use proto::sensor::v1::edge_end::End;
 use proto::sensor::v1::event::Body;
@@ -123,7 +124,7 @@ impl Strip {
                 .filter_map(|event| event.body.as_mut());
             bodies.for_each(|body| self.body(body, &above, &mut names));
             transaction.execute(
-                "UPDATE batch SET payload = ?2 WHERE pos = ?1",
+                "UPDATE batch SET payload = ?2, encoding = 1, content = NULL WHERE pos = ?1",
                 params![*pos, block.encode_to_vec()],
             )?;
         }
@@ -182,11 +183,21 @@ impl Strip {
 }
 
 fn read(log: &Connection) -> Result<Vec<(i64, EventBlock)>> {
-    let mut statement = log.prepare("SELECT pos, payload FROM batch ORDER BY pos")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    let mut statement = log.prepare("SELECT pos, payload, encoding FROM batch ORDER BY pos")?;
+    let rows = statement.query_map([], |row| {
+        Ok((
+            row.get(0)?,
+            row.get::<_, Vec<u8>>(1)?,
+            row.get::<_, i64>(2)?,
+        ))
+    })?;
     rows.map(|row| {
-        let (pos, payload) = row?;
-        let block = EventBlock::decode(payload.as_slice())
+        let (pos, payload, encoding) = row?;
+        let plain = match encoding {
+            1 => payload,
+            _ => zstd::bulk::decompress(&payload, PAYLOAD_BYTES_MAX)?,
+        };
+        let block = EventBlock::decode(plain.as_slice())
             .with_context(|| format!("batch {pos} cannot be read"))?;
         Ok((pos, block))
     })

@@ -13,6 +13,7 @@ mod enroll;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod payload;
 mod serve;
 
 use std::pin::Pin;
@@ -24,13 +25,15 @@ use proto::limits::PAYLOAD_BYTES_MAX;
 use proto::sensor::v1::from_collector::Message as Answer;
 use proto::sensor::v1::from_sensor::Message;
 use proto::sensor::v1::link_server::{Link, LinkServer};
-use proto::sensor::v1::{FromCollector, FromSensor, Persisted, RenewReply, RenewRequest, Welcome};
+use proto::sensor::v1::{
+    Encoding, FromCollector, FromSensor, Persisted, RenewReply, RenewRequest, Welcome,
+};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-pub use convert::{WireError, block};
+pub use convert::{WireError, block, stored};
 pub use enroll::Enroll;
 pub use error::Refusal;
 pub use serve::serve;
@@ -187,6 +190,7 @@ impl Session {
         let welcome = Welcome {
             log_id: self.ingest.log_id.to_vec(),
             persisted,
+            encodings: vec![Encoding::Zstd.into()],
             renew_in_s: self
                 .ingest
                 .renewal
@@ -259,6 +263,10 @@ impl Session {
             _ if refusal.is_about_identity() => {
                 let identities_refused = self.ingest.counts.identity_refused();
                 tracing::warn!(reason = %refusal, identities_refused, "stream refused for who is at its other end");
+            }
+            Refusal::Wire(WireError::Check { .. }) => {
+                let batches_damaged = self.ingest.counts.batch_damaged();
+                tracing::warn!(sensor = %sensor.escape_debug(), reason = %refusal, batches_damaged, "a batch came damaged; the sensor sends it again");
             }
             _ => {
                 tracing::warn!(sensor = %sensor.escape_debug(), reason = %refusal, "stream refused; the sensor keeps its events");

@@ -5,7 +5,8 @@
 //! hands what it has committed on to detection, in the order of the log.
 //!
 //! **Invariant:** an answer to [`LogHandle::append`] comes after the commit. The payload is kept as it came and is
-//! never looked into here; who reads it back brings the decoder.
+//! never looked into here; who reads it back brings the decoder. Whether two batches are the same is told by the hash of
+//! their events, not by how these travelled.
 
 mod store;
 mod writer;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use store::{LogReader, LogStore, StoredBatch};
+pub use store::{LogReader, LogStore, StoredBatch, content_hash};
 pub use writer::spawn;
 
 use crate::event::Block;
@@ -25,6 +26,15 @@ pub type Epoch = [u8; 16];
 pub type AppendReply = oneshot::Receiver<Result<u64, AppendError>>;
 /// Batches that may wait for the log, all sensors together.
 const QUEUE_MAX: usize = 256;
+
+/// How a payload is encoded; kept beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Plain,
+    /// One zstd frame.
+    Zstd,
+}
 
 /// A batch, as a sensor numbered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +49,10 @@ pub struct Batch {
     pub last_seq: u64,
     /// First number the sensor still held when it connected: what is before it and not in the log is lost for good.
     pub offered_from: u64,
+    /// SHA-256 of the events before they were encoded.
+    pub content: [u8; 32],
+    /// How they are encoded.
+    pub encoding: Encoding,
     /// The events, opaque here.
     pub payload: Vec<u8>,
 }
@@ -55,13 +69,13 @@ pub enum LogError {
         message: String,
     },
     /// The database was written by another version of the collector.
-    #[error("event log {path} has format {found}; this version reads format {known}")]
+    #[error("event log {path} has format {found}; this version reads formats 1 to {known}")]
     Format {
         /// The database file.
         path: String,
         /// Format found.
         found: i64,
-        /// Format this version knows.
+        /// Newest format this version knows.
         known: i64,
     },
     /// The log's thread has ended.

@@ -128,7 +128,7 @@ struct Current {
 
 /// Turns what the log kept into events: the decoder of [`ingest`], for whoever reads the log back.
 pub fn decode(batch: &StoredBatch) -> Result<Block, String> {
-    ingest::block(&batch.sensor, &batch.payload).map_err(|error| error.to_string())
+    ingest::stored(batch).map_err(|error| error.to_string())
 }
 
 impl Collector {

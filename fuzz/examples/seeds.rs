@@ -395,6 +395,13 @@ fn messages() -> Vec<Seed> {
         last_seq: 7,
         encoding: wire::Encoding::Plain.into(),
         payload: encoded(all_kinds()),
+        crc32c: None,
+    };
+    let packed = wire::Batch {
+        encoding: wire::Encoding::Zstd.into(),
+        payload: frame(&batch.payload),
+        crc32c: Some(0),
+        ..batch.clone()
     };
     let heartbeat = wire::Heartbeat {
         time_unix_ns: AT_NS,
@@ -411,12 +418,21 @@ fn messages() -> Vec<Seed> {
     vec![
         ("message", "hello", message(Message::Hello(hello))),
         ("message", "batch", message(Message::Batch(batch))),
+        ("message", "packed", message(Message::Batch(packed))),
         (
             "message",
             "heartbeat",
             message(Message::Heartbeat(heartbeat)),
         ),
     ]
+}
+
+/// A zstd frame of one block that is not compressed (RFC 8878, 3.1.1).
+fn frame(content: &[u8]) -> Vec<u8> {
+    let size = content.len() as u32;
+    let block = (size << 3 | 1).to_le_bytes();
+    let magic = 0xfd2f_b528_u32.to_le_bytes();
+    [&magic, &[0xa0][..], &size.to_le_bytes(), &block[..3], content].concat()
 }
 
 /// Blocks with their lengths before them: a theft in two blocks, and records taken away.

@@ -17,8 +17,9 @@ const REASON_MAX: usize = 256;
 
 /// A message of a stream, as it comes off the wire.
 pub fn message(bytes: &[u8]) {
-    if let Ok(Some(block)) = ingest::fuzzing::message(bytes) {
-        bounded(&block, bytes.len());
+    if let Ok(Some((block, unpacked))) = ingest::fuzzing::message(bytes) {
+        assert!(unpacked <= PAYLOAD_BYTES_MAX);
+        bounded(&block, unpacked);
     }
 }
 

@@ -4,6 +4,7 @@
 //! refused, counted, and said in a gap.
 
 mod client;
+mod encode;
 mod enroll;
 mod identity;
 mod pack;

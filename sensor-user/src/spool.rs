@@ -38,6 +38,16 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Most events of one batch; no queue may be smaller, or it would refuse such a batch for ever.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
 
+/// How events are encoded. Nothing here looks into them; it is kept beside them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are.
+    #[default]
+    Plain,
+    /// One zstd frame that tells its content's size.
+    Zstd,
+}
+
 /// Events encoded, not yet numbered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -45,7 +55,9 @@ pub struct Block {
     pub events: u64,
     /// How many lost events the gaps among them stand for: when such a batch is lost in turn, they are counted with it.
     pub stands_for: u64,
-    /// Their encoding, at most [`BATCH_BYTES_MAX`] bytes; nothing here looks into it.
+    /// How they are encoded.
+    pub encoding: Encoding,
+    /// They themselves, at most [`BATCH_BYTES_MAX`] bytes; nothing here looks into it.
     pub payload: Vec<u8>,
 }
 
@@ -58,8 +70,26 @@ pub struct Batch {
     pub last_seq: u64,
     /// As in [`Block`]; 0 when it was read from the disk.
     pub stands_for: u64,
-    /// Their encoding, shared with the queue.
+    /// How they are encoded.
+    pub encoding: Encoding,
+    /// They themselves, shared with the queue.
     pub payload: Arc<Vec<u8>>,
+}
+
+impl Batch {
+    /// CRC32C of the numbers and the payload, on the disk as on the wire.
+    #[must_use]
+    pub fn check(&self) -> u32 {
+        check((self.first_seq, self.last_seq), &self.payload)
+    }
+}
+
+/// CRC32C of the first and last number of a batch and its payload.
+#[must_use]
+pub fn check((first_seq, last_seq): (u64, u64), payload: &[u8]) -> u32 {
+    let first = crc32c::crc32c(&first_seq.to_le_bytes());
+    let numbers = crc32c::crc32c_append(first, &last_seq.to_le_bytes());
+    crc32c::crc32c_append(numbers, payload)
 }
 
 /// How much is held.

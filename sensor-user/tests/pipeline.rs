@@ -17,7 +17,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use collector::{Collector, Log, Manner, events};
+use collector::{Collector, Log, Manner, events, unpacked};
 use proto::sensor::v1;
 use proto::sensor::v1::event::Body;
 use sensor::{Sensor, ample, named, reads, starts};
@@ -226,6 +226,42 @@ async fn a_collector_that_never_acknowledges_fills_the_queue_and_no_more_and_the
     .await;
 }
 
+/// The encodings in which all batches came.
+fn encodings(log: &Log) -> Vec<v1::Encoding> {
+    let batches = log.batches().values();
+    batches.map(v1::Batch::encoding).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_travel_packed_but_to_an_older_collector_as_they_are() {
+    bounded(async {
+        for plain_only in [false, true] {
+            let log = Log {
+                plain_only,
+                ..Log::default()
+            };
+            let log = Arc::new(Mutex::new(log));
+            let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+            let sensor = Sensor::start(collector.url(), ample());
+            let many = (1..=200).map(|n| reads(n, 100, 5, n)).collect();
+            sensor.tick(many).await;
+            assert_eq!(sensor.stop().await, End::Drained);
+            assert_eq!(amounts(&events(&log)), (1..=200).collect::<Vec<_>>());
+            let came = encodings(&log.lock().unwrap());
+            let due = if plain_only {
+                v1::Encoding::Plain
+            } else {
+                v1::Encoding::Zstd
+            };
+            assert!(
+                !came.is_empty() && came.iter().all(|encoding| *encoding == due),
+                "{came:?}"
+            );
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_of_records_are_nowhere_in_the_bytes_that_leave() {
     bounded(async {
@@ -252,11 +288,11 @@ async fn names_of_records_are_nowhere_in_the_bytes_that_leave() {
         assert_eq!(sensor.stop().await, End::Drained);
         let log_now = log.lock().unwrap();
         for batch in log_now.batches().values() {
-            let found = batch
-                .payload
+            let plain = unpacked(batch);
+            let found = plain
                 .windows(9)
                 .any(|window| window == b"DOE-JOHN." || window.ends_with(b"JOHN.dcm"));
-            assert!(!found, "{}", String::from_utf8_lossy(&batch.payload));
+            assert!(!found, "{}", String::from_utf8_lossy(&plain));
         }
         drop(log_now);
         let events = events(&log);

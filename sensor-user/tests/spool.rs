@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sensor_user::metrics::Metrics;
-use sensor_user::spool::{Block, Disk, LossKind, Spool, Writer};
+use sensor_user::spool::{Block, Disk, Encoding, LossKind, Spool, Writer};
 
 /// Set when this program is to play a part for itself: the part and the spool's directory.
 const PART: &str = "CHARTWATCH_SPOOL_PART";
@@ -120,6 +120,7 @@ impl Bench {
         let block = Block {
             events: 1,
             stands_for: 0,
+            encoding: Encoding::Plain,
             payload,
         };
         self.spool.offer(block).is_ok()

@@ -16,13 +16,14 @@ use proto::prost::encoding::{DecodeContext, decode_key, skip_field};
 use proto::prost::{DecodeError, Message as _};
 use proto::sensor::v1 as wire;
 
+use super::payload;
 use crate::event::{
     Access, Block, Carrier, CarrierKey, CarrierKind, Direction, Edge, EdgeKind, End, Event, Flow,
     FlowName, Gap, GapReason, Medium, NameForm, NameSource, Origin, PAST_IP, Process, ProcessKey,
     RecordId, RecordName, Tamper, TamperFile, TamperKind, What,
 };
 use crate::fleet::{Heartbeat, HookBooks};
-use crate::log::{Batch, Epoch};
+use crate::log::{Batch, Epoch, StoredBatch, content_hash};
 
 /// Number of `events` in `EventBlock`.
 const EVENTS_FIELD: u32 = 3;
@@ -66,6 +67,28 @@ pub enum WireError {
     /// The encoding is not one this version knows.
     #[error("encoding {0} is not known")]
     Encoding(i32),
+    /// Another encoding than plain comes without the check it needs.
+    #[error("batch.crc32c is missing, which every encoding but plain needs")]
+    NoCheck,
+    /// The payload is not what the sensor sent.
+    #[error(
+        "the batch's CRC32C is {found:08x}, the sensor says {said:08x}: it was damaged on its way or in the sensor's memory"
+    )]
+    Check {
+        /// What it is here.
+        found: u32,
+        /// What the sensor says.
+        said: u32,
+    },
+    /// The payload cannot be unpacked.
+    #[error("payload is no zstd frame of a known size: {0}")]
+    Zstd(&'static str),
+    /// The payload is too large once it is unpacked.
+    #[error("payload has {bytes} bytes when unpacked; 1 to 262144 are allowed")]
+    UnpackedSize {
+        /// What it says of itself.
+        bytes: u64,
+    },
     /// The payload is no `EventBlock`.
     #[error("payload is no EventBlock: {0}")]
     Decode(String),
@@ -122,15 +145,14 @@ pub(super) fn batch(batch: wire::Batch, hello: &Hello) -> Result<(Batch, Block),
     if first == 0 || last < first {
         return Err(WireError::Sequence { first, last });
     }
-    if batch.encoding != wire::Encoding::Plain as i32 {
-        return Err(WireError::Encoding(batch.encoding));
-    }
     if batch.payload.is_empty() || batch.payload.len() > PAYLOAD_BYTES_MAX {
         return Err(WireError::PayloadSize {
             bytes: batch.payload.len(),
         });
     }
-    let decoded = block(&hello.sensor, &batch.payload)?;
+    let encoding = payload::encoding(&batch)?;
+    let plain = payload::plain(encoding, &batch.payload)?;
+    let decoded = block(&hello.sensor, &plain)?;
     let (found, expected) = (
         decoded.events.len() as u64 + decoded.unknown,
         (last - first).saturating_add(1),
@@ -144,12 +166,22 @@ pub(super) fn batch(batch: wire::Batch, hello: &Hello) -> Result<(Batch, Block),
         first_seq: first,
         last_seq: last,
         offered_from: hello.first_unacknowledged,
+        content: content_hash(&plain),
+        encoding,
         payload: batch.payload,
     };
     Ok((batch, decoded))
 }
 
-/// Decodes the payload of a batch, as it came or as the log kept it.
+/// Decodes a batch that the log kept.
+pub fn stored(batch: &StoredBatch) -> Result<Block, WireError> {
+    block(
+        &batch.sensor,
+        &payload::plain(batch.encoding, &batch.payload)?,
+    )
+}
+
+/// Decodes the events of a batch, as they were before they were encoded.
 pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
     let count = events(payload).map_err(|error| WireError::Decode(error.to_string()))?;
     if count > EVENTS_MAX {

@@ -1,4 +1,4 @@
-//! How often somebody was not let in, since the collector started; each line of the log about it has the number.
+//! How often somebody was not let in, or something came damaged, since the collector started; each line of the log about it has the number.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +14,8 @@ pub(super) struct Counts {
     handshakes_failed: AtomicU64,
     /// Streams refused for who was at their other end.
     identities_refused: AtomicU64,
+    /// Batches whose check was wrong.
+    batches_damaged: AtomicU64,
     last_line: Mutex<Option<Instant>>,
 }
 
@@ -29,6 +31,11 @@ impl Counts {
             *last = Some(Instant::now());
             tracing::warn!(%error, handshakes_failed, "somebody was not let in: the TLS handshake failed");
         }
+    }
+
+    /// A batch came damaged; answers how many have.
+    pub(super) fn batch_damaged(&self) -> u64 {
+        self.batches_damaged.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// A stream was refused for who was at its other end; answers how many there have been.

@@ -71,6 +71,7 @@ impl Refusal {
     pub fn status(&self) -> Status {
         let code = match self {
             Self::NoHello | Self::SecondHello => Code::FailedPrecondition,
+            Self::Wire(WireError::Check { .. }) => Code::DataLoss,
             Self::Wire(_) => Code::InvalidArgument,
             Self::NoCertificate | Self::Certificate(_) | Self::Expired | Self::Revoked => {
                 Code::Unauthenticated
@@ -99,6 +100,10 @@ mod tests {
             (
                 Refusal::Wire(WireError::PayloadSize { bytes: 9 }),
                 Code::InvalidArgument,
+            ),
+            (
+                Refusal::Wire(WireError::Check { found: 1, said: 2 }),
+                Code::DataLoss,
             ),
             (
                 Refusal::Append(AppendError::Overlap {

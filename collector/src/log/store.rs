@@ -1,6 +1,6 @@
 //! The log's database: its tables, what is written in a transaction, and reading it back.
 //!
-//! Format 1. `batch.pos` is the order of the log and is never used twice. Sequence numbers and times fit signed 64 bit
+//! Format 2; format 1 had no `encoding` and no `content`, and is brought up when it is opened for writing. `batch.pos` is the order of the log and is never used twice. Sequence numbers and times fit signed 64 bit
 //! columns because ingest refuses larger ones.
 //!
 //! **Invariant:** a row of `batch` is never changed, and `mark` moves in the transaction that adds the row.
@@ -11,11 +11,13 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::{AppendError, Batch, Epoch, LogError};
+use super::{AppendError, Batch, Encoding, Epoch, LogError};
 use crate::database::{self, Commit};
 
 /// Version of the tables, kept in `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+/// The format without `encoding` and `content`.
+const FORMAT_PLAIN: i64 = 1;
 /// Batches read at a time.
 const PAGE: i64 = 64;
 
@@ -32,6 +34,8 @@ CREATE TABLE batch (
   last_ns INTEGER NOT NULL,
   received_ns INTEGER NOT NULL,
   payload BLOB NOT NULL,
+  encoding INTEGER NOT NULL DEFAULT 1,
+  content BLOB,
   UNIQUE (sensor, epoch, first_seq)
 ) STRICT;
 CREATE INDEX batch_last_ns ON batch (last_ns);
@@ -41,6 +45,12 @@ CREATE TABLE mark (
   seq INTEGER NOT NULL,
   PRIMARY KEY (sensor, epoch)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// From format 1 on: what was kept so far is plain, and is hashed when it is compared with.
+const FROM_PLAIN: &str = "
+ALTER TABLE batch ADD COLUMN encoding INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE batch ADD COLUMN content BLOB;
 ";
 
 /// The log, open for writing; there is one per data directory.
@@ -56,7 +66,7 @@ pub struct LogStore {
 pub(super) enum Appended {
     /// It was added at this place; so many numbers before it are missing.
     New { missing_before: u64, pos: i64 },
-    /// It was there already, byte for byte.
+    /// It was there already, with the same events.
     Duplicate,
 }
 
@@ -73,6 +83,8 @@ pub struct StoredBatch {
     pub first_seq: u64,
     /// Sequence numbers missing directly before it.
     pub missing_before: u64,
+    /// How its events are encoded.
+    pub encoding: Encoding,
     /// The events, as they came.
     pub payload: Vec<u8>,
 }
@@ -165,8 +177,8 @@ fn insert(
 ) -> Result<i64, rusqlite::Error> {
     transaction
         .prepare_cached(
-            "INSERT INTO batch (sensor, epoch, first_seq, last_seq, missing_before, first_ns, last_ns, received_ns, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO batch (sensor, epoch, first_seq, last_seq, missing_before, first_ns, last_ns, received_ns, payload, encoding, content)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             &*batch.sensor,
@@ -178,6 +190,8 @@ fn insert(
             span.1 as i64,
             received_ns as i64,
             batch.payload,
+            code(batch.encoding),
+            batch.content,
         ])?;
     let pos = transaction.last_insert_rowid();
     transaction
@@ -189,18 +203,49 @@ fn insert(
     Ok(pos)
 }
 
-/// True when the log has this very batch.
+/// True when the log has the very events of this batch under these numbers, however they are encoded.
 fn holds(transaction: &Transaction<'_>, batch: &Batch) -> Result<bool, rusqlite::Error> {
-    let same = transaction
+    let content = transaction
         .prepare_cached(
-            "SELECT last_seq = ?4 AND payload = ?5 FROM batch WHERE sensor = ?1 AND epoch = ?2 AND first_seq = ?3",
+            "SELECT content, iif(content IS NULL, payload, NULL) FROM batch
+             WHERE sensor = ?1 AND epoch = ?2 AND first_seq = ?3 AND last_seq = ?4",
         )?
         .query_row(
-            params![&*batch.sensor, batch.epoch, batch.first_seq as i64, batch.last_seq as i64, batch.payload],
-            |row| row.get(0),
+            params![
+                &*batch.sensor,
+                batch.epoch,
+                batch.first_seq as i64,
+                batch.last_seq as i64
+            ],
+            |row| match row.get(0)? {
+                Some(content) => Ok(content),
+                None => Ok(content_hash(&row.get::<_, Vec<u8>>(1)?)),
+            },
         )
         .optional()?;
-    Ok(same == Some(true))
+    Ok(content == Some(batch.content))
+}
+
+/// The hash by which batches are compared: SHA-256 of their events before these were encoded.
+pub fn content_hash(plain: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, plain).as_ref());
+    hash
+}
+
+const fn code(encoding: Encoding) -> i64 {
+    match encoding {
+        Encoding::Plain => 1,
+        Encoding::Zstd => 2,
+    }
+}
+
+fn encoding(column: usize, code: i64) -> Result<Encoding, rusqlite::Error> {
+    match code {
+        1 => Ok(Encoding::Plain),
+        2 => Ok(Encoding::Zstd),
+        _ => Err(rusqlite::Error::IntegralValueOutOfRange(column, code)),
+    }
 }
 
 fn read_mark(
@@ -220,6 +265,7 @@ fn read_mark(
 pub struct LogReader {
     connection: Connection,
     path: PathBuf,
+    format: i64,
 }
 
 impl LogReader {
@@ -233,7 +279,11 @@ impl LogReader {
         };
         let (connection, found) = inner().map_err(|error| refused(&path, &error))?;
         check_format(&path, found)?;
-        Ok(Self { connection, path })
+        Ok(Self {
+            connection,
+            path,
+            format: found,
+        })
     }
 
     /// Position of the last batch, 0 for an empty log.
@@ -266,12 +316,18 @@ impl LogReader {
 
     /// The next few batches from a position on, in log order; empty at the end.
     pub fn page(&self, from_pos: i64) -> Result<Vec<StoredBatch>, LogError> {
+        let encoding_of = if self.format == FORMAT_PLAIN {
+            "1"
+        } else {
+            "encoding"
+        };
+        let sql = format!(
+            "SELECT pos, sensor, epoch, first_seq, missing_before, payload, {encoding_of} FROM batch
+             WHERE pos >= ?1 ORDER BY pos LIMIT ?2"
+        );
         let read = || -> Result<Vec<StoredBatch>, rusqlite::Error> {
             self.connection
-                .prepare_cached(
-                    "SELECT pos, sensor, epoch, first_seq, missing_before, payload FROM batch
-                     WHERE pos >= ?1 ORDER BY pos LIMIT ?2",
-                )?
+                .prepare_cached(&sql)?
                 .query_map([from_pos, PAGE], |row| {
                     Ok(StoredBatch {
                         pos: row.get(0)?,
@@ -280,6 +336,7 @@ impl LogReader {
                         first_seq: row.get::<_, i64>(3)? as u64,
                         missing_before: row.get::<_, i64>(4)? as u64,
                         payload: row.get(5)?,
+                        encoding: encoding(6, row.get(6)?)?,
                     })
                 })?
                 .collect()
@@ -298,11 +355,16 @@ fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("log.db")
 }
 
-/// Makes the tables in a new database; returns the format of the one that is there.
+/// Makes the tables in a new database and brings up those of format 1; returns the format it has now.
 fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if database::format(&transaction)? == 0 {
+    let format = database::format(&transaction)?;
+    if format == FORMAT_PLAIN {
+        transaction.execute_batch(FROM_PLAIN)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+    }
+    if format == 0 {
         transaction.execute_batch(SCHEMA)?;
         let id = Uuid::new_v4();
         transaction.execute(
@@ -317,7 +379,7 @@ fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
 }
 
 fn check_format(path: &Path, found: i64) -> Result<(), LogError> {
-    if found == FORMAT {
+    if (FORMAT_PLAIN..=FORMAT).contains(&found) {
         return Ok(());
     }
     Err(LogError::Format {

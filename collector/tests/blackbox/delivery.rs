@@ -5,12 +5,12 @@ use proto::prost::Message as _;
 use proto::sensor::v1::event::Body;
 use proto::sensor::v1::from_collector::Message as Answer;
 use proto::sensor::v1::from_sensor::Message;
-use proto::sensor::v1::{Access, Batch, Event, EventBlock, Flow, Hello, Process};
+use proto::sensor::v1::{Access, Batch, Encoding, Event, EventBlock, Flow, Hello, Process};
 use tonic::Code;
 
 use crate::daemon::{Daemon, Place};
 use crate::events::{event, id, read, sent, theft};
-use crate::sensor::{EPOCH, Sensor, batch};
+use crate::sensor::{EPOCH, Sensor, batch, checked, packed};
 
 fn totals(place: &Place) -> (u64, u64) {
     LogReader::open(&place.data()).unwrap().totals().unwrap()
@@ -39,6 +39,48 @@ async fn what_is_acknowledged_survives_a_kill_and_is_stored_once() {
         (2, 9),
         "the same batch again is acknowledged and not stored again"
     );
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packed_batches_are_kept_as_they_came_and_are_the_same_as_plain_ones() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, welcome) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    assert_eq!(
+        welcome.encodings().collect::<Vec<_>>(),
+        [Encoding::Zstd],
+        "the collector says what it takes"
+    );
+    let all = batch(1, theft(0, 1000));
+    sensor.say(Message::Batch(packed(&all))).await;
+    sensor.persisted(8).await;
+    // As a sensor sends it again that was put back to an older version: the same events, otherwise encoded.
+    sensor.say(Message::Batch(all.clone())).await;
+    sensor.persisted(8).await;
+    assert_eq!(totals(&place), (1, 8));
+    let stored = LogReader::open(&place.data()).unwrap().page(1).unwrap();
+    assert_eq!(stored[0].payload, packed(&all).payload);
+    let block = collector::ingest::stored(&stored[0]).unwrap();
+    assert_eq!(block.events.len(), 8);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_came_damaged_is_refused_by_its_check() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    let mut damaged = packed(&batch(1, theft(0, 1000)));
+    damaged.payload[20] ^= 1;
+    sensor.say(Message::Batch(damaged)).await;
+    let (code, message) = sensor.refused().await;
+    assert_eq!(code, Code::DataLoss, "{message}");
+    assert!(
+        message.contains("CRC32C") && message.contains("damaged"),
+        "{message}"
+    );
+    assert_eq!(totals(&place), (0, 0));
     assert!(daemon.stop().success());
 }
 
@@ -189,6 +231,21 @@ fn bad_batches() -> Vec<(Batch, &'static str)> {
         }
     };
     vec![
+        (
+            Batch {
+                crc32c: None,
+                ..packed(&good())
+            },
+            "batch.crc32c is missing",
+        ),
+        (
+            checked(Batch {
+                encoding: Encoding::Zstd.into(),
+                payload: zstd::bulk::compress(&vec![0; 256 * 1024 + 1], 3).unwrap(),
+                ..good()
+            }),
+            "payload has 262145 bytes when unpacked",
+        ),
         (
             Batch {
                 epoch: vec![1; 16],

@@ -140,5 +140,26 @@ pub(crate) fn batch(first_seq: u64, events: Vec<Event>) -> Batch {
         last_seq,
         encoding: Encoding::Plain.into(),
         payload: block.encode_to_vec(),
+        crc32c: None,
+    }
+}
+
+/// A batch as it is sent to a collector that takes zstd: packed, and with its check.
+pub(crate) fn packed(batch: &Batch) -> Batch {
+    let packed = Batch {
+        encoding: Encoding::Zstd.into(),
+        payload: zstd::bulk::compress(&batch.payload, 3).unwrap(),
+        ..batch.clone()
+    };
+    checked(packed)
+}
+
+/// A batch with the check that belongs to it.
+pub(crate) fn checked(batch: Batch) -> Batch {
+    let numbers = [batch.first_seq, batch.last_seq].map(u64::to_le_bytes);
+    let check = crc32c::crc32c(&numbers.concat());
+    Batch {
+        crc32c: Some(crc32c::crc32c_append(check, &batch.payload)),
+        ..batch
     }
 }

@@ -1090,6 +1090,9 @@ pub struct Welcome {
     /// Seconds until the sensor should renew its certificate with Renew; absent where it cannot.
     #[prost(uint64, optional, tag = "3")]
     pub renew_in_s: ::core::option::Option<u64>,
+    /// Encodings of payloads it takes beside ENCODING_PLAIN, which it always takes.
+    #[prost(enumeration = "Encoding", repeated, tag = "4")]
+    pub encodings: ::prost::alloc::vec::Vec<i32>,
 }
 /// A sensor asks for its next certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1108,7 +1111,7 @@ pub struct RenewReply {
     #[prost(bytes = "vec", tag = "2")]
     pub authority: ::prost::alloc::vec::Vec<u8>,
 }
-/// Events, never cut anew: a batch that is sent again is the same bytes under the same numbers.
+/// Events, never cut anew: a batch that is sent again is the same events under the same numbers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Batch {
     /// The epoch, as in Hello.
@@ -1123,9 +1126,13 @@ pub struct Batch {
     /// How the payload is encoded.
     #[prost(enumeration = "Encoding", tag = "4")]
     pub encoding: i32,
-    /// An EventBlock with last_seq - first_seq + 1 events; at most 256 KiB.
+    /// An EventBlock with last_seq - first_seq + 1 events; at most 256 KiB, encoded and as it is.
     #[prost(bytes = "vec", tag = "5")]
     pub payload: ::prost::alloc::vec::Vec<u8>,
+    /// CRC32C (RFC 3720, appendix B.4) of first_seq and last_seq, eight bytes each with the lowest first, and the payload as it
+    /// travels. Must be there with every encoding but ENCODING_PLAIN, which older sensors send without.
+    #[prost(fixed32, optional, tag = "6")]
+    pub crc32c: ::core::option::Option<u32>,
 }
 /// Everything up to a sequence number is durable: the sensor may forget it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1198,6 +1205,9 @@ pub enum Encoding {
     Unspecified = 0,
     /// An EventBlock as it is.
     Plain = 1,
+    /// An EventBlock as one zstd frame (RFC 8878) that tells its content's size and needs no dictionary. Only for a collector
+    /// that names it in Welcome.
+    Zstd = 2,
 }
 impl Encoding {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1208,6 +1218,7 @@ impl Encoding {
         match self {
             Self::Unspecified => "ENCODING_UNSPECIFIED",
             Self::Plain => "ENCODING_PLAIN",
+            Self::Zstd => "ENCODING_ZSTD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1215,6 +1226,7 @@ impl Encoding {
         match value {
             "ENCODING_UNSPECIFIED" => Some(Self::Unspecified),
             "ENCODING_PLAIN" => Some(Self::Plain),
+            "ENCODING_ZSTD" => Some(Self::Zstd),
             _ => None,
         }
     }

@@ -6,7 +6,9 @@
 //!
 //! What the disk spool lost is said as well, each loss as a gap, and processes are then said again.
 //!
-//! **Invariant:** a block is at most [`BATCH_BYTES_MAX`] bytes and [`BATCH_EVENTS_MAX`] events; every report either is in the queue or is counted in a gap.
+//! A block is compressed once, when it is closed: as it lies in the queue and on the disk it travels.
+//!
+//! **Invariant:** a block is, before it is compressed, at most [`BATCH_BYTES_MAX`] bytes and [`BATCH_EVENTS_MAX`] events; every report either is in the queue or is counted in a gap.
 
 use std::sync::Arc;
 
@@ -16,13 +18,15 @@ use proto::sensor::v1;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::wire;
+use super::{encode, wire};
 use crate::clock::Offset;
 use crate::event::{Gap, GapReason};
 use crate::metrics::Metrics;
 use crate::report::Resend;
 use crate::report::{Body, Report, Tick};
-use crate::spool::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Full, Loss, LossKind, Spool};
+use crate::spool::{
+    BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Encoding, Full, Loss, LossKind, Spool,
+};
 
 /// Whose events they are.
 #[derive(Debug, Clone)]
@@ -46,6 +50,7 @@ pub struct Packer {
     unsaid: Vec<Loss>,
     /// First round whose reports may enter: those of older ones may refer to processes that are lost.
     round: u64,
+    compress: encode::Compress,
 }
 
 /// What was refused and not yet said.
@@ -76,6 +81,7 @@ impl Packer {
             lost: None,
             unsaid: Vec::new(),
             round: 0,
+            compress: encode::Compress::default(),
         }
     }
 
@@ -173,11 +179,17 @@ impl Packer {
         }
     }
 
-    fn offer(&self, open: Open) -> Result<(), Full> {
-        let Some(block) = open.close() else {
+    fn offer(&mut self, open: Open) -> Result<(), Full> {
+        let Some(closed) = open.close() else {
             return Ok(());
         };
-        let events = block.events;
+        let (encoding, payload) = self.compress.block(closed.payload);
+        let events = closed.events;
+        let block = Block {
+            encoding,
+            payload,
+            ..closed
+        };
         self.spool.offer(block)?;
         self.metrics.queue_accepted.add(events);
         Ok(())
@@ -286,6 +298,7 @@ impl Open {
         (events > 0).then(|| Block {
             events,
             stands_for: self.stands_for,
+            encoding: Encoding::Plain,
             payload: self.block.encode_to_vec(),
         })
     }

@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use super::client::{Client, Settings};
 use super::identity::IdentityError;
-use super::{enroll, tls, wire};
-use crate::spool::{Batch, NeverSent, Spool};
+use super::{encode, enroll, tls, wire};
+use crate::spool::{NeverSent, Spool};
 
 /// Messages that may wait for the connection to take them; a batch is up to 256 KiB.
 const OUTBOUND_MAX: usize = 4;
@@ -57,6 +57,9 @@ pub(super) enum SessionError {
     /// The collector named another epoch than this one.
     #[error("the collector acknowledged another epoch than this sensor's")]
     OtherEpoch,
+    /// A batch cannot be unpacked for a collector that does not take zstd.
+    #[error("a batch of the queue cannot be unpacked for a collector that does not take zstd: {0}")]
+    Unpack(std::io::Error),
     /// The collector acknowledged too much.
     #[error(transparent)]
     NeverSent(#[from] NeverSent),
@@ -79,6 +82,8 @@ pub(super) struct Session<'a> {
     inbound: Streaming<v1::FromCollector>,
     /// Last sequence number handed to this connection.
     sent: u64,
+    /// Whether the collector takes zstd.
+    takes_zstd: bool,
     channel: Channel,
     /// When the certificate is to be renewed.
     renew_at: Option<Instant>,
@@ -115,6 +120,7 @@ impl<'a> Session<'a> {
             return Err(SessionError::NoWelcome);
         };
         let sent = client.welcomed((epoch, first), &welcome).await?;
+        let takes_zstd = welcome.encodings().any(|known| known == v1::Encoding::Zstd);
         let in_s = welcome
             .renew_in_s
             .map(|s| Duration::from_secs(s.min(RENEW_IN_MAX_S)));
@@ -126,6 +132,7 @@ impl<'a> Session<'a> {
             out,
             inbound,
             sent,
+            takes_zstd,
         })
     }
 
@@ -157,9 +164,11 @@ impl<'a> Session<'a> {
                 permit = self.out.reserve(), if next.is_some() => {
                     let Some(batch) = next else { continue };
                     let permit = permit.map_err(|_| SessionError::Closed)?;
+                    let numbered = encode::numbered(epoch, &batch, self.takes_zstd)
+                        .map_err(SessionError::Unpack)?;
                     self.sent = batch.last_seq;
                     self.client.count_sent(epoch, &batch);
-                    permit.send(message(FromSensor::Batch(numbered(epoch, &batch))));
+                    permit.send(message(FromSensor::Batch(numbered)));
                 }
                 () = spool.changed(), if next.is_none() => {}
             }
@@ -280,16 +289,6 @@ pub(super) fn first_cause(error: &dyn Error) -> String {
     error
         .source()
         .map_or_else(|| error.to_string(), first_cause)
-}
-
-fn numbered(epoch: Uuid, batch: &Batch) -> v1::Batch {
-    v1::Batch {
-        epoch: epoch.as_bytes().to_vec(),
-        first_seq: batch.first_seq,
-        last_seq: batch.last_seq,
-        encoding: v1::Encoding::Plain.into(),
-        payload: batch.payload.to_vec(),
-    }
 }
 
 fn message(message: FromSensor) -> v1::FromSensor {

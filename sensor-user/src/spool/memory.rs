@@ -152,6 +152,7 @@ impl Held {
             first_seq,
             last_seq: self.last_seq,
             stands_for: block.stands_for,
+            encoding: block.encoding,
             payload: Arc::new(block.payload),
         });
         Ok(())

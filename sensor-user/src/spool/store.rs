@@ -1,6 +1,6 @@
 //! The database on the disk: its tables, what is written in a transaction, and reading it back.
 //!
-//! Format 1. `batch.id` is the order in which everything was taken, so the smallest is the oldest; what is acknowledged
+//! Format 2; format 1 had no `encoding` and is brought up when it is opened. `batch.id` is the order in which everything was taken, so the smallest is the oldest; what is acknowledged
 //! is always older than what is not. `clock_s` counts the seconds that sensors ran with this database, which no wall
 //! clock can move; `time_ns` is for people. SQLite in WAL mode with full sync: a commit is one sync of the log. Nobody else opens it meanwhile.
 //!
@@ -17,11 +17,13 @@ use uuid::Uuid;
 
 use super::memory::{Earlier, Evicted, Work};
 use super::trouble::Trouble;
-use super::{Batch, Disk, Loss, LossKind};
+use super::{Batch, Disk, Encoding, Loss, LossKind};
 use crate::clock;
 
 /// Version of the tables, kept in `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+/// The format without `encoding`.
+const FORMAT_PLAIN: i64 = 1;
 /// Name of the database.
 const FILE: &str = "spool.db";
 /// Held by the one sensor that uses the directory.
@@ -54,10 +56,14 @@ CREATE TABLE batch (
   time_ns INTEGER NOT NULL,
   clock_s INTEGER NOT NULL,
   crc INTEGER NOT NULL,
-  payload BLOB NOT NULL
+  payload BLOB NOT NULL,
+  encoding INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE UNIQUE INDEX batch_place ON batch (epoch, last_seq, first_seq, bytes);
 ";
+
+/// From format 1 on: what it holds is plain.
+const FROM_PLAIN: &str = "ALTER TABLE batch ADD COLUMN encoding INTEGER NOT NULL DEFAULT 1";
 
 /// Why the disk could not be read.
 #[derive(Debug, Error)]
@@ -231,7 +237,7 @@ impl Store {
     /// found by whoever goes on behind it.
     pub(super) fn page(&self, epoch: Uuid, seq: u64) -> Result<Vec<Batch>, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT first_seq, last_seq, crc, payload FROM batch
+            "SELECT first_seq, last_seq, crc, payload, encoding FROM batch
          WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2 ORDER BY last_seq",
         )?;
         let mut rows = statement.query(params![epoch.as_bytes(), seq])?;
@@ -242,9 +248,10 @@ impl Store {
                 first_seq: row.get(0)?,
                 last_seq: row.get(1)?,
                 stands_for: 0,
+                encoding: encoding(4, row.get(4)?)?,
                 payload: Arc::new(row.get(3)?),
             };
-            if row.get::<_, u32>(2)? != crc(&batch) {
+            if row.get::<_, u32>(2)? != batch.check() {
                 let (first_seq, last_seq) = (batch.first_seq, batch.last_seq);
                 tracing::error!(
                     first_seq,
@@ -365,7 +372,7 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-/// Makes the tables in a new database; answers the format of the one that is there.
+/// Makes the tables in a new database and brings up those of format 1; answers the format it has now.
 fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
     let format = |connection: &Connection| {
         connection.query_row("SELECT user_version FROM pragma_user_version", [], |row| {
@@ -373,6 +380,10 @@ fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
         })
     };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if format(&transaction)? == FORMAT_PLAIN {
+        transaction.execute_batch(FROM_PLAIN)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+    }
     if format(&transaction)? == 0 {
         transaction.execute_batch(SCHEMA)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
@@ -467,8 +478,8 @@ fn insert(
 ) -> Result<(), rusqlite::Error> {
     transaction
         .prepare_cached(
-            "INSERT INTO batch (epoch, first_seq, last_seq, bytes, stands_for, time_ns, clock_s, crc, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO batch (epoch, first_seq, last_seq, bytes, stands_for, time_ns, clock_s, crc, payload, encoding)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             epoch,
@@ -478,8 +489,9 @@ fn insert(
             batch.stands_for,
             clock::unix_ns() as i64,
             now_s,
-            crc(batch),
+            batch.check(),
             *batch.payload,
+            code(batch.encoding),
         ])?;
     Ok(())
 }
@@ -488,11 +500,19 @@ fn row_bytes(batch: &Batch) -> u64 {
     batch.payload.len() as u64 + ROW_BYTES
 }
 
-/// CRC32C of the numbers and the payload.
-fn crc(batch: &Batch) -> u32 {
-    let first = crc32c::crc32c(&batch.first_seq.to_le_bytes());
-    let numbers = crc32c::crc32c_append(first, &batch.last_seq.to_le_bytes());
-    crc32c::crc32c_append(numbers, &batch.payload)
+const fn code(encoding: Encoding) -> i64 {
+    match encoding {
+        Encoding::Plain => 1,
+        Encoding::Zstd => 2,
+    }
+}
+
+fn encoding(column: usize, code: i64) -> Result<Encoding, rusqlite::Error> {
+    match code {
+        1 => Ok(Encoding::Plain),
+        2 => Ok(Encoding::Zstd),
+        _ => Err(rusqlite::Error::IntegralValueOutOfRange(column, code)),
+    }
 }
 
 /// The oldest going, and the books of it.

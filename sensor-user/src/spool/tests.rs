@@ -13,6 +13,7 @@ fn block(events: u64, bytes: usize) -> Block {
     Block {
         events,
         stands_for: 0,
+        encoding: Encoding::Plain,
         payload: vec![7; bytes],
     }
 }
@@ -124,6 +125,7 @@ impl Bench {
         let block = Block {
             events,
             stands_for: 0,
+            encoding: Encoding::Plain,
             payload,
         };
         self.spool.offer(block).unwrap();
@@ -211,6 +213,25 @@ async fn what_was_not_delivered_comes_first_after_a_restart_epoch_by_epoch() {
     bench.stop();
     let bench = Bench::open(disk(place.path()));
     assert_eq!(bench.spool.depth().events, 0, "what is delivered stays so");
+    bench.stop();
+}
+
+/// What a version before format 2 left.
+#[tokio::test]
+async fn a_spool_of_format_1_is_brought_up_and_delivered() {
+    let place = tempfile::tempdir().unwrap();
+    let bench = Bench::open(disk(place.path()));
+    bench.offer(2, 7, 100);
+    bench.stop();
+    let old = Connection::open(place.path().join("spool.db")).unwrap();
+    old.execute_batch("ALTER TABLE batch DROP COLUMN encoding; PRAGMA user_version = 1;")
+        .unwrap();
+    drop(old);
+    let bench = Bench::open(disk(place.path()));
+    assert_eq!(bench.spool.take_losses(), []);
+    assert_eq!(bench.spool.depth().events, 2);
+    bench.offer(1, 8, 100);
+    assert_eq!(marks(&bench.deliver().await), [7, 8]);
     bench.stop();
 }
 

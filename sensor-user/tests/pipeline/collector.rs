@@ -24,6 +24,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) struct Log {
     /// Names it.
     pub(crate) id: u8,
+    /// It is of a version that knows plain batches only.
+    pub(crate) plain_only: bool,
     /// What there is of each epoch, in the order in which they first came.
     pub(crate) epochs: Vec<Epoch>,
     /// Batches that came again.
@@ -212,6 +214,20 @@ impl Drop for Collector {
     }
 }
 
+/// The payload of a batch before it was encoded; panics when its check is wrong.
+pub(crate) fn unpacked(batch: &v1::Batch) -> Vec<u8> {
+    let numbers = [batch.first_seq, batch.last_seq].map(u64::to_le_bytes);
+    let check = crc32c::crc32c_append(crc32c::crc32c(&numbers.concat()), &batch.payload);
+    assert_eq!(batch.crc32c, Some(check));
+    let plain = match batch.encoding() {
+        v1::Encoding::Plain => batch.payload.clone(),
+        v1::Encoding::Zstd => zstd::bulk::decompress(&batch.payload, 256 * 1024).unwrap(),
+        v1::Encoding::Unspecified => panic!("no encoding"),
+    };
+    assert!(plain.len() <= 256 * 1024 && batch.payload.len() <= plain.len());
+    plain
+}
+
 /// The events of a log, in order; panics if the contract was broken.
 pub(crate) fn events(log: &Mutex<Log>) -> Vec<v1::Event> {
     all_events(log).into_iter().flatten().collect()
@@ -222,8 +238,7 @@ pub(crate) fn all_events(log: &Mutex<Log>) -> Vec<Vec<v1::Event>> {
     let log = log.lock().unwrap();
     assert_eq!(log.breaches, Vec::<String>::new());
     let decode = |batch: &v1::Batch| {
-        assert!(batch.payload.len() <= 256 * 1024 && batch.encoding() == v1::Encoding::Plain);
-        let block = v1::EventBlock::decode(batch.payload.as_slice()).unwrap();
+        let block = v1::EventBlock::decode(unpacked(batch).as_slice()).unwrap();
         assert_eq!(
             block.events.len() as u64,
             batch.last_seq - batch.first_seq + 1
@@ -290,10 +305,15 @@ impl Shared {
                     epoch.clone_from(&hello.epoch);
                     let mut persisted = None;
                     self.note(|log| persisted = log.meet(hello));
-                    let id = self.log.lock().unwrap().id;
+                    let (id, plain_only) = {
+                        let log = self.log.lock().unwrap();
+                        (log.id, log.plain_only)
+                    };
+                    let zstd = v1::Encoding::Zstd.into();
                     let welcome = v1::Welcome {
                         log_id: vec![id; 16],
                         persisted,
+                        encodings: if plain_only { vec![] } else { vec![zstd] },
                         renew_in_s: None,
                     };
                     say(&out, Say::Welcome(welcome)).await;

@@ -12,7 +12,7 @@ use proto::sensor::v1::event::Body;
 use sensor_user::End;
 use sensor_user::config::{Queue, Spool};
 
-use crate::collector::{Collector, Log, Manner, all_events, events};
+use crate::collector::{Collector, Log, Manner, all_events, events, unpacked};
 use crate::sensor::{Sensor, ample, on_disk, reads};
 use crate::{amounts, bounded};
 
@@ -157,7 +157,7 @@ fn newest(log: &Log) -> u64 {
     let Some((_, batch)) = log.batches().last_key_value() else {
         return 0;
     };
-    let block = v1::EventBlock::decode(batch.payload.as_slice()).unwrap();
+    let block = v1::EventBlock::decode(unpacked(batch).as_slice()).unwrap();
     amounts(&block.events).last().copied().unwrap_or(0)
 }
 
@@ -232,7 +232,7 @@ async fn what_a_full_disk_spool_lost_is_a_gap_with_its_count() {
         let address = first.address;
         first.kill().await;
         let disk = Spool {
-            bytes_max: 512 << 10,
+            bytes_max: 64 << 10,
             ..on_disk(place.path())
         };
         let sensor = Sensor::with_disk(format!("http://{address}"), ample(), Some(disk));

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::log::Encoding;
 
 fn payload() -> Vec<u8> {
     let id = || {
@@ -135,4 +136,35 @@ fn cut_and_flipped_bytes_are_an_error_or_a_block_and_never_a_panic() {
         }
     }
     assert!(refused > good.len(), "most of them are noticed: {refused}");
+}
+
+/// What sensors of version 0.1.0 send, byte for byte: Hello, a batch and a heartbeat.
+const OLDER: [&[u8]; 3] = [
+    b"\x0a\x22\x0a\x05ws-12\x12\x050.1.0\x1a\x10\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x20\x01",
+    b"\x12\x24\x0a\x10\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x10\x01\x18\x01\x20\x01\
+      \x2a\x0a\x0a\x01h\x12\x01b\x1a\x02\x08\x04",
+    b"\x1a\x11\x08\x05\x12\x03lsm\x30\x07\x38\x02\x42\x04pacs",
+];
+
+#[test]
+fn bytes_of_the_version_before_are_still_read_and_mean_the_same() {
+    use wire::from_sensor::Message;
+    let [hello, batch, heartbeat] = OLDER.map(|bytes| {
+        let read = wire::FromSensor::decode(bytes).unwrap();
+        assert_eq!(read.encode_to_vec(), bytes, "nothing is added to it");
+        read.message.unwrap()
+    });
+    let (Message::Hello(hello), Message::Batch(batch), Message::Heartbeat(heartbeat)) =
+        (hello, batch, heartbeat)
+    else {
+        panic!("another order")
+    };
+    let hello = super::hello(hello).unwrap();
+    assert_eq!((&*hello.sensor, &*hello.version), ("ws-12", "0.1.0"));
+    let (kept, block) = super::batch(batch, &hello).unwrap();
+    assert_eq!((kept.first_seq, kept.offered_from), (1, 1));
+    assert_eq!((kept.encoding, block.unknown), (Encoding::Plain, 1));
+    let heartbeat = super::heartbeat(heartbeat).unwrap();
+    assert_eq!((heartbeat.said_ns, heartbeat.queued_events), (5, 7));
+    assert_eq!(heartbeat.stores, ["pacs"]);
 }

@@ -11,6 +11,8 @@ fn batch(sensor: &str, first_seq: u64, last_seq: u64, offered_from: u64, payload
         first_seq,
         last_seq,
         offered_from,
+        content: content_hash(payload),
+        encoding: Encoding::Plain,
         payload: payload.to_vec(),
     }
 }
@@ -106,13 +108,58 @@ fn a_log_of_another_format_is_refused_by_name() {
     drop(store);
     let error = LogStore::open(dir.path()).unwrap_err().to_string();
     assert!(
-        error.contains("log.db has format 9; this version reads format 1"),
+        error.contains("log.db has format 9; this version reads formats 1 to 2"),
         "{error}"
     );
     let missing = LogReader::open(Path::new("/nowhere"))
         .unwrap_err()
         .to_string();
     assert!(missing.contains("/nowhere/log.db"), "{missing}");
+}
+
+/// What a version before format 2 left: read beside it as it is, and brought up by whoever writes.
+#[test]
+fn a_log_of_format_1_is_read_and_brought_up_and_its_batches_are_recognised() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LogStore::open(dir.path()).unwrap();
+    let (id, old) = (store.log_id(), batch("a", 1, 3, 1, b"one"));
+    put(&mut store, &old).unwrap();
+    store
+        .connection
+        .execute_batch(
+            "ALTER TABLE batch DROP COLUMN encoding; ALTER TABLE batch DROP COLUMN content; PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(store);
+    let page = |format| {
+        let reader = LogReader::open(dir.path()).unwrap();
+        assert_eq!(reader.format, format);
+        reader.page(0).unwrap()
+    };
+    let before = page(1);
+    assert_eq!(
+        (before[0].encoding, &*before[0].payload),
+        (Encoding::Plain, &b"one"[..])
+    );
+    let mut store = LogStore::open(dir.path()).unwrap();
+    assert_eq!(store.log_id(), id);
+    assert_eq!(page(2), before);
+    assert_eq!(put(&mut store, &old), Ok(Appended::Duplicate));
+    let otherwise_encoded = Batch {
+        encoding: Encoding::Zstd,
+        payload: b"packed".to_vec(),
+        ..old.clone()
+    };
+    assert_eq!(put(&mut store, &otherwise_encoded), Ok(Appended::Duplicate));
+    let other = batch("a", 1, 3, 1, b"eno");
+    assert!(put(&mut store, &other).is_err());
+    let next = Batch {
+        first_seq: 4,
+        last_seq: 4,
+        ..otherwise_encoded
+    };
+    put(&mut store, &next).unwrap();
+    assert_eq!(page(2)[1].encoding, Encoding::Zstd);
 }
 
 #[test]

@@ -88,7 +88,9 @@ fn queued(spool: &Spool) -> Vec<v1::Event> {
     let mut seq = spool.first_held() - 1;
     while let Some(batch) = spool.in_memory_after(seq) {
         assert!(batch.payload.len() <= BATCH_BYTES_MAX);
-        let block = v1::EventBlock::decode(batch.payload.as_slice()).unwrap();
+        let plain = encode::numbered(uuid::Uuid::nil(), &batch, false).unwrap();
+        assert!(plain.payload.len() <= BATCH_BYTES_MAX);
+        let block = v1::EventBlock::decode(plain.payload.as_slice()).unwrap();
         assert_eq!((block.host.as_str(), block.boot_id.as_str()), ("h", "b"));
         assert_eq!(
             block.events.len() as u64,
