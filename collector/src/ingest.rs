@@ -1,14 +1,15 @@
 //! The gRPC service: takes batches from sensors, has them made durable, and only then acknowledges them.
 //!
 //! One stream is two tasks: one reads, checks and hands over, the other waits for the log in the same order and
-//! answers. Between them at most [`IN_HAND_MAX`] batches are on their way, which bounds what a sensor can make the
-//! collector hold.
+//! answers. What is on its way between them bounds what a sensor can make the collector hold: bytes of [`credit`], or, of a sensor
+//! that knows no credits, [`IN_HAND_MAX`] batches.
 //!
 //! **Invariant:** the only room that knows the protocol. Nothing is handed on before it is checked, and a
 //! `Persisted` is sent only for what the log has said is durable.
 
 mod convert;
 mod counts;
+mod credit;
 mod enroll;
 mod error;
 #[doc(hidden)]
@@ -21,12 +22,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use counts::Counts;
+use credit::{Credit, Streams};
 use proto::limits::PAYLOAD_BYTES_MAX;
 use proto::sensor::v1::from_collector::Message as Answer;
 use proto::sensor::v1::from_sensor::Message;
 use proto::sensor::v1::link_server::{Link, LinkServer};
 use proto::sensor::v1::{
-    Encoding, FromCollector, FromSensor, Persisted, RenewReply, RenewRequest, Welcome,
+    self, Encoding, FromCollector, FromSensor, Persisted, Received, RenewReply, RenewRequest,
+    Welcome,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -43,8 +46,9 @@ use crate::fleet::FleetHandle;
 use crate::identity::{Peer, Revoked, SensorCertificate};
 use crate::log::{AppendReply, LogHandle};
 
-/// Batches of one sensor that may wait for the log at a time.
+/// Batches that may wait for the log at a time, of a sensor that knows no credits, and of one that does.
 const IN_HAND_MAX: usize = 8;
+const IN_HAND_CREDIT_MAX: usize = 64;
 /// Answers that may wait for a slow sensor.
 const ANSWERS_MAX: usize = 16;
 /// How long a sensor may take to introduce itself.
@@ -64,7 +68,11 @@ pub struct Ingest {
     revoked: watch::Receiver<Revoked>,
     renewal: Option<Enroll>,
     counts: Arc<Counts>,
+    streams: Arc<Streams>,
 }
+
+/// A batch that was handed over: what the log will say, and the bytes it cost.
+type InHand = (AppendReply, u64);
 
 impl Ingest {
     /// A service that writes to `log`, ends its streams when `stopping` turns true, and those of sensors that are `revoked`.
@@ -83,6 +91,7 @@ impl Ingest {
             revoked,
             renewal: None,
             counts: Arc::default(),
+            streams: Arc::default(),
         }
     }
 
@@ -148,15 +157,20 @@ struct Session {
 
 impl Session {
     async fn run(mut self) {
-        let hello = match self.hello().await {
-            Ok(hello) => hello,
+        let (hello, credit) = match self.hello().await {
+            Ok(introduced) => introduced,
             Err(refusal) => return self.refuse(None, &refusal).await,
         };
         tracing::info!(sensor = %hello.sensor.escape_debug(), version = %hello.version.escape_debug(), "sensor connected");
         let connection = self.ingest.fleet.connected(&hello.sensor, &hello.version);
-        let (in_hand, waiting) = mpsc::channel(IN_HAND_MAX);
-        let acker = tokio::spawn(acknowledge(waiting, hello.epoch, self.answers.clone()));
-        let end = self.take_all(&hello, in_hand).await;
+        let (in_hand, waiting) = mpsc::channel(if credit.is_some() {
+            IN_HAND_CREDIT_MAX
+        } else {
+            IN_HAND_MAX
+        });
+        let acker = acknowledge(waiting, hello.epoch, credit.clone(), self.answers.clone());
+        let acker = tokio::spawn(acker);
+        let end = self.take_all(&hello, credit.as_deref(), in_hand).await;
         // The acknowledgements of what was handed over come before the reason the stream ends.
         let lost = acker.await.unwrap_or_else(|_| Err(Refusal::Stopped));
         match lost.and(end) {
@@ -167,7 +181,7 @@ impl Session {
     }
 
     /// Waits for Hello and answers it, if it comes from whom it says.
-    async fn hello(&mut self) -> Result<convert::Hello, Refusal> {
+    async fn hello(&mut self) -> Result<(convert::Hello, Option<Arc<Credit>>), Refusal> {
         let certificate = self.ingest.let_in(&self.peer)?;
         let first = tokio::time::timeout(HELLO_TIMEOUT, self.inbound.next())
             .await
@@ -187,7 +201,10 @@ impl Session {
             .mark(&hello.sensor, hello.epoch)
             .await
             .map_err(Refusal::Log)?;
+        let open = || Arc::new(Credit::open(&self.ingest.streams));
+        let credit = hello.keeps_credit.then(open);
         let welcome = Welcome {
+            credit_bytes: credit.as_ref().map(|credit| credit.window()),
             log_id: self.ingest.log_id.to_vec(),
             persisted,
             encodings: vec![Encoding::Zstd.into()],
@@ -202,14 +219,15 @@ impl Session {
             .send(Ok(answer(Answer::Welcome(welcome))))
             .await
             .map_err(|_| Refusal::Stopped)?;
-        Ok(hello)
+        Ok((hello, credit))
     }
 
     /// Takes messages until the sensor ends the stream, says something wrong, or the collector stops.
     async fn take_all(
         &mut self,
         hello: &convert::Hello,
-        in_hand: mpsc::Sender<AppendReply>,
+        credit: Option<&Credit>,
+        in_hand: mpsc::Sender<InHand>,
     ) -> Result<(), Refusal> {
         let mut stopping = self.ingest.stopping.clone();
         let certificate = certificate(&self.peer)?;
@@ -237,20 +255,40 @@ impl Session {
                         .heartbeat(&hello.sensor, convert::heartbeat(heartbeat)?);
                 }
                 Some(Message::Batch(batch)) => {
-                    let (batch, block) = convert::batch(batch, hello)?;
-                    warn_of_refused(&hello.sensor, &block);
-                    let reply = self
-                        .ingest
-                        .log
-                        .append(batch, block)
-                        .await
-                        .map_err(Refusal::Log)?;
-                    if in_hand.send(reply).await.is_err() {
+                    let taken = self.take(batch, hello, credit).await?;
+                    if in_hand.send(taken).await.is_err() {
                         return Ok(());
                     }
                 }
             }
         }
+    }
+
+    /// Checks a batch and hands it over.
+    async fn take(
+        &self,
+        batch: v1::Batch,
+        hello: &convert::Hello,
+        credit: Option<&Credit>,
+    ) -> Result<InHand, Refusal> {
+        let cost = payload::cost(&batch);
+        if let Some(credit) = credit {
+            credit.spend(cost)?;
+        }
+        let (batch, block) = convert::batch(batch, hello)?;
+        warn_of_refused(&hello.sensor, &block);
+        let received = Received {
+            epoch: hello.epoch.to_vec(),
+            seq: batch.last_seq,
+        };
+        let log = &self.ingest.log;
+        let reply = log.append(batch, block).await.map_err(Refusal::Log)?;
+        // Where there is no room, other answers are on their way that say as much.
+        let room = credit.and_then(|_| self.answers.try_reserve().ok());
+        if let Some(room) = room {
+            room.send(Ok(answer(Answer::Received(received))));
+        }
+        Ok((reply, cost))
     }
 
     /// Says why, to the sensor and in the log.
@@ -280,11 +318,12 @@ impl Session {
 
 /// Waits for the log, batch by batch, and tells the sensor what it may forget.
 async fn acknowledge(
-    mut waiting: mpsc::Receiver<AppendReply>,
+    mut waiting: mpsc::Receiver<InHand>,
     epoch: [u8; 16],
+    credit: Option<Arc<Credit>>,
     answers: mpsc::Sender<Result<FromCollector, Status>>,
 ) -> Result<(), Refusal> {
-    while let Some(reply) = waiting.recv().await {
+    while let Some((reply, cost)) = waiting.recv().await {
         let seq = reply
             .await
             .map_err(|_| Refusal::Stopped)?
@@ -293,12 +332,12 @@ async fn acknowledge(
             epoch: epoch.to_vec(),
             seq,
         };
-        if answers
-            .send(Ok(answer(Answer::Persisted(persisted))))
-            .await
-            .is_err()
-        {
-            return Ok(()); // The sensor is gone; it will ask again what the log has.
+        let grant = credit.as_ref().and_then(|credit| credit.durable(cost));
+        let grant = grant.map(|bytes| Answer::Credit(v1::Credit { bytes }));
+        for said in std::iter::once(Answer::Persisted(persisted)).chain(grant) {
+            if answers.send(Ok(answer(said))).await.is_err() {
+                return Ok(()); // The sensor is gone; it will ask again what the log has.
+            }
         }
     }
     Ok(())

@@ -86,6 +86,12 @@ metrics! {
     batches_sent,
     /// Batches sent again after a reconnection.
     batches_resent,
+    /// Batches that had to wait for credit of the collector's.
+    credit_waits,
+    /// Batches of which the collector said that it took them off the connection.
+    round_trips,
+    /// How long that took from when they were handed to the connection, all together, microseconds.
+    round_trip_us,
     /// Connections on which the collector welcomed the sensor.
     link_welcomes,
     /// Attempts and connections that failed.
@@ -112,10 +118,11 @@ mod tests {
     use super::*;
 
     /// Everything that counts, but this file.
-    const ROOM: [&str; 6] = [
+    const ROOM: [&str; 7] = [
         include_str!("enrich.rs"),
         include_str!("link/client.rs"),
         include_str!("link/pack.rs"),
+        include_str!("link/session.rs"),
         include_str!("pipeline.rs"),
         include_str!("service.rs"),
         include_str!("spool/writer.rs"),

@@ -263,6 +263,40 @@ async fn blocks_travel_packed_but_to_an_older_collector_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sensor_never_sends_more_than_its_credit_and_all_of_it_once_it_is_granted_more() {
+    bounded(async {
+        let log = Log {
+            credit_bytes: Some(256 * 1024),
+            ..Log::default()
+        };
+        let log = Arc::new(Mutex::new(log));
+        let collector = Collector::start(Arc::clone(&log), Manner::Silent).await;
+        let sensor = Sensor::start(collector.url(), ample());
+        for n in 0..20 {
+            let tick = (1..=1_000).map(|i| reads(n * 1_000 + i, 100, 5, n * 1_000 + i));
+            sensor.tick(tick.collect()).await;
+        }
+        // All is queued, more than the credit covers, and the sensor shows that it is alive.
+        collector
+            .until(|log| {
+                let queued = log.heartbeats.last().map_or(0, |beat| beat.queued_events);
+                queued > 20_000 && log.batches().len() >= 2
+            })
+            .await;
+        let beats = log.lock().unwrap().heartbeats.len();
+        collector
+            .until(|log| log.heartbeats.len() > beats + 5)
+            .await;
+        let came = log.lock().unwrap().batches().len();
+        assert!(came < 10, "{came} batches");
+        collector.behave(Manner::Acknowledges);
+        assert_eq!(sensor.stop().await, End::Drained);
+        assert_eq!(amounts(&events(&log)), (1..=20_000).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_of_records_are_nowhere_in_the_bytes_that_leave() {
     bounded(async {
         let log = Arc::new(Mutex::new(Log::default()));

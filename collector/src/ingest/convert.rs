@@ -124,11 +124,17 @@ pub(super) struct Hello {
     pub(super) sensor: Arc<str>,
     pub(super) version: String,
     pub(super) epoch: Epoch,
+    /// It keeps to credits.
+    pub(super) keeps_credit: bool,
     first_unacknowledged: u64,
 }
 
 pub(super) fn hello(hello: wire::Hello) -> Result<Hello, WireError> {
+    at_most("hello.capabilities", hello.capabilities.len(), LIST_MAX)?;
     Ok(Hello {
+        keeps_credit: hello
+            .capabilities()
+            .any(|known| known == wire::Capability::Credit),
         sensor: required("hello.sensor_id", &hello.sensor_id)?.into(),
         version: short("hello.version", hello.version)?,
         epoch: epoch(&hello.epoch)?,

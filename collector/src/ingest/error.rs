@@ -18,6 +18,14 @@ pub enum Refusal {
     /// A message breaks the rules of the protocol.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// The sensor sends more than it was granted.
+    #[error("the batch has {bytes} bytes of events, and {left} are left of this sensor's credit")]
+    Credit {
+        /// Bytes of its events before they were encoded.
+        bytes: u64,
+        /// Bytes the sensor may send.
+        left: u64,
+    },
     /// The batch does not fit what the log holds.
     #[error(transparent)]
     Append(AppendError),
@@ -73,6 +81,7 @@ impl Refusal {
             Self::NoHello | Self::SecondHello => Code::FailedPrecondition,
             Self::Wire(WireError::Check { .. }) => Code::DataLoss,
             Self::Wire(_) => Code::InvalidArgument,
+            Self::Credit { .. } => Code::ResourceExhausted,
             Self::NoCertificate | Self::Certificate(_) | Self::Expired | Self::Revoked => {
                 Code::Unauthenticated
             }
@@ -121,6 +130,10 @@ mod tests {
                 Code::OutOfRange,
             ),
             (Refusal::Log(LogError::Ended), Code::Unavailable),
+            (
+                Refusal::Credit { bytes: 2, left: 1 },
+                Code::ResourceExhausted,
+            ),
             (Refusal::NoCertificate, Code::Unauthenticated),
             (Refusal::Expired, Code::Unauthenticated),
             (Refusal::Revoked, Code::Unauthenticated),

@@ -50,6 +50,17 @@ pub(super) fn plain(encoding: Encoding, payload: &[u8]) -> Result<Cow<'_, [u8]>,
     }
 }
 
+/// What a batch costs of its sensor's credit: the bytes of its events before they were encoded, as it says. Whether that is true
+/// shows when it is unpacked.
+pub(super) fn cost(batch: &wire::Batch) -> u64 {
+    let said = if batch.encoding == wire::Encoding::Zstd as i32 {
+        get_frame_content_size(&batch.payload).ok().flatten()
+    } else {
+        None
+    };
+    said.unwrap_or(batch.payload.len() as u64)
+}
+
 fn unpack(frame: &[u8]) -> Result<Vec<u8>, WireError> {
     thread_local! {
         // 160 KiB that would else be taken for every batch.

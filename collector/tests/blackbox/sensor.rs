@@ -37,13 +37,8 @@ impl Sensor {
 
     /// Says Hello.
     pub(crate) async fn hello(&self, id: &str, first_unacknowledged: u64) {
-        let hello = Hello {
-            sensor_id: id.into(),
-            version: "0.0.0-test".into(),
-            epoch: EPOCH.to_vec(),
-            first_unacknowledged,
-        };
-        self.say(Message::Hello(hello)).await;
+        self.say(Message::Hello(hello(id, first_unacknowledged)))
+            .await;
     }
 
     /// Waits for Welcome.
@@ -123,6 +118,17 @@ impl Sensor {
                 Err(status) => return (status.code(), status.message().to_owned()),
             }
         }
+    }
+}
+
+/// What a sensor says first that knows what version 0.1.0 knew.
+pub(crate) fn hello(id: &str, first_unacknowledged: u64) -> Hello {
+    Hello {
+        sensor_id: id.into(),
+        version: "0.0.0-test".into(),
+        epoch: EPOCH.to_vec(),
+        first_unacknowledged,
+        ..Hello::default()
     }
 }
 

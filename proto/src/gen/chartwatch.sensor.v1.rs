@@ -1048,7 +1048,7 @@ pub mod from_sensor {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FromCollector {
     /// One message. Welcome comes first and once.
-    #[prost(oneof = "from_collector::Message", tags = "1, 2")]
+    #[prost(oneof = "from_collector::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<from_collector::Message>,
 }
 /// Nested message and enum types in `FromCollector`.
@@ -1060,6 +1060,10 @@ pub mod from_collector {
         Welcome(super::Welcome),
         #[prost(message, tag = "2")]
         Persisted(super::Persisted),
+        #[prost(message, tag = "3")]
+        Received(super::Received),
+        #[prost(message, tag = "4")]
+        Credit(super::Credit),
     }
 }
 /// A sensor introduces itself.
@@ -1077,6 +1081,9 @@ pub struct Hello {
     /// First sequence number of that epoch the sensor still holds; what is before it was acknowledged, or is a gap.
     #[prost(uint64, tag = "4")]
     pub first_unacknowledged: u64,
+    /// What it can do that not every sensor can.
+    #[prost(enumeration = "Capability", repeated, tag = "5")]
+    pub capabilities: ::prost::alloc::vec::Vec<i32>,
 }
 /// The collector's answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1093,6 +1100,10 @@ pub struct Welcome {
     /// Encodings of payloads it takes beside ENCODING_PLAIN, which it always takes.
     #[prost(enumeration = "Encoding", repeated, tag = "4")]
     pub encodings: ::prost::alloc::vec::Vec<i32>,
+    /// Credit to begin with: bytes of events, counted before they were encoded, that the sensor may send until it is granted
+    /// more. Never less than the largest batch. Absent where there is no limit.
+    #[prost(uint64, optional, tag = "5")]
+    pub credit_bytes: ::core::option::Option<u64>,
 }
 /// A sensor asks for its next certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1143,6 +1154,24 @@ pub struct Persisted {
     /// Last sequence number that is durable.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
+}
+/// The collector has taken a batch off the connection. It says how long the way is and no more: nothing may be forgotten for it.
+/// Not said of every batch, and only to sensors with CAPABILITY_CREDIT.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Received {
+    /// The epoch.
+    #[prost(bytes = "vec", tag = "1")]
+    pub epoch: ::prost::alloc::vec::Vec<u8>,
+    /// Last sequence number that was taken.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+/// The sensor may send more, as what it sent has become durable. A collector refuses whoever sends more than it was granted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Credit {
+    /// Bytes of events, counted before they were encoded, on top of what was granted before on this stream.
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
 }
 /// The sensor is alive, and how it is. Not kept in the event log.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1196,6 +1225,36 @@ pub struct HookCount {
     /// Had something to say and no room to say it.
     #[prost(uint64, tag = "7")]
     pub dropped: u64,
+}
+/// What a sensor can do that sensors of before could not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Capability {
+    /// Not given, or one that a later version has.
+    Unspecified = 0,
+    /// It keeps to its credit and reads Received. Without it the collector grants no credit and takes from the connection what it
+    /// has room for.
+    Credit = 1,
+}
+impl Capability {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CAPABILITY_UNSPECIFIED",
+            Self::Credit => "CAPABILITY_CREDIT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CAPABILITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "CAPABILITY_CREDIT" => Some(Self::Credit),
+            _ => None,
+        }
+    }
 }
 /// How the payload of a batch is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

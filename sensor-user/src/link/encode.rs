@@ -69,8 +69,13 @@ fn unpack(frame: &[u8]) -> std::io::Result<Vec<u8>> {
     Decompressor::new()?.decompress(frame, unpacked_bytes(Encoding::Zstd, frame))
 }
 
-/// Bytes of a payload when it is unpacked, which is what a batch costs of the collector's credit.
-pub(super) fn unpacked_bytes(encoding: Encoding, payload: &[u8]) -> usize {
+/// What a batch costs of the collector's credit: the bytes of its events before they were encoded.
+pub(super) fn cost(batch: &Batch) -> u64 {
+    unpacked_bytes(batch.encoding, &batch.payload) as u64
+}
+
+/// Bytes of a payload when it is unpacked.
+fn unpacked_bytes(encoding: Encoding, payload: &[u8]) -> usize {
     let said = match encoding {
         Encoding::Plain => None,
         Encoding::Zstd => get_frame_content_size(payload).ok().flatten(),

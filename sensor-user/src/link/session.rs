@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::client::{Client, Settings};
 use super::identity::IdentityError;
 use super::{encode, enroll, tls, wire};
-use crate::spool::{NeverSent, Spool};
+use crate::spool::NeverSent;
 
 /// Messages that may wait for the connection to take them; a batch is up to 256 KiB.
 const OUTBOUND_MAX: usize = 4;
@@ -84,6 +84,7 @@ pub(super) struct Session<'a> {
     sent: u64,
     /// Whether the collector takes zstd.
     takes_zstd: bool,
+    flow: Flow,
     channel: Channel,
     /// When the certificate is to be renewed.
     renew_at: Option<Instant>,
@@ -100,6 +101,7 @@ impl<'a> Session<'a> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: epoch.as_bytes().to_vec(),
             first_unacknowledged: first,
+            capabilities: vec![v1::Capability::Credit.into()],
         };
         // The channel is new and holds more than one message.
         out.try_send(message(FromSensor::Hello(hello)))
@@ -133,6 +135,7 @@ impl<'a> Session<'a> {
             inbound,
             sent,
             takes_zstd,
+            flow: Flow::new(welcome.credit_bytes),
         })
     }
 
@@ -157,15 +160,20 @@ impl<'a> Session<'a> {
             if self.renew_at.is_some_and(|due| due <= Instant::now()) {
                 self.renew().await?;
             }
+            let cost = next.as_ref().map_or(0, encode::cost);
+            if self.flow.waits_for(cost) {
+                self.client.metrics.credit_waits.one();
+            }
             tokio::select! {
-                said = self.inbound.message() => hear(&spool, epoch, said?)?,
+                said = self.inbound.message() => self.flow.hear(self.client, epoch, said?)?,
                 _ = beat.tick() => self.say_heartbeat(),
                 () = at(self.renew_at) => {}
-                permit = self.out.reserve(), if next.is_some() => {
+                permit = self.out.reserve(), if next.is_some() && self.flow.covers(cost) => {
                     let Some(batch) = next else { continue };
                     let permit = permit.map_err(|_| SessionError::Closed)?;
                     let numbered = encode::numbered(epoch, &batch, self.takes_zstd)
                         .map_err(SessionError::Unpack)?;
+                    self.flow.sent(batch.last_seq, cost);
                     self.sent = batch.last_seq;
                     self.client.count_sent(epoch, &batch);
                     permit.send(message(FromSensor::Batch(numbered)));
@@ -241,18 +249,80 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-/// What the collector said; none when it said nothing more.
-fn hear(spool: &Spool, epoch: Uuid, said: Option<v1::FromCollector>) -> Result<(), SessionError> {
-    match said.ok_or(SessionError::Closed)?.message {
-        Some(FromCollector::Persisted(persisted)) => {
-            if persisted.epoch != epoch.as_bytes() {
-                return Err(SessionError::OtherEpoch);
-            }
-            Ok(spool.persisted(epoch, persisted.seq)?)
+/// What the sensor may still send on a connection, and how long the way is.
+#[derive(Debug)]
+struct Flow {
+    /// Bytes of its credit that are left; `None` where the collector sets no limit.
+    left: Option<u64>,
+    /// A batch waits for more.
+    waiting: bool,
+    /// A batch of which the collector is to say that it took it, and since when that is waited for.
+    awaited: Option<(u64, Instant)>,
+}
+
+impl Flow {
+    const fn new(left: Option<u64>) -> Self {
+        Self {
+            left,
+            waiting: false,
+            awaited: None,
         }
-        // Welcome comes once; a kind that a later version may add is none of ours.
-        Some(FromCollector::Welcome(_)) | None => Ok(()),
     }
+
+    fn covers(&self, cost: u64) -> bool {
+        self.left.is_none_or(|left| cost <= left)
+    }
+
+    /// True when a batch begins to wait.
+    fn waits_for(&mut self, cost: u64) -> bool {
+        let waits = !self.covers(cost);
+        waits && !std::mem::replace(&mut self.waiting, waits)
+    }
+
+    fn sent(&mut self, last_seq: u64, cost: u64) {
+        self.left = self.left.map(|left| left.saturating_sub(cost));
+        self.waiting = false;
+        self.awaited.get_or_insert((last_seq, Instant::now()));
+    }
+
+    /// What the collector said; none when it said nothing more.
+    fn hear(
+        &mut self,
+        client: &Client,
+        epoch: Uuid,
+        said: Option<v1::FromCollector>,
+    ) -> Result<(), SessionError> {
+        match said.ok_or(SessionError::Closed)?.message {
+            Some(FromCollector::Persisted(persisted)) => {
+                is_own(epoch, &persisted.epoch)?;
+                client.spool.persisted(epoch, persisted.seq)?;
+            }
+            Some(FromCollector::Received(received)) => {
+                is_own(epoch, &received.epoch)?;
+                self.received(client, received.seq);
+            }
+            Some(FromCollector::Credit(credit)) => {
+                self.left = self.left.map(|left| left.saturating_add(credit.bytes));
+            }
+            // Welcome comes once; a kind that a later version may add is none of ours.
+            Some(FromCollector::Welcome(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, client: &Client, upto: u64) {
+        if let Some((_, since)) = self.awaited.take_if(|(seq, _)| *seq <= upto) {
+            let took = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+            client.metrics.round_trips.one();
+            client.metrics.round_trip_us.add(took);
+        }
+    }
+}
+
+fn is_own(epoch: Uuid, said: &[u8]) -> Result<(), SessionError> {
+    (said == epoch.as_bytes())
+        .then_some(())
+        .ok_or(SessionError::OtherEpoch)
 }
 
 impl From<tonic::Status> for SessionError {

@@ -26,6 +26,8 @@ pub(crate) struct Log {
     pub(crate) id: u8,
     /// It is of a version that knows plain batches only.
     pub(crate) plain_only: bool,
+    /// Bytes that a sensor may have on the way; none when it is of a version that knows no credits.
+    pub(crate) credit_bytes: Option<u64>,
     /// What there is of each epoch, in the order in which they first came.
     pub(crate) epochs: Vec<Epoch>,
     /// Batches that came again.
@@ -286,11 +288,15 @@ impl Shared {
         out: mpsc::Sender<Result<v1::FromCollector, Status>>,
     ) {
         let mut epoch = Vec::new();
+        let window = self.log.lock().unwrap().credit_bytes;
+        let mut left = window;
         loop {
             let message = tokio::select! {
                 message = heard.message() => message,
                 Ok(()) = self.manner.changed() => {
-                    self.acknowledge(&epoch, &out).await;
+                    if self.acknowledge(&epoch, &out).await {
+                        grant(window, &mut left, &out).await;
+                    }
                     continue;
                 }
             };
@@ -313,6 +319,7 @@ impl Shared {
                     let welcome = v1::Welcome {
                         log_id: vec![id; 16],
                         persisted,
+                        credit_bytes: window,
                         encodings: if plain_only { vec![] } else { vec![zstd] },
                         renew_in_s: None,
                     };
@@ -320,19 +327,33 @@ impl Shared {
                 }
                 Heard::Batch(batch) => {
                     assert_eq!(batch.epoch, epoch);
-                    self.note(|log| log.take(batch));
-                    self.acknowledge(&epoch, &out).await;
+                    let (cost, seq) = (unpacked(&batch).len() as u64, batch.last_seq);
+                    let short = left.is_some_and(|left| cost > left);
+                    left = left.map(|left| left.saturating_sub(cost));
+                    self.note(|log| {
+                        log.take(batch);
+                        log.breaches
+                            .extend(short.then(|| format!("batch up to {seq} has no credit")));
+                    });
+                    if window.is_some() {
+                        let epoch = epoch.clone();
+                        say(&out, Say::Received(v1::Received { epoch, seq })).await;
+                    }
+                    if self.acknowledge(&epoch, &out).await {
+                        grant(window, &mut left, &out).await;
+                    }
                 }
                 Heard::Heartbeat(beat) => self.note(|log| log.heartbeats.push(beat)),
             }
         }
     }
 
+    /// Says what is durable, if it says so at all.
     async fn acknowledge(
         &self,
         epoch: &[u8],
         out: &mpsc::Sender<Result<v1::FromCollector, Status>>,
-    ) {
+    ) -> bool {
         let manner = *self.manner.borrow();
         let seq = {
             let log = self.log.lock().unwrap();
@@ -348,12 +369,26 @@ impl Shared {
                 }),
             )
             .await;
+            return true;
         }
+        false
     }
 
     fn note(&self, change: impl FnOnce(&mut Log)) {
         change(&mut self.log.lock().unwrap());
         self.changed.send_modify(|n| *n += 1);
+    }
+}
+
+/// What was on the way is durable.
+async fn grant(
+    window: Option<u64>,
+    left: &mut Option<u64>,
+    out: &mpsc::Sender<Result<v1::FromCollector, Status>>,
+) {
+    if let (Some(window), Some(left)) = (window, left) {
+        let bytes = window - std::mem::replace(left, window);
+        say(out, Say::Credit(v1::Credit { bytes })).await;
     }
 }
 
