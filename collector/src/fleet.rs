@@ -41,6 +41,41 @@ pub struct Heartbeat {
     pub lost_events: u64,
     /// Stores it watches.
     pub stores: Vec<String>,
+    /// How much waits there; `None` of an older sensor.
+    pub spool: Option<SpoolDepth>,
+    /// Its latest test of itself; `None` of an older sensor, and before the first.
+    pub canary: Option<Canary>,
+    /// Its host's clocks; `None` of an older sensor.
+    pub clocks: Option<Clocks>,
+}
+
+/// What a sensor has not delivered yet. Kept as JSON in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolDepth {
+    /// Events.
+    pub events: u64,
+    /// Bytes in memory.
+    pub memory_bytes: u64,
+    /// Bytes on its disk, with what is kept though it was acknowledged; `None` where it has no disk spool.
+    pub disk_bytes: Option<u64>,
+}
+
+/// A sensor's test of itself: it does what it is there to see. Kept as JSON in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// Whether the latest one came up.
+    pub seen: bool,
+    /// When one last did, by the host's clock, nanoseconds since the Unix epoch; 0 when none has since the sensor started.
+    pub seen_ns: u64,
+}
+
+/// Both clocks of a host at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clocks {
+    /// `CLOCK_BOOTTIME`, nanoseconds.
+    pub boot_ns: u64,
+    /// The wall clock, nanoseconds since the Unix epoch.
+    pub unix_ns: u64,
 }
 
 /// The books of one hook: seen = reported + summed + ignored + failed + dropped. Kept as JSON in the table.
@@ -97,6 +132,9 @@ pub struct Sensor {
     pub missing: u64,
     /// The latest of them, for a person; empty when there was none.
     pub last_gap: String,
+    /// How far its host's wall clock is ahead of the collector's, nanoseconds, less the way of a message; negative when it is
+    /// behind, `None` when it never said.
+    pub clock_offset_ns: Option<i64>,
     /// What it last said about itself; `None` before the first heartbeat.
     pub heartbeat: Option<Heartbeat>,
 }
@@ -107,6 +145,7 @@ enum News {
     End,
     Connected {
         version: String,
+        clocks: Option<Clocks>,
     },
     Disconnected,
     Heartbeat(Heartbeat),
@@ -141,11 +180,12 @@ impl Drop for Stream {
 
 impl FleetHandle {
     /// A sensor has connected.
-    pub fn connected(&self, sensor: &Arc<str>, version: &str) -> Stream {
+    pub fn connected(&self, sensor: &Arc<str>, version: &str, clocks: Option<Clocks>) -> Stream {
         self.tell(
             sensor,
             News::Connected {
                 version: version.to_owned(),
+                clocks,
             },
         );
         Stream {
@@ -259,13 +299,17 @@ fn run(
 fn apply(sensor: &mut Sensor, heard_ns: u64, news: News) {
     sensor.heard_ns = heard_ns;
     match news {
-        News::Connected { version } => {
+        News::Connected { version, clocks } => {
             sensor.version = version;
             sensor.streams += 1;
+            compare_clocks(sensor, clocks, heard_ns);
         }
         News::End => {}
         News::Disconnected => sensor.streams = sensor.streams.saturating_sub(1),
-        News::Heartbeat(heartbeat) => sensor.heartbeat = Some(heartbeat),
+        News::Heartbeat(heartbeat) => {
+            compare_clocks(sensor, heartbeat.clocks, heard_ns);
+            sensor.heartbeat = Some(heartbeat);
+        }
         News::Block {
             host,
             last_event_ns,
@@ -279,6 +323,15 @@ fn apply(sensor: &mut Sensor, heard_ns: u64, news: News) {
             sensor.missing = sensor.missing.saturating_add(missing);
             sensor.last_gap = last_gap.unwrap_or_else(|| std::mem::take(&mut sensor.last_gap));
         }
+    }
+}
+
+/// Compares a host's wall clock with the collector's at the moment at which it was heard of.
+fn compare_clocks(sensor: &mut Sensor, clocks: Option<Clocks>, heard_ns: u64) {
+    if let Some(clocks) = clocks {
+        let ahead = i128::from(clocks.unix_ns) - i128::from(heard_ns);
+        let bound = if ahead < 0 { i64::MIN } else { i64::MAX };
+        sensor.clock_offset_ns = Some(i64::try_from(ahead).unwrap_or(bound));
     }
 }
 

@@ -162,7 +162,8 @@ impl Session {
             Err(refusal) => return self.refuse(None, &refusal).await,
         };
         tracing::info!(sensor = %hello.sensor.escape_debug(), version = %hello.version.escape_debug(), "sensor connected");
-        let connection = self.ingest.fleet.connected(&hello.sensor, &hello.version);
+        let fleet = &self.ingest.fleet;
+        let connection = fleet.connected(&hello.sensor, &hello.version, hello.clocks);
         let (in_hand, waiting) = mpsc::channel(if credit.is_some() {
             IN_HAND_CREDIT_MAX
         } else {

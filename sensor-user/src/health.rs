@@ -18,6 +18,17 @@ pub struct Health {
     pub hooks: Vec<HookCount>,
     /// Events the source knows to be lost since it started, all reasons together. Each was also reported as a gap.
     pub lost_events: u64,
+    /// What became of the source's latest test of itself.
+    pub canary: Canary,
+}
+
+/// What became of a source's tests of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Canary {
+    /// Whether the latest one that has ended came up; `None` before the first.
+    pub seen: Option<bool>,
+    /// When one last came up, boot clock; 0 before the first.
+    pub seen_boot_ns: u64,
 }
 
 /// The books of one hook: `seen = reported + summed + ignored + failed + dropped`.

@@ -20,6 +20,7 @@ mod trouble;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,9 @@ pub use writer::Writer;
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Most events of one batch; no queue may be smaller, or it would refuse such a batch for ever.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
+
+/// No number of bytes: there is no disk spool.
+const NO_DISK: u64 = u64::MAX;
 
 /// How events are encoded. Nothing here looks into them; it is kept beside them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -168,6 +172,8 @@ pub struct Spool {
     lost: Notify,
     /// For the writer: there is something to do.
     work: Condvar,
+    /// Bytes of what is on the disk, as the writer last saw it; [`NO_DISK`] where there is none.
+    disk_bytes: AtomicU64,
     /// The database, while there is one to stand on. Nobody holds this and `held` together.
     store: Mutex<Option<Store>>,
 }
@@ -203,6 +209,7 @@ impl Spool {
             room: Notify::new(),
             lost: Notify::new(),
             work: Condvar::new(),
+            disk_bytes: AtomicU64::new(NO_DISK),
             store: Mutex::new(None),
         }
     }
@@ -301,6 +308,19 @@ impl Spool {
     #[must_use]
     pub fn depth(&self) -> Depth {
         self.held().depth()
+    }
+
+    /// Bytes that the disk spool takes, with what is kept though it was acknowledged; `None` while there is none.
+    #[must_use]
+    pub fn disk_bytes(&self) -> Option<u64> {
+        let bytes = self.disk_bytes.load(Ordering::Relaxed);
+        (bytes != NO_DISK).then_some(bytes)
+    }
+
+    /// The epoch of this start.
+    #[must_use]
+    pub fn live_epoch(&self) -> Uuid {
+        self.held().live()
     }
 
     /// The last sequence number of the live epoch that is on the disk; 0 when none is.

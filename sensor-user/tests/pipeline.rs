@@ -179,6 +179,20 @@ async fn a_collector_that_never_acknowledges_fills_the_queue_and_no_more_and_the
                 (beat.queued_events, beat.stores.as_slice()),
                 (queued_events(&log), &["pacs".to_owned()][..])
             );
+            let spool = beat.spool.unwrap();
+            assert_eq!((spool.events, spool.disk_bytes), (beat.queued_events, None));
+            assert!(spool.memory_bytes > 0);
+            let canary = beat.canary.unwrap();
+            assert_eq!(canary.state(), v1::CanaryState::Missed);
+            let hello = &log.hellos[0];
+            assert_eq!(hello.live_epoch, hello.epoch);
+            let apart = |clocks: &v1::Clocks| clocks.unix_ns - clocks.boot_ns;
+            let (first, later) = (hello.clocks.unwrap(), beat.clocks.unwrap());
+            assert!(first.boot_ns < later.boot_ns);
+            assert!(apart(&first).abs_diff(apart(&later)) < 3_600_000_000_000);
+            // Seven nanoseconds after the boot.
+            let seen = canary.seen_unix_ns.abs_diff(apart(&later) + 7);
+            assert!(seen < 3_600_000_000_000, "{seen}");
         }
         collector.behave(Manner::Acknowledges);
         // Until one has come through: ticks that were on their way when the loss was noticed are part of it.

@@ -6,11 +6,13 @@ use serde::Serialize;
 
 use super::list::table;
 use super::{ConsoleError, backend, json};
-use crate::fleet::{Heartbeat, HookBooks, Sensor};
+use crate::fleet::{Canary, Heartbeat, HookBooks, Sensor, SpoolDepth};
 use crate::text;
 
 /// Without news for so long a connected sensor is not called alive: three heartbeats and a little.
 const SILENT_NS: u64 = 60 * 1_000_000_000;
+/// Clocks that differ by less are called the same: a message is on its way for a while.
+const CLOCK_NS: u64 = 1_000_000_000;
 
 /// The list as text; `now_ns` is the time it is looked at, nanoseconds since the Unix epoch.
 pub fn sensors(out: &mut impl Write, sensors: &[Sensor], now_ns: u64) -> Result<(), ConsoleError> {
@@ -54,10 +56,46 @@ fn one(out: &mut impl Write, sensor: &Sensor, now_ns: u64) -> Result<(), std::io
         ),
     };
     writeln!(out, "  gaps         {gaps}")?;
+    if let Some(offset_ns) = sensor.clock_offset_ns {
+        writeln!(out, "  clock        {}", clock(offset_ns))?;
+    }
     match &sensor.heartbeat {
         Some(beat) => heartbeat(out, beat),
         None => writeln!(out, "  backend      not known: no heartbeat yet"),
     }
+}
+
+/// How a host's clock stands to the collector's.
+fn clock(offset_ns: i64) -> String {
+    let by = offset_ns.unsigned_abs();
+    if by < CLOCK_NS {
+        return "as the collector's".into();
+    }
+    let way = if offset_ns > 0 { "ahead of" } else { "behind" };
+    format!("{} {way} the collector's", text::duration(by))
+}
+
+fn canary(canary: &Canary, said_ns: u64) -> String {
+    let ago = text::duration(said_ns.saturating_sub(canary.seen_ns));
+    match (canary.seen, canary.seen_ns) {
+        (true, _) => format!("seen, {ago} before it last said so"),
+        (false, 0) => {
+            "NOT SEEN since the sensor started: whatever else happens may be missed".into()
+        }
+        (false, seen_ns) => format!(
+            "NOT SEEN, last at {}: whatever else happens may be missed",
+            text::time(seen_ns)
+        ),
+    }
+}
+
+/// Where what waits is.
+fn place(spool: &SpoolDepth) -> String {
+    let memory = text::bytes(spool.memory_bytes);
+    spool.disk_bytes.map_or_else(
+        || format!(" ({memory} in memory)"),
+        |disk| format!(" ({memory} in memory, {} on its disk)", text::bytes(disk)),
+    )
 }
 
 fn heartbeat(out: &mut impl Write, beat: &Heartbeat) -> Result<(), std::io::Error> {
@@ -76,10 +114,14 @@ fn heartbeat(out: &mut impl Write, beat: &Heartbeat) -> Result<(), std::io::Erro
     )?;
     writeln!(
         out,
-        "  queue        {} waiting, {} lost since it started",
+        "  queue        {} waiting{}, {} lost since it started",
         text::number(beat.queued_events),
+        beat.spool.as_ref().map(place).unwrap_or_default(),
         text::number(beat.lost_events)
     )?;
+    if let Some(known) = &beat.canary {
+        writeln!(out, "  canary       {}", canary(known, beat.said_ns))?;
+    }
     if beat.hooks.is_empty() {
         return Ok(());
     }
@@ -138,6 +180,7 @@ struct SensorForm<'a> {
     gaps: u64,
     missing: u64,
     last_gap: &'a str,
+    clock_offset_ns: Option<i64>,
     heartbeat: Option<HeartbeatForm<'a>>,
 }
 
@@ -150,6 +193,8 @@ struct HeartbeatForm<'a> {
     kernel: &'a str,
     queued_events: u64,
     lost_events: u64,
+    spool: Option<SpoolDepth>,
+    canary: Option<Canary>,
     stores: &'a [String],
     hooks: &'a [HookBooks],
     books_balance: bool,
@@ -173,6 +218,7 @@ pub fn sensors_json(
             gaps: sensor.gaps,
             missing: sensor.missing,
             last_gap: &sensor.last_gap,
+            clock_offset_ns: sensor.clock_offset_ns,
             heartbeat: sensor.heartbeat.as_ref().map(|beat| HeartbeatForm {
                 said_ns: beat.said_ns,
                 backend: &beat.backend,
@@ -180,6 +226,8 @@ pub fn sensors_json(
                 kernel: &beat.kernel,
                 queued_events: beat.queued_events,
                 lost_events: beat.lost_events,
+                spool: beat.spool,
+                canary: beat.canary,
                 stores: &beat.stores,
                 hooks: &beat.hooks,
                 books_balance: beat.hooks.iter().all(HookBooks::balance),

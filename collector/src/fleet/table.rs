@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params};
+use serde::de::DeserializeOwned;
 
 use super::{Heartbeat, HookBooks, Sensor};
 use crate::database::{self, Commit};
@@ -33,9 +34,17 @@ CREATE TABLE IF NOT EXISTS sensor (
 ) STRICT;
 ";
 
+/// Columns that a list of before does not have.
+const ADDED: [(&str, &str); 3] = [
+    ("clock_offset_ns", "INTEGER"),
+    ("spool", "TEXT"),
+    ("canary", "TEXT"),
+];
+
 const COLUMNS: &str =
     "id, version, host, streams, heard_ns, last_event_ns, gaps, missing, last_gap,
-  said_ns, backend, backend_reason, kernel, queued_events, lost_events, stores, hooks";
+  said_ns, backend, backend_reason, kernel, queued_events, lost_events, stores, hooks,
+  clock_offset_ns, spool, canary";
 
 /// The list cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +76,7 @@ impl Table {
         let inner = || {
             let connection = database::open(&path, Commit::Soon)?;
             connection.execute_batch(SCHEMA)?;
+            bring_up(&connection)?;
             connection.execute("UPDATE sensor SET streams = 0", [])?;
             let sensors = select(&connection)?;
             Ok((connection, sensors))
@@ -105,6 +115,21 @@ impl Table {
     }
 }
 
+/// Adds the columns that are not there yet.
+fn bring_up(connection: &Connection) -> Result<(), rusqlite::Error> {
+    for (name, kind) in ADDED {
+        let known: bool = connection.query_row(
+            "SELECT count(*) FROM pragma_table_info('sensor') WHERE name = ?1",
+            [name],
+            |row| row.get(0),
+        )?;
+        if !known {
+            connection.execute_batch(&format!("ALTER TABLE sensor ADD COLUMN {name} {kind}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads the list of a data directory, beside a collector that writes or without one.
 pub fn read(data_dir: &Path) -> Result<Vec<Sensor>, FleetError> {
     let path = file(data_dir);
@@ -129,10 +154,14 @@ fn replace(connection: &Connection, sensor: &Sensor) -> Result<(), rusqlite::Err
     let hooks = heartbeat
         .map(|beat| json(serde_json::to_string(&beat.hooks)))
         .transpose()?;
+    let spool = heartbeat.and_then(|beat| beat.spool.as_ref());
+    let spool = spool.map(|depth| json(serde_json::to_string(depth)));
+    let canary = heartbeat.and_then(|beat| beat.canary.as_ref());
+    let canary = canary.map(|canary| json(serde_json::to_string(canary)));
     connection
         .prepare_cached(&format!(
             "INSERT OR REPLACE INTO sensor ({COLUMNS})
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
         ))?
         .execute(params![
             sensor.id,
@@ -152,6 +181,9 @@ fn replace(connection: &Connection, sensor: &Sensor) -> Result<(), rusqlite::Err
             heartbeat.map(|beat| beat.lost_events as i64),
             stores,
             hooks,
+            sensor.clock_offset_ns,
+            spool.transpose()?,
+            canary.transpose()?,
         ])?;
     Ok(())
 }
@@ -174,6 +206,10 @@ fn from_row(row: &Row<'_>) -> Result<Sensor, rusqlite::Error> {
             lost_events: number(14)?,
             stores: list(row, 15)?,
             hooks: list::<HookBooks>(row, 16)?,
+            spool: optional(row, 18)?,
+            canary: optional(row, 19)?,
+            // Only the comparison with the collector's clock is kept.
+            clocks: None,
         }),
     };
     Ok(Sensor {
@@ -186,20 +222,71 @@ fn from_row(row: &Row<'_>) -> Result<Sensor, rusqlite::Error> {
         gaps: number(6)?,
         missing: number(7)?,
         last_gap: row.get(8)?,
+        clock_offset_ns: row.get(17)?,
         heartbeat,
     })
 }
 
-fn list<T: serde::de::DeserializeOwned>(
+fn list<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> Result<Vec<T>, rusqlite::Error> {
+    Ok(optional(row, index)?.unwrap_or_default())
+}
+
+/// What a column holds as JSON, if it holds anything.
+fn optional<T: DeserializeOwned>(
     row: &Row<'_>,
     index: usize,
-) -> Result<Vec<T>, rusqlite::Error> {
-    let text: String = row.get(index)?;
-    serde_json::from_str(&text).map_err(|error| {
+) -> Result<Option<T>, rusqlite::Error> {
+    let text: Option<String> = row.get(index)?;
+    let read = text.map(|text| serde_json::from_str(&text)).transpose();
+    read.map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, error.into())
     })
 }
 
 fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("fleet.db")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::fleet::{Canary, SpoolDepth};
+
+    #[test]
+    fn a_list_of_before_is_brought_up_and_holds_what_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = database::open(&file(dir.path()), Commit::Soon).unwrap();
+        old.execute_batch(SCHEMA).unwrap();
+        old.execute_batch(
+            "INSERT INTO sensor (id, version, host, streams, heard_ns, last_event_ns, gaps, missing, last_gap)
+             VALUES ('ws-12', '0.1.0', 'h', 1, 2, 3, 4, 5, 'ring')",
+        )
+        .unwrap();
+        drop(old);
+        let mut table = Table::open(dir.path()).unwrap();
+        let id = Arc::from("ws-12");
+        let sensor = table.sensor(&id);
+        assert_eq!((sensor.gaps, sensor.clock_offset_ns), (4, None));
+        sensor.clock_offset_ns = Some(-7);
+        sensor.heartbeat = Some(Heartbeat {
+            spool: Some(SpoolDepth {
+                events: 1,
+                memory_bytes: 2,
+                disk_bytes: None,
+            }),
+            canary: Some(Canary {
+                seen: true,
+                seen_ns: 9,
+            }),
+            ..Heartbeat::default()
+        });
+        let written = sensor.clone();
+        table.write(&BTreeSet::from([id])).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), [written]);
+        drop(table);
+        // Opened a second time, there is nothing to add.
+        Table::open(dir.path()).unwrap();
+    }
 }

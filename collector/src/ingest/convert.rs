@@ -22,7 +22,7 @@ use crate::event::{
     FlowName, Gap, GapReason, Medium, NameForm, NameSource, Origin, PAST_IP, Process, ProcessKey,
     RecordId, RecordName, Tamper, TamperFile, TamperKind, What,
 };
-use crate::fleet::{Heartbeat, HookBooks};
+use crate::fleet::{Canary, Clocks, Heartbeat, HookBooks, SpoolDepth};
 use crate::log::{Batch, Epoch, StoredBatch, content_hash};
 
 /// Number of `events` in `EventBlock`.
@@ -126,6 +126,7 @@ pub(super) struct Hello {
     pub(super) epoch: Epoch,
     /// It keeps to credits.
     pub(super) keeps_credit: bool,
+    pub(super) clocks: Option<Clocks>,
     first_unacknowledged: u64,
 }
 
@@ -135,6 +136,7 @@ pub(super) fn hello(hello: wire::Hello) -> Result<Hello, WireError> {
         keeps_credit: hello
             .capabilities()
             .any(|known| known == wire::Capability::Credit),
+        clocks: hello.clocks.map(clocks).transpose()?,
         sensor: required("hello.sensor_id", &hello.sensor_id)?.into(),
         version: short("hello.version", hello.version)?,
         epoch: epoch(&hello.epoch)?,
@@ -542,7 +544,32 @@ pub(super) fn heartbeat(raw: wire::Heartbeat) -> Result<Heartbeat, WireError> {
             .into_iter()
             .map(|store| short("heartbeat.stores", store))
             .collect::<Result<_, _>>()?,
+        spool: raw.spool.map(|depth| SpoolDepth {
+            events: depth.events,
+            memory_bytes: depth.memory_bytes,
+            disk_bytes: depth.disk_bytes,
+        }),
+        canary: raw.canary.map(canary).transpose()?.flatten(),
+        clocks: raw.clocks.map(clocks).transpose()?,
     })
+}
+
+fn clocks(raw: wire::Clocks) -> Result<Clocks, WireError> {
+    Ok(Clocks {
+        boot_ns: bounded("clocks.boot_ns", raw.boot_ns)?,
+        unix_ns: bounded("clocks.unix_ns", raw.unix_ns)?,
+    })
+}
+
+/// None before the first test has ended.
+fn canary(raw: wire::Canary) -> Result<Option<Canary>, WireError> {
+    let seen_ns = bounded("canary.seen_unix_ns", raw.seen_unix_ns)?;
+    let seen = match wire::CanaryState::try_from(raw.state) {
+        Ok(wire::CanaryState::Seen) => true,
+        Ok(wire::CanaryState::Missed) => false,
+        Ok(wire::CanaryState::Unspecified) | Err(_) => return Ok(None),
+    };
+    Ok(Some(Canary { seen, seen_ns }))
 }
 
 fn endpoint(field: &'static str, raw: &wire::Endpoint) -> Result<SocketAddr, WireError> {

@@ -3,9 +3,12 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Output;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use proto::sensor::v1::event::Body;
-use proto::sensor::v1::{Gap, GapReason, Heartbeat, HookCount};
+use proto::sensor::v1::{
+    Canary, CanaryState, Clocks, Gap, GapReason, Heartbeat, HookCount, SpoolDepth,
+};
 use serde_json::Value;
 
 use crate::daemon::{Daemon, Place, until};
@@ -19,6 +22,11 @@ fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_nanos()).unwrap()
 }
 
 fn replayed(place: &Place, arguments: &[&str]) -> Vec<Value> {
@@ -309,6 +317,20 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
         queued_events: 4,
         lost_events: 2,
         stores: vec!["pacs".into()],
+        // Seventy minutes behind at least: what the test takes comes on top.
+        clocks: Some(Clocks {
+            boot_ns: 5,
+            unix_ns: now_ns() - 4_200_000_000_000,
+        }),
+        spool: Some(SpoolDepth {
+            events: 4,
+            memory_bytes: 1_200,
+            disk_bytes: Some(34_000),
+        }),
+        canary: Some(Canary {
+            state: CanaryState::Missed.into(),
+            seen_unix_ns: at(0),
+        }),
     };
     sensor.heartbeat(heartbeat).await;
     let gap = Gap {
@@ -330,6 +352,13 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
         (&"alive".into(), &5.into(), &"ws-12.ward".into())
     );
     assert_eq!(seen["heartbeat"]["books_balance"], false);
+    assert_eq!(seen["heartbeat"]["spool"]["disk_bytes"], 34_000);
+    assert_eq!(seen["heartbeat"]["canary"]["seen"], false);
+    let behind_ns = -seen["clock_offset_ns"].as_i64().unwrap();
+    assert!(
+        (4_200_000_000_000..4_800_000_000_000).contains(&behind_ns),
+        "{behind_ns}"
+    );
     let page = text(&place.chartwatch(&["sensors"]));
     for part in [
         "ALIVE",
@@ -338,7 +367,10 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
         "balance",
         "pacs",
         "ring of CPU 1",
-        "2 lost",
+        "4 waiting (1.20 kB in memory, 34.0 kB on its disk), 2 lost",
+        "  canary       NOT SEEN, last at 20",
+        "  clock        1 h 1",
+        " behind the collector's\n",
     ] {
         assert!(page.contains(part), "{part:?} is not in\n{page}");
     }

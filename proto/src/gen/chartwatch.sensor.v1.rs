@@ -1084,6 +1084,39 @@ pub struct Hello {
     /// What it can do that not every sensor can.
     #[prost(enumeration = "Capability", repeated, tag = "5")]
     pub capabilities: ::prost::alloc::vec::Vec<i32>,
+    /// The host's clocks as this was said.
+    #[prost(message, optional, tag = "6")]
+    pub clocks: ::core::option::Option<Clocks>,
+    /// What waits to be delivered, of all epochs.
+    #[prost(message, optional, tag = "7")]
+    pub spool: ::core::option::Option<SpoolDepth>,
+    /// Epoch of what this start of the sensor sees, 16 bytes; another one than `epoch` where what an earlier start left is
+    /// delivered. Two of them on one name at the same time are two machines.
+    #[prost(bytes = "vec", tag = "8")]
+    pub live_epoch: ::prost::alloc::vec::Vec<u8>,
+}
+/// Two clocks of a host at one moment: their distance tells when the wall clock was set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Clocks {
+    /// CLOCK_BOOTTIME, nanoseconds.
+    #[prost(uint64, tag = "1")]
+    pub boot_ns: u64,
+    /// The wall clock, nanoseconds since the Unix epoch.
+    #[prost(uint64, tag = "2")]
+    pub unix_ns: u64,
+}
+/// What a sensor has not delivered yet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SpoolDepth {
+    /// Events that are not yet durable at the collector.
+    #[prost(uint64, tag = "1")]
+    pub events: u64,
+    /// Bytes of batches in memory, as they travel.
+    #[prost(uint64, tag = "2")]
+    pub memory_bytes: u64,
+    /// Bytes that its disk spool takes, with what is kept though it was acknowledged; absent where there is no disk spool.
+    #[prost(uint64, optional, tag = "3")]
+    pub disk_bytes: ::core::option::Option<u64>,
 }
 /// The collector's answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1200,6 +1233,25 @@ pub struct Heartbeat {
     /// Stores it watches.
     #[prost(string, repeated, tag = "8")]
     pub stores: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The host's clocks as this was said.
+    #[prost(message, optional, tag = "9")]
+    pub clocks: ::core::option::Option<Clocks>,
+    /// What waits to be delivered, of all epochs.
+    #[prost(message, optional, tag = "10")]
+    pub spool: ::core::option::Option<SpoolDepth>,
+    /// What became of the sensor's latest test of itself.
+    #[prost(message, optional, tag = "11")]
+    pub canary: ::core::option::Option<Canary>,
+}
+/// The sensor tests itself: it does what it is there to see, and looks whether that comes up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Canary {
+    /// What became of the latest test that has ended.
+    #[prost(enumeration = "CanaryState", tag = "1")]
+    pub state: i32,
+    /// When a test last succeeded, nanoseconds since the Unix epoch; 0 when none has since the sensor started.
+    #[prost(uint64, tag = "2")]
+    pub seen_unix_ns: u64,
 }
 /// The books of one hook: seen = reported + summed + ignored + failed + dropped.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1286,6 +1338,39 @@ impl Encoding {
             "ENCODING_UNSPECIFIED" => Some(Self::Unspecified),
             "ENCODING_PLAIN" => Some(Self::Plain),
             "ENCODING_ZSTD" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+/// What became of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CanaryState {
+    /// Not given, or none has ended yet.
+    Unspecified = 0,
+    /// The sensor saw what it did.
+    Seen = 1,
+    /// It did not: whatever else happens may be missed too.
+    Missed = 2,
+}
+impl CanaryState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CANARY_STATE_UNSPECIFIED",
+            Self::Seen => "CANARY_STATE_SEEN",
+            Self::Missed => "CANARY_STATE_MISSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CANARY_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CANARY_STATE_SEEN" => Some(Self::Seen),
+            "CANARY_STATE_MISSED" => Some(Self::Missed),
             _ => None,
         }
     }

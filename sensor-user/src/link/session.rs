@@ -102,6 +102,9 @@ impl<'a> Session<'a> {
             epoch: epoch.as_bytes().to_vec(),
             first_unacknowledged: first,
             capabilities: vec![v1::Capability::Credit.into()],
+            clocks: Some(wire::clocks()),
+            spool: Some(wire::depth(&client.spool)),
+            live_epoch: client.spool.live_epoch().as_bytes().to_vec(),
         };
         // The channel is new and holds more than one message.
         out.try_send(message(FromSensor::Hello(hello)))
@@ -208,12 +211,7 @@ impl<'a> Session<'a> {
         let client = &self.client;
         let lost = client.metrics.lost();
         let health = client.health.borrow();
-        let beat = wire::heartbeat(
-            &health,
-            &client.settings.stores,
-            client.spool.depth().events,
-            lost,
-        );
+        let beat = wire::heartbeat(&health, &client.settings.stores, &client.spool, lost);
         if self
             .out
             .try_send(message(FromSensor::Heartbeat(beat)))

@@ -14,10 +14,10 @@ use crate::event::{
     CarrierKind, Direction, EdgeKind, End, Flow, FlowName, Gap, GapReason, Medium, NameSource,
     Part, ProcessKey, RecordId, Tamper, Target,
 };
-use crate::health::{Health, HookCount};
+use crate::health::{Canary, Health, HookCount};
 use crate::privacy::NameForm;
 use crate::report::{Body, NamedAccess, NamedEdge, Process, Report};
-use crate::spool::{Loss, LossKind};
+use crate::spool::{Loss, LossKind, Spool};
 
 /// A report, with its times by the wall clock as it was then.
 pub(super) fn event(report: &Report, offset: Offset) -> v1::Event {
@@ -70,20 +70,59 @@ pub(super) fn loss(loss: &Loss) -> v1::Event {
     }
 }
 
+/// The host's clocks, now.
+pub(super) fn clocks() -> v1::Clocks {
+    let boot_ns = clock::boot_ns();
+    v1::Clocks {
+        boot_ns,
+        unix_ns: Offset::measure().unix_ns(boot_ns),
+    }
+}
+
+/// What is not delivered yet.
+pub(super) fn depth(spool: &Spool) -> v1::SpoolDepth {
+    let depth = spool.depth();
+    v1::SpoolDepth {
+        events: depth.events,
+        memory_bytes: depth.bytes,
+        disk_bytes: spool.disk_bytes(),
+    }
+}
+
+fn canary(canary: Canary, offset: Offset) -> v1::Canary {
+    let state = match canary.seen {
+        None => v1::CanaryState::Unspecified,
+        Some(true) => v1::CanaryState::Seen,
+        Some(false) => v1::CanaryState::Missed,
+    };
+    let seen_unix_ns = match canary.seen_boot_ns {
+        0 => 0,
+        boot_ns => offset.unix_ns(boot_ns),
+    };
+    v1::Canary {
+        state: state.into(),
+        seen_unix_ns,
+    }
+}
+
 /// The sensor's state, now.
 pub(super) fn heartbeat(
     health: &Health,
     stores: &[String],
-    queued: u64,
+    spool: &Spool,
     lost: u64,
 ) -> v1::Heartbeat {
+    let (clocks, depth) = (clocks(), depth(spool));
     v1::Heartbeat {
-        time_unix_ns: clock::unix_ns(),
+        time_unix_ns: clocks.unix_ns,
+        canary: Some(canary(health.canary, Offset::measure())),
+        clocks: Some(clocks),
+        queued_events: depth.events,
+        spool: Some(depth),
         backend: health.backend.clone(),
         backend_reason: cut(&health.backend_reason, TEXT_BYTES_MAX),
         kernel: cut(&health.kernel, NAME_BYTES_MAX),
         hooks: health.hooks.iter().map(hook).collect(),
-        queued_events: queued,
         lost_events: lost + health.lost_events,
         stores: stores.iter().take(LIST_MAX).cloned().collect(),
     }

@@ -29,7 +29,7 @@ use crate::clock;
 use crate::config::{Kernel as Settings, Store};
 use crate::decode;
 use crate::event::{Access, Event, StoreId, What};
-use crate::health::{Health, Pulse};
+use crate::health::{self, Health, Pulse};
 use crate::load::{self, AttemptError, Kernel, LoadError};
 use crate::pipeline::Source;
 
@@ -208,18 +208,23 @@ impl Reader {
         if last || is_due(&mut self.skips, now, SKIPS) {
             self.losses.skips(&self.kernel, now, &mut self.pending)?;
         }
-        let has_lost = self.losses.total() != self.health.borrow().lost_events;
-        if last || has_lost || is_due(&mut self.books, now, BOOKS) {
-            self.tell_health()?;
+        let canary = self.song.as_ref().map(Song::state).unwrap_or_default();
+        let has_news = {
+            let told = self.health.borrow();
+            self.losses.total() != told.lost_events || canary != told.canary
+        };
+        if last || has_news || is_due(&mut self.books, now, BOOKS) {
+            self.tell_health(canary)?;
         }
         Ok(())
     }
 
-    fn tell_health(&mut self) -> Result<(), AttemptError> {
+    fn tell_health(&mut self, canary: health::Canary) -> Result<(), AttemptError> {
         let (hooks, lost) = (self.kernel.counts()?, self.losses.total());
         self.health.send_if_modified(|health| {
-            let changed = health.hooks != hooks || health.lost_events != lost;
-            (health.hooks, health.lost_events) = (hooks, lost);
+            let known = (&health.hooks, health.lost_events, health.canary);
+            let changed = known != (&hooks, lost, canary);
+            (health.hooks, health.lost_events, health.canary) = (hooks, lost, canary);
             changed
         });
         Ok(())

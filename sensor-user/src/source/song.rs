@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::event::{Access, Event, Flow, Gap, GapReason, What};
+use crate::health;
 use crate::load::Canary;
 
 /// How long what the canary did may take to come up: a good many ticks.
@@ -27,7 +28,7 @@ pub(super) struct Song {
     heard: Heard,
     /// Since when nothing is known to be missing, boot clock.
     good_ns: u64,
-    blind: bool,
+    state: health::Canary,
 }
 
 impl Song {
@@ -39,8 +40,13 @@ impl Song {
             sung: None,
             heard: Heard::default(),
             good_ns: now_ns,
-            blind: false,
+            state: health::Canary::default(),
         }
+    }
+
+    /// What is known of its songs.
+    pub(super) fn state(&self) -> health::Canary {
+        self.state
     }
 
     /// An access of the canary's store came up.
@@ -66,9 +72,13 @@ impl Song {
             if self.has_heard_access() && self.heard.flow {
                 self.sung = None;
                 self.good_ns = now_ns;
-                if std::mem::take(&mut self.blind) {
+                if self.state.seen == Some(false) {
                     tracing::info!("the canary is seen again");
                 }
+                self.state = health::Canary {
+                    seen: Some(true),
+                    seen_boot_ns: now_ns,
+                };
             } else if since.elapsed() > PATIENCE {
                 self.sung = None;
                 self.unheard(now_ns, events);
@@ -94,7 +104,7 @@ impl Song {
             missing,
             "blind: the sensor does not see what it does itself"
         );
-        self.blind = true;
+        self.state.seen = Some(false);
         let gap = Gap {
             reason: GapReason::Blind,
             count: 0,

@@ -290,6 +290,11 @@ impl Store {
         Ok((first, earlier))
     }
 
+    /// Bytes of all rows.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn now_s(&self) -> u64 {
         self.clock_s + clock::boot_ns().saturating_sub(self.opened_ns) / 1_000_000_000
     }

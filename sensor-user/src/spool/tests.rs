@@ -247,6 +247,8 @@ async fn what_the_disk_holds_need_not_be_in_memory() {
     }
     let depth = bench.spool.depth();
     assert!(depth.bytes <= 1 << 20, "{depth:?}");
+    let disk = bench.spool.disk_bytes().unwrap();
+    assert!((10_000_000..30_000_000).contains(&disk), "{disk}");
     assert_eq!(depth.events, 200);
     assert_eq!(marks(&bench.deliver().await), (0..200).collect::<Vec<_>>());
     assert_eq!(bench.spool.take_losses(), []);

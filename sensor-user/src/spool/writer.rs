@@ -7,6 +7,7 @@
 //! does not fit into memory; a damaged database is set aside and never deleted.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -51,6 +52,7 @@ impl Writer {
             acked: VecDeque::new(),
         };
         keeper.stand();
+        keeper.measure();
         let thread = std::thread::Builder::new()
             .name("spool".into())
             .spawn(move || keeper.run())?;
@@ -104,6 +106,7 @@ impl Keeper {
     fn run(mut self) {
         while !self.wait() {
             self.turn();
+            self.measure();
         }
         self.turn_until_done();
         self.end();
@@ -118,6 +121,13 @@ impl Keeper {
                 return;
             }
         }
+    }
+
+    /// Says how much is on the disk.
+    fn measure(&self) {
+        let bytes = self.with_store(|store| store.bytes());
+        let bytes = bytes.unwrap_or(super::NO_DISK);
+        self.spool.disk_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn turn(&mut self) {

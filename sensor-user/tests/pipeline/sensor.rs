@@ -7,7 +7,7 @@ use std::time::Duration;
 use sensor_user::config::{Backend, Collector, Config, Kernel, Privacy, Queue, Spool, Store};
 use sensor_user::enrich::Places;
 use sensor_user::event::{Access, Event, Exec, Fork, Name, ProcessKey, RecordId, StoreId, What};
-use sensor_user::health::{Health, HookCount, Pulse};
+use sensor_user::health::{Canary, Health, HookCount, Pulse};
 use sensor_user::link::{Files, Settings};
 use sensor_user::{End, Source, run_with};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -197,6 +197,10 @@ fn health() -> Health {
         kernel: "6.1".into(),
         hooks: vec![hook],
         lost_events: 4,
+        canary: Canary {
+            seen: Some(false),
+            seen_boot_ns: 7,
+        },
     }
 }
 
