@@ -78,7 +78,7 @@ pub struct Habit {
 pub struct ReadDay {
     /// Days since the Unix epoch.
     pub day: u32,
-    /// Records, each once for every process that read it.
+    /// Records, each once for every process that read it on this day.
     pub records: u64,
     /// Bytes read and mapped.
     pub bytes: u64,

@@ -6,6 +6,7 @@ mod wiping;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
+use activity::Found;
 pub(super) use activity::{Case, Group, GroupKey, Kind, Marks, Reading, Sending, Tampering, Told};
 pub(super) use wiping::Wiping;
 
@@ -190,7 +191,7 @@ impl Host {
         }
     }
 
-    /// A process was at a record; true when it is the first time that it reads it.
+    /// A process was at a record; true when it is the first time on this day that it reads it.
     pub(super) fn access(&mut self, access: &Access) -> bool {
         self.lineage.access(access);
         let room = self.records < limits::RECORDS;
@@ -199,17 +200,21 @@ impl Host {
             Some(reading) => reading,
             None => actor.readings.entry(access.store.clone()).or_default(),
         };
-        let new = reading.add(access, room);
+        let found = reading.add(access, room);
         let read_before = reading.has(&access.record);
-        let mut kept = usize::from(new);
+        let mut kept = usize::from(found == Found::New);
         if Wiping::is_one(access, read_before) {
             let wiping = actor.wipings.entry(access.store.clone()).or_default();
             kept += wiping.add(access, read_before, room);
         }
         self.records += kept;
         self.changed.insert(access.process);
-        // Where no more are told apart, each opening counts: too many are better than none.
-        new || !room && access.opens > 0
+        match found {
+            Found::New | Found::NewToday => true,
+            Found::Known => false,
+            // Each opening counts: too many are better than none.
+            Found::NotToldApart => access.opens > 0,
+        }
     }
 
     /// A process sent or received; `visit` says whether a place is new to a program.

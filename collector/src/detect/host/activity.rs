@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::alert::{Destination, Figures};
-use super::super::baseline::Leaked;
+use super::super::baseline::{self, Leaked};
 use super::super::ledger::Ledger;
 use super::super::limits;
 use crate::event::{
@@ -14,11 +14,25 @@ use crate::event::{
 /// Highest signal there is.
 const SIGNALS: u32 = 64;
 
+/// What an access was to who reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The record had not been read before.
+    New,
+    /// It had, but not on this day.
+    NewToday,
+    /// It had, or nothing was read of it.
+    Known,
+    /// It cannot be told from others, because too many are known.
+    NotToldApart,
+}
+
 /// What a process read from one store.
 #[derive(Debug, Default)]
 pub(in crate::detect) struct Reading {
     taken: Ledger,
-    records: BTreeSet<RecordId>,
+    /// Those that are told apart, and the day on which each was last read.
+    records: BTreeMap<RecordId, u32>,
     /// Accesses whose record could not be told apart, because too many are known.
     pub(in crate::detect) not_told_apart: u64,
     pub(in crate::detect) bytes_read: u64,
@@ -34,11 +48,11 @@ pub(in crate::detect) struct Reading {
 }
 
 impl Reading {
-    /// Adds an access; true when it is to a record not seen here before. What only opened or wrote took nothing.
-    pub(super) fn add(&mut self, access: &Access, room: bool) -> bool {
+    /// Adds an access. What only opened or wrote took nothing.
+    pub(super) fn add(&mut self, access: &Access, room: bool) -> Found {
         let taken = access.bytes_read.saturating_add(access.bytes_mapped);
         if taken == 0 {
-            return false;
+            return Found::Known;
         }
         self.taken.add(access.last_ns, taken);
         self.bytes_read = self.bytes_read.saturating_add(access.bytes_read);
@@ -48,12 +62,19 @@ impl Reading {
                 .map_or(access.first_ns, |first| first.min(access.first_ns)),
         );
         self.last_ns = self.last_ns.max(access.last_ns);
-        if self.records.contains(&access.record) {
-            return false;
+        let today = baseline::day(access.last_ns);
+        if let Some(day) = self.records.get_mut(&access.record) {
+            let found = if *day < today {
+                Found::NewToday
+            } else {
+                Found::Known
+            };
+            *day = today.max(*day);
+            return found;
         }
         if !room {
             self.not_told_apart += 1;
-            return false;
+            return Found::NotToldApart;
         }
         if let Some(name) = access
             .name
@@ -62,7 +83,8 @@ impl Reading {
         {
             self.names.push(name.clone());
         }
-        self.records.insert(access.record)
+        self.records.insert(access.record, today);
+        Found::New
     }
 
     /// Adds what the process served out of its memory, if it is one that was never seen to read; true when it is. Which records
@@ -95,12 +117,17 @@ impl Reading {
 
     /// True when the record is one of those.
     pub(in crate::detect) fn has(&self, record: &RecordId) -> bool {
-        self.records.contains(record)
+        self.records.contains_key(record)
+    }
+
+    /// Records that were last read on a day.
+    pub(in crate::detect) fn records_on(&self, day: u32) -> usize {
+        self.records.values().filter(|last| **last == day).count()
     }
 
     /// The records that are told apart.
     pub(in crate::detect) fn records(&self) -> impl Iterator<Item = &RecordId> {
-        self.records.iter()
+        self.records.keys()
     }
 
     /// Bytes taken at or after a moment.

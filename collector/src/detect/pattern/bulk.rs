@@ -1,7 +1,7 @@
 //! *Bulk*: far more records of a store are read on one day than this program and user ever read on one, whether or not anything leaves.
 //!
 //! It fires when, on one day (UTC), processes of one executable and user have read at least `records_min` records of a store, each record
-//! once for every process, and more than `times` what they read on the fullest of the days before (see `baseline`). What is usual counts
+//! once for every process and day, however long the process has run, and more than `times` what they read on the fullest of the days before (see `baseline`). What is usual counts
 //! for at most [`CEILING`] times `records_min`, so that nobody becomes harmless by growing slowly. A host that has been heard of for
 //! less than `learning_days` is silent. It is told again when the records have doubled, and when a process has ended that read half of them
 //! or more.
@@ -27,7 +27,7 @@ use super::wipe;
 /// Short name of the pattern.
 const NAME: &str = "bulk";
 /// Moves when the meaning of the pattern changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What is usual counts for so many times `records_min` at most.
 const CEILING: u64 = 20;
 
@@ -90,7 +90,7 @@ pub(in crate::detect) fn judge(
 /// True when there is something to be added that a process with most of it, which has ended, has read.
 fn has_ended(actor: &Actor, habit: &Habit, today: &ReadDay) -> bool {
     let own = actor.readings.get(&habit.store);
-    let own = own.map_or(0, |reading| reading.records_known() as u64);
+    let own = own.map_or(0, |reading| reading.records_on(today.day) as u64);
     let more = today.told.is_some_and(|told| today.records > told.amount);
     more && actor.exited_ns().is_some() && own.saturating_mul(2) >= today.records
 }

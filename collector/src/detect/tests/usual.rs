@@ -56,6 +56,46 @@ fn far_more_than_on_any_day_before_is_an_alert_that_grows() {
     assert_eq!(alert.techniques[0].id, "T1119");
 }
 
+/// A viewer that is never ended reads the same records day after day: each day is counted by itself, as is what it reads on a new one.
+#[test]
+fn a_process_that_runs_for_weeks_is_counted_by_day() {
+    let same = |days: u64, records: u64| {
+        let days = (0..days)
+            .flat_map(|day| [reads(on(day), 0, records), reads(on(day) + 30, 0, records)].concat());
+        vec![family().into_iter().chain(days).collect::<Vec<Event>>()]
+    };
+    let mut detector = Detector::new(config());
+    let found: Vec<Alert> = same(9, 300)
+        .into_iter()
+        .flat_map(|one| detector.block(&block(one)))
+        .collect();
+    assert_eq!(bulk(&found), []);
+    let (_, habits) = detector.learned().0.hosts().next().unwrap();
+    let counted: Vec<u64> = habits
+        .reads
+        .values()
+        .flatten()
+        .map(|day| day.records)
+        .collect();
+    assert_eq!(counted, [300; 9], "not 300 on the first day and none later");
+    let today = |count| vec![reads(on(9), 0, count)];
+    assert_eq!(
+        bulk(&run(config(), [same(9, 300), today(900)].concat())),
+        []
+    );
+    assert_eq!(
+        bulk(&run(config(), [same(9, 300), today(901)].concat())),
+        [(1, 901)]
+    );
+    let ends = vec![
+        reads(on(9), 0, 901),
+        reads(on(9) + 1, 901, 99),
+        vec![super::exit(on(9) + 2)],
+    ];
+    let told = bulk(&run(config(), [same(9, 300), ends].concat()));
+    assert_eq!(told, [(1, 901), (2, 1_000)], "most of the day is its own");
+}
+
 #[test]
 fn the_figures_are_whole_when_who_read_most_of_it_has_ended() {
     let today = [reads(on(8), 10_000, 650), vec![super::exit(on(8) + 9)]].concat();
