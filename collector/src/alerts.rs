@@ -34,7 +34,7 @@ pub enum AlertError {
         source: rusqlite::Error,
     },
     /// The database was written by another version.
-    #[error("alerts {path} has format {found}; this version reads format {known}", path = path.display())]
+    #[error("alerts {path} has format {found}, and this version reads formats 1 to {known}: use the programs of the version that wrote it", path = path.display())]
     Format {
         /// The database file.
         path: PathBuf,
@@ -219,7 +219,12 @@ mod tests {
              DROP TABLE alert; ALTER TABLE old RENAME TO alert; PRAGMA user_version = 1;",
         )
         .unwrap();
-        drop(old);
+        let before = AlertReader::open(dir.path()).unwrap();
+        let forms = before.newest().unwrap();
+        assert_eq!((forms.len(), forms[0].closed()), (1, None), "read as it is");
+        assert_eq!(before.matching(&forms[0].id[..8]).unwrap(), forms);
+        assert!(before.finding(&forms[0].id).unwrap().is_some());
+        drop((old, before));
         let mut store = AlertStore::open(dir.path()).unwrap();
         assert_eq!(store.newest().unwrap(), 7);
         let id = alert.id.to_string();

@@ -16,6 +16,7 @@ mod ledger;
 mod limits;
 mod lineage;
 mod pattern;
+pub mod recall;
 mod severity;
 mod story;
 

@@ -1,45 +1,44 @@
 //! The pipeline: every stage, every channel, and how it all stops.
 
-use std::collections::BTreeMap;
+mod hunt;
+mod learned;
+
 use std::fs::{DirBuilder, File, TryLockError};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::alerts::{self, AlertError, AlertStore, Raised, Then};
-use crate::checkpoint::{self, CheckpointError};
+use crate::alerts::{self, AlertError, AlertStore, Raised};
+use crate::checkpoint::CheckpointError;
 use crate::config::{Config, Shared, Tls};
-use crate::detect::baseline::Baseline;
-use crate::detect::{Alert, Detector};
+use crate::detect::Detector;
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
 use crate::identity::{Book, IdentityError, Revoked, Server, watch_revocations};
 use crate::ingest::{self, Enroll, Ingest};
-use crate::intel::{FeedConfig, Intel, Status, pull};
-use crate::log::{self, LogError, LogHandle, LogReader, LogStore, Logged, StoredBatch};
+use crate::intel::{FeedConfig, Intel, pull};
+use crate::log::{self, LogError, LogHandle, LogStore, Logged, StoredBatch};
 use crate::replay::{self, ReplayError};
-use crate::{sink, text};
+use crate::sink;
+use hunt::Current;
+use learned::Books;
 
 /// Blocks between log and detection.
 const LOGGED_MAX: usize = 256;
 /// Rounds of alerts between detection and their store.
 const RAISED_MAX: usize = 256;
-/// After so many days without use an approved way is named; work of once a month is not.
-const UNUSED_DAYS: u32 = 35;
 /// How often closings are looked for.
 const CLOSINGS_EVERY: Duration = Duration::from_secs(3);
 /// How often what was learned is kept.
 const KEEP_EVERY: Duration = Duration::from_mins(5);
-/// How often alerts found at start are tried to be stored before the start fails.
-const START_ATTEMPTS: u32 = 5;
 /// How long sinks may take to deliver what is left when the collector stops.
 const SINK_GRACE: Duration = Duration::from_secs(15);
 /// How long log, detection and alerts may take to work off what is in hand.
@@ -116,16 +115,6 @@ pub struct Collector {
     sinks: Vec<JoinHandle<()>>,
 }
 
-/// What the collector works with, for whoever reads it again while it runs.
-#[derive(Debug, Clone)]
-struct Current {
-    /// The configuration that was read last; held while the feeds are read, so that one reads them at a time.
-    config: Arc<Mutex<Config>>,
-    detect: Shared,
-    /// Where alerts go; a search in the log holds nothing up when all others have gone.
-    raised: mpsc::WeakSender<Raised>,
-}
-
 /// Turns what the log kept into events: the decoder of [`ingest`], for whoever reads the log back.
 pub fn decode(batch: &StoredBatch) -> Result<Block, String> {
     ingest::stored(batch).map_err(|error| error.to_string())
@@ -163,20 +152,11 @@ impl Collector {
         let (newest, newest_seen) = watch::channel(alert_store.newest()?);
 
         // What was logged and not yet looked at when the last run ended is found here, before anything new comes.
-        tell(&config.read_feeds(&Intel::default()));
+        hunt::tell(&config.read_feeds(&Intel::default()));
         let detect = Shared::new(config.detect.clone());
-        let last_pos = LogReader::open(&data_dir)?.last_pos()?;
-        let mut learned = checkpoint::open(&data_dir, log_id, last_pos)?;
-        tell_unused(&config, &mut learned.baseline);
-        // Without anything learned, the horizon is where learning begins.
-        let from = if learned.pos == 0 {
-            i64::MAX
-        } else {
-            learned.pos + 1
-        };
-        let mut detector =
-            Detector::following(detect.clone()).knowing(learned.baseline, learned.pos);
-        catch_up(
+        let (mut detector, from) =
+            learned::detector(&config, detect.clone(), log_id, &alert_store)?;
+        learned::catch_up(
             &config,
             &mut detector,
             from,
@@ -299,30 +279,6 @@ impl Collector {
     }
 }
 
-impl Current {
-    /// Reads the feeds again, with a new configuration if there is one, and looks for what is new in them in the log. Returns when
-    /// detection works with them, with what feeds there are now.
-    fn read_feeds(&self, new: Option<Config>) -> Vec<FeedConfig> {
-        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(new) = new {
-            *current = as_it_runs(new, &current);
-        }
-        let before = self.detect.get();
-        tell(&current.read_feeds(&before.intel));
-        let listed_anew = current.detect.intel != before.intel;
-        self.detect.set(Arc::new(current.detect.clone()));
-        if !listed_anew {
-            return current.feeds.clone();
-        }
-        let (config, raised) = (current.clone(), self.raised.clone());
-        let hunting = std::thread::Builder::new().name("hunt".into());
-        if let Err(error) = hunting.spawn(move || hunt(&config, &raised)) {
-            tracing::error!(%error, "what is new in the feeds is not looked for in the log");
-        }
-        current.feeds.clone()
-    }
-}
-
 /// The service that certifies sensors, if it is the collector's own authority that does.
 fn enroll(config: &Config, tls: Option<&Server>) -> Result<Option<Enroll>, IdentityError> {
     let (Tls::Own { valid, .. }, Some(authority)) = (&config.tls, tls.and_then(Server::authority))
@@ -343,107 +299,9 @@ fn revoked(config: &Config) -> Result<watch::Receiver<Revoked>, IdentityError> {
     }
 }
 
-/// A new configuration with what a running collector cannot change.
-fn as_it_runs(mut new: Config, running: &Config) -> Config {
-    let fixed = |config: &Config| {
-        let sinks = (config.file_sink.clone(), config.syslog_sink.clone());
-        let link = (config.listen, config.tls.clone());
-        (link, config.data_dir.clone(), sinks)
-    };
-    if fixed(&new) != fixed(running) {
-        tracing::warn!(
-            "listen, tls, data_dir or a sink is another in the configuration: that counts after a restart"
-        );
-    }
-    new.keep_data_dir(running.data_dir.clone());
-    new.listen = running.listen;
-    new.tls.clone_from(&running.tls);
-    new.file_sink.clone_from(&running.file_sink);
-    new.syslog_sink.clone_from(&running.syslog_sink);
-    new
-}
-
-/// Runs the log through detection with new feeds and raises, as it stands at the end, what is listed now.
-fn hunt(config: &Config, raised: &mpsc::WeakSender<Raised>) {
-    let found = hunted(config);
-    let alerts: Vec<Alert> = match found {
-        Ok(found) => found.into_values().collect(),
-        Err(error) => {
-            tracing::error!(%error, "what is new in the feeds could not be looked for in the log");
-            return;
-        }
-    };
-    tracing::info!(
-        alerts = alerts.len(),
-        "the log was looked through for what the feeds list now"
-    );
-    let Some(raised) = raised.upgrade().filter(|_| !alerts.is_empty()) else {
-        return;
-    };
-    if raised.blocking_send(Raised::Alerts(alerts)).is_err() {
-        tracing::warn!("the collector stops; the next start finds what was found in the log");
-    }
-}
-
-/// The newest revisions of alerts about listed destinations, by id.
-fn hunted(config: &Config) -> Result<BTreeMap<String, Alert>, ReplayError> {
-    let reader = LogReader::open(&config.data_dir)?;
-    let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns(config)))?;
-    let mut detector = Detector::new(config.detect.clone());
-    let mut found = BTreeMap::new();
-    replay::feed(&reader, from, decode, |_, block| {
-        let alerts = detector.block(&block).into_iter();
-        let listed = alerts.filter(|alert| alert.known.is_listed());
-        found.extend(listed.map(|alert| (alert.id.to_string(), alert)));
-    })?;
-    Ok(found)
-}
-
+/// How far back the log is read at start, nanoseconds.
 fn horizon_ns(config: &Config) -> u64 {
     u64::try_from(config.horizon.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Names approved ways that nobody has used for as long as is remembered: an exception that is not needed only hides something.
-fn tell_unused(config: &Config, baseline: &mut Baseline) {
-    for way in &config.detect.approved {
-        baseline.know_way(&way.name);
-        if baseline.is_unused(&way.name, UNUSED_DAYS) {
-            tracing::warn!(
-                way = text::clean(&way.name),
-                "this approved way was not used for {UNUSED_DAYS} days; remove it if the work is no more"
-            );
-        }
-    }
-}
-
-/// Says how the feeds are.
-fn tell(states: &[Status]) {
-    for state in states {
-        let feed = text::clean(&state.feed);
-        let version = text::clean(&state.version);
-        tracing::info!(
-            feed,
-            version,
-            indicators = state.indicators,
-            "feed of threat intelligence"
-        );
-        if let Some(problem) = &state.problem {
-            tracing::error!(
-                feed,
-                problem = text::clean(problem),
-                "the feed cannot be read; what was read of it before counts"
-            );
-        }
-        if state.skipped > 0 {
-            let first = state.examples.first().map(|example| text::clean(example));
-            tracing::warn!(
-                feed,
-                left_out = state.skipped,
-                first,
-                "entries of the feed cannot be used; `chartwatch intel` names some"
-            );
-        }
-    }
 }
 
 /// Makes the data directory, readable for the owner and the group, and takes it for this process.
@@ -465,77 +323,6 @@ fn take(data_dir: &Path) -> Result<File, StartError> {
         }),
         Err(TryLockError::Error(source)) => Err(refused(source)),
     }
-}
-
-/// Keeps what detection has learned.
-struct Books {
-    data_dir: PathBuf,
-    log_id: uuid::Uuid,
-    /// Place in the log up to which it is kept, and when it was.
-    kept: (i64, Instant),
-}
-
-impl Books {
-    fn open(data_dir: &Path, log_id: uuid::Uuid) -> Self {
-        Self {
-            data_dir: data_dir.to_owned(),
-            log_id,
-            kept: (0, Instant::now()),
-        }
-    }
-
-    /// Has it kept, unless it was a short while ago. What was learned knows which alerts were raised, so they have to be stored before:
-    /// it goes the way they go. A failure costs a longer start, and is said.
-    fn keep(&mut self, detector: &Detector, for_at_least: Duration) -> Option<Raised> {
-        let (baseline, pos) = detector.learned();
-        if pos == self.kept.0 || self.kept.1.elapsed() < for_at_least {
-            return None;
-        }
-        self.kept = (pos, Instant::now());
-        let (data_dir, log_id, baseline) = (self.data_dir.clone(), self.log_id, baseline.clone());
-        Some(Raised::Then(Then(Box::new(move || {
-            if let Err(error) = checkpoint::save(&data_dir, log_id, (&baseline, pos)) {
-                tracing::error!(%error, "what was learned could not be kept; a restart learns it again from the log");
-            }
-        }))))
-    }
-}
-
-/// Reads the log back from the horizon on, or from where nothing has been learned yet if that is earlier.
-fn catch_up(
-    config: &Config,
-    detector: &mut Detector,
-    learn_from: i64,
-    store: &mut AlertStore,
-    newest: &watch::Sender<i64>,
-    mut progress: impl FnMut(replay::Progress),
-) -> Result<(), StartError> {
-    let reader = LogReader::open(&config.data_dir)?;
-    let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns(config)))?;
-    let from = from.min(learn_from);
-    let mut done = replay::Progress {
-        last_pos: reader.last_pos()?,
-        ..replay::Progress::default()
-    };
-    let mut kept = Ok(());
-    replay::feed(&reader, from, decode, |pos, block| {
-        let alerts = detector.block(&block);
-        if kept.is_ok() && !alerts.is_empty() {
-            let finding = sink::ocsf::finding;
-            kept = alerts::keep(store, &alerts, newest, finding, Some(START_ATTEMPTS));
-        }
-        done.batches += 1;
-        done.events += block.events.len() as u64;
-        done.pos = pos;
-        progress(done);
-    })?;
-    kept?;
-    tracing::info!(
-        batches = done.batches,
-        events = done.events,
-        "log read back"
-    );
-    Ok(())
 }
 
 /// The detection stage.

@@ -8,6 +8,8 @@ use super::form::AlertForm;
 use super::{AlertError, ToFinding, closing};
 use crate::database::{self, Commit};
 use crate::detect::Alert;
+use crate::detect::baseline::DAY_NS;
+use crate::detect::recall::{Known, Telling};
 
 /// Version of the tables, kept in `user_version`. Format 1 had no entries for closings.
 const FORMAT: i64 = 2;
@@ -37,6 +39,20 @@ const FROM_FORMAT_1: &str = "
 INSERT INTO alert (position, id, revision, settled, revised_ns, finding, body)
   SELECT position, id, revision, settled, revised_ns, finding, body FROM alert_1;
 DROP TABLE alert_1;
+";
+
+/// Lets who only reads see the entries of format 1 as those of this one; what is temporary hides what is in the file, and is written nowhere.
+const READ_FORMAT_1: &str = "
+CREATE TEMP VIEW alert AS
+  SELECT position, id, revision, 0 AS closing, settled, revised_ns, finding, body FROM main.alert;
+";
+
+/// Revisions of an alert, the highest last, and whether each is of a day and about so much.
+const RECALL: &str = "
+SELECT revision, json_extract(body, '$.raised_ns'), revised_ns, json_extract(body, '$.bytes_sent'),
+  revised_ns >= ?2 AND revised_ns < ?2 + ?3
+    AND ?4 IN (json_extract(body, '$.distinct_records'), json_extract(body, '$.bytes_sent'))
+FROM alert WHERE id = ?1 AND closing = 0 ORDER BY revision
 ";
 
 /// How far a sink has come.
@@ -177,6 +193,35 @@ impl AlertStore {
             .map_err(|source| self.error(source))
     }
 
+    /// What is there of an alert that goes on over days, of which something is said to have been told.
+    pub fn recall(&self, telling: &Telling) -> Result<Known, AlertError> {
+        let Telling { id, told } = telling;
+        let from_ns = u64::from(told.day).saturating_mul(DAY_NS) as i64;
+        let revision = |row: &Row<'_>| -> Result<(Known, bool), rusqlite::Error> {
+            let others = Known::Others {
+                revision: row.get(0)?,
+                raised_ns: row.get::<_, i64>(1)? as u64,
+                revised_ns: row.get::<_, i64>(2)? as u64,
+                bytes_sent: row.get::<_, i64>(3)? as u64,
+            };
+            Ok((others, row.get(4)?))
+        };
+        let read = || -> Result<Known, rusqlite::Error> {
+            let mut statement = self.connection.prepare_cached(RECALL)?;
+            let about = params![id.to_string(), from_ns, DAY_NS as i64, told.amount as i64];
+            let mut known = Known::Nothing;
+            for row in statement.query_map(about, revision)? {
+                let (others, is_whole) = row?;
+                if is_whole {
+                    return Ok(Known::Whole);
+                }
+                known = others;
+            }
+            Ok(known)
+        };
+        read().map_err(|source| self.error(source))
+    }
+
     /// How far a sink has come; the beginning when it is new.
     pub fn cursor(&self, sink: &str) -> Result<Cursor, AlertError> {
         self.connection
@@ -300,13 +345,17 @@ pub struct AlertReader {
 }
 
 impl AlertReader {
-    /// Opens the alerts of a data directory.
+    /// Opens the alerts of a data directory; those of format 1 too, which the next start of a collector takes over.
     pub fn open(data_dir: &Path) -> Result<Self, AlertError> {
         let path = file(data_dir);
         let inner = || -> Result<(Connection, i64), rusqlite::Error> {
             let connection = database::open_to_read(&path)?;
             let found = database::format(&connection)?;
-            Ok((connection, found))
+            if found != 1 {
+                return Ok((connection, found));
+            }
+            connection.execute_batch(READ_FORMAT_1)?;
+            Ok((connection, FORMAT))
         };
         let (connection, found) = inner().map_err(|source| AlertError::Database {
             path: path.clone(),
@@ -395,4 +444,46 @@ fn check_format(path: &Path, found: i64) -> Result<(), AlertError> {
         found,
         known: FORMAT,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::detect::baseline::{Told, day};
+    use crate::sink::ocsf;
+
+    #[test]
+    fn what_is_said_to_be_told_is_held_against_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = AlertStore::open(dir.path()).unwrap();
+        let alert = ocsf::tests::alert();
+        let telling = |amount, later| Telling {
+            id: alert.id,
+            told: Told {
+                revision: 9,
+                raised_ns: 5,
+                amount,
+                day: day(alert.revised_ns) + later,
+            },
+        };
+        let (records, sent) = (alert.figures.records, alert.figures.bytes_sent);
+        let ask =
+            |store: &AlertStore, amount, later| store.recall(&telling(amount, later)).unwrap();
+        assert_eq!(ask(&store, records, 0), Known::Nothing);
+        store
+            .add(std::slice::from_ref(&alert), ocsf::finding)
+            .unwrap();
+        assert_eq!(ask(&store, records, 0), Known::Whole);
+        assert_eq!(ask(&store, sent, 0), Known::Whole);
+        let others = Known::Others {
+            revision: alert.revision,
+            raised_ns: alert.raised_ns,
+            revised_ns: alert.revised_ns,
+            bytes_sent: sent,
+        };
+        assert_eq!(ask(&store, records + 1, 0), others);
+        assert_eq!(ask(&store, sent, 1), others, "another day");
+    }
 }

@@ -333,12 +333,12 @@ pub(super) fn id(
     });
     let boot = origin.boot_id.to_string();
     let process = format!("{}.{}", process.pid, process.start_cs);
-    id_of(pattern, origin, &[&boot, &process, store, &to])
+    id_of(pattern, &origin.sensor, &[&boot, &process, store, &to])
 }
 
 /// The id of an alert about what goes on over boots and processes.
-pub(super) fn id_of(pattern: &str, origin: &Origin, about: &[&str]) -> Uuid {
-    let parts = [&[pattern, &*origin.sensor], about].concat();
+pub(super) fn id_of(pattern: &str, sensor: &str, about: &[&str]) -> Uuid {
+    let parts = [&[pattern, sensor], about].concat();
     let spelled = parts.iter().map(|part| format!("{}:{part};", part.len()));
     let spelled = spelled.collect::<Vec<_>>().concat();
     Uuid::new_v5(&NAMESPACE, spelled.as_bytes())

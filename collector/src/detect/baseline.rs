@@ -391,6 +391,12 @@ impl Baseline {
         Some(&mut leak.told)
     }
 
+    /// All hosts, by sensor, to be changed.
+    pub(super) fn hosts_mut(&mut self) -> impl Iterator<Item = (&str, &mut Habits)> {
+        let hosts = self.hosts.iter_mut();
+        hosts.map(|(sensor, habits)| (sensor.as_str(), habits))
+    }
+
     /// All hosts, by sensor.
     pub fn hosts(&self) -> impl Iterator<Item = (&str, &Habits)> {
         self.hosts

@@ -41,6 +41,16 @@ const COLLECTION: Technique = Technique {
 /// Who read on which day, and which process did last.
 pub(in crate::detect) type Readers = BTreeMap<(Habit, u32), ProcessKey>;
 
+/// The pattern, and what its alert about a day of a habit is about.
+pub(in crate::detect) fn about(habit: &Habit, day: u32) -> (&'static str, [String; 4]) {
+    let Habit {
+        store,
+        executable,
+        user,
+    } = habit.clone();
+    (NAME, [store, executable, user, day.to_string()])
+}
+
 /// Looks at those who have read.
 pub(in crate::detect) fn judge(
     config: &DetectConfig,
@@ -130,15 +140,18 @@ impl Found<'_> {
             span_ns: (day_ns, self.host.newest_ns().max(day_ns)),
         };
         let habit = self.habit;
-        let day = self.today.day.to_string();
-        let parts = [&habit.store, &habit.executable, &habit.user, &day];
+        let (_, parts) = about(habit, self.today.day);
         let figures = Figures {
             records: self.told.amount,
             bytes_read: self.today.bytes,
             ..Figures::default()
         };
         Alert {
-            id: alert::id_of(NAME, self.host.origin(), &parts.map(String::as_str)),
+            id: alert::id_of(
+                NAME,
+                &self.host.origin().sensor,
+                &parts.each_ref().map(String::as_str),
+            ),
             revision: self.told.revision,
             raised_ns: self.told.raised_ns,
             severity: self.severity(),

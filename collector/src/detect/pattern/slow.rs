@@ -29,6 +29,11 @@ const NAME: &str = "slow";
 /// Moves when the meaning of the pattern changes.
 const VERSION: u32 = 1;
 
+/// The pattern, and what its alert about a road is about.
+pub(in crate::detect) fn about(road: &Road) -> (&'static str, [&str; 3]) {
+    (NAME, [&road.store, &road.user, &road.network])
+}
+
 /// More that went to a destination.
 #[derive(Debug)]
 pub(in crate::detect) struct News {
@@ -195,7 +200,7 @@ impl Found<'_> {
         let leaked = self.sum.leaked;
         let mut techniques = vec![SIZE_LIMITS];
         techniques.extend((days(&self.sum) > 1).then_some(SCHEDULED));
-        let parts = [&self.road.store, &self.road.user, &self.road.network];
+        let (_, parts) = about(self.road);
         let figures = Figures {
             records: leaked.records,
             bytes_read: leaked.taken,
@@ -204,7 +209,7 @@ impl Found<'_> {
         };
         let sending = self.actor.sendings.get(&self.news.to);
         let mut alert = Alert {
-            id: alert::id_of(NAME, self.host.origin(), &parts.map(String::as_str)),
+            id: alert::id_of(NAME, &self.host.origin().sensor, &parts),
             revision: self.told.revision,
             raised_ns: self.told.raised_ns,
             severity: self.severity(config),

@@ -3,6 +3,7 @@
 use super::{SHELL, THIEF, at, block, config, event, family, flow, process, read};
 use crate::config::{ApprovedWay, BaselineConfig, DetectConfig, Keeper, Relearn};
 use crate::detect::baseline::{Baseline, DAY_NS, day};
+use crate::detect::recall::{Known, Telling, recall};
 use crate::detect::{Alert, Detector};
 use crate::event::{Block, Edge, EdgeKind, End, Event, ProcessKey, What};
 
@@ -413,4 +414,62 @@ fn what_was_learned_up_to_a_place_in_the_log_is_not_learned_again() {
     let found: Vec<Alert> = blocks.iter().flat_map(|one| after.block(one)).collect();
     assert_eq!(found, expected);
     assert_eq!(after.learned(), whole.learned());
+}
+
+/// Blocks at their places in the log, through a detector that learns them and one that starts after with what that has learned, but for
+/// what of the alerts is not there.
+fn again(blocks: &[Vec<Event>], known: impl Fn(&Alert) -> bool) -> Vec<Alert> {
+    let blocks: Vec<Block> = blocks
+        .iter()
+        .zip(1..)
+        .map(|(events, pos)| Block {
+            pos,
+            ..block(events.clone())
+        })
+        .collect();
+    let mut first = Detector::new(config());
+    let told: Vec<Alert> = blocks.iter().flat_map(|one| first.block(one)).collect();
+    let (learned, pos) = first.learned();
+    let mut learned = learned.clone();
+    let stored: Vec<&Alert> = told.iter().filter(|alert| known(alert)).collect();
+    let ask = |telling: &Telling| -> Result<Known, ()> {
+        let own = || stored.iter().filter(|alert| alert.id == telling.id);
+        let whole = own().any(|alert| {
+            [alert.figures.records, alert.figures.bytes_sent].contains(&telling.told.amount)
+        });
+        let last = own().next_back().map(|alert| Known::Others {
+            revision: alert.revision,
+            raised_ns: alert.raised_ns,
+            revised_ns: alert.revised_ns,
+            bytes_sent: alert.figures.bytes_sent,
+        });
+        Ok(if whole {
+            Known::Whole
+        } else {
+            last.unwrap_or(Known::Nothing)
+        })
+    };
+    let missing = recall(&mut learned, ask).unwrap();
+    assert_eq!(missing.alerts == 0, told.iter().all(&known), "{missing:?}");
+    let mut after = Detector::new(config()).knowing(learned, pos);
+    blocks.iter().flat_map(|one| after.block(one)).collect()
+}
+
+/// What is told follows from the alerts that are there: of a database put back from a backup, what it lacks is told again.
+#[test]
+fn what_is_not_among_the_alerts_is_raised_again() {
+    let later = reads(on(8) + 60, 20_000, 700);
+    let many = [habit(8, 200), reads(on(8), 10_000, 601), later];
+    let parts = (0..8).map(|number| part(number, u64::from(number) * DAY));
+    let little: Vec<Vec<Event>> = [vec![family()], parts.collect()].concat();
+    let told = |alerts: Vec<Alert>| [bulk(&alerts), slow(&alerts)].concat();
+    let sums = [(1, 4 * 18_000), (2, 8 * 18_000)];
+    for (blocks, all, first) in [
+        (&many[..], &[(1, 1_301)][..], (2, 1_301)),
+        (&little[..], &sums[..], sums[1]),
+    ] {
+        assert_eq!(told(again(blocks, |_| true)), [], "all are there");
+        assert_eq!(told(again(blocks, |_| false)), all);
+        assert_eq!(told(again(blocks, |alert| alert.revision == 1)), [first]);
+    }
 }

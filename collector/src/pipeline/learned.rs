@@ -1,0 +1,134 @@
+//! What detection knows when the collector starts, from what was kept and from the log, and how it is kept while it runs.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::{StartError, decode, horizon_ns};
+use crate::alerts::{self, AlertStore, Raised, Then};
+use crate::checkpoint;
+use crate::config::{Config, Shared};
+use crate::detect::baseline::Baseline;
+use crate::detect::{Detector, recall};
+use crate::log::LogReader;
+use crate::{replay, sink, text};
+
+/// After so many days without use an approved way is named; work of once a month is not.
+const UNUSED_DAYS: u32 = 35;
+/// How often alerts found at start are tried to be stored before the start fails.
+const START_ATTEMPTS: u32 = 5;
+
+/// A detector with what was learned before, which has not seen anything of the log yet, and where it has to begin: at the horizon, or
+/// earlier if nothing has been learned from there on, or if an alert is missing that is about what was before.
+pub(super) fn detector(
+    config: &Config,
+    detect: Shared,
+    log_id: uuid::Uuid,
+    store: &AlertStore,
+) -> Result<(Detector, i64), StartError> {
+    let reader = LogReader::open(&config.data_dir)?;
+    let mut learned = checkpoint::open(&config.data_dir, log_id, reader.last_pos()?)?;
+    tell_unused(config, &mut learned.baseline);
+    let missing = recall::recall(&mut learned.baseline, |telling| store.recall(telling))?;
+    let horizon_ns = horizon_ns(config);
+    let mut from_ns = reader.newest_ns()?.saturating_sub(horizon_ns);
+    if let Some(since_ns) = missing.since_ns {
+        tracing::warn!(
+            alerts = missing.alerts,
+            since = text::time(since_ns),
+            "alerts that were raised are not among those that are stored; they are raised again, as far as the log goes back"
+        );
+        // Who the processes are was told before.
+        from_ns = from_ns.min(since_ns.saturating_sub(horizon_ns));
+    }
+    let mut from = reader.first_pos_since(from_ns)?;
+    // Without anything learned, the horizon is where learning begins.
+    if learned.pos > 0 {
+        from = from.min(learned.pos + 1);
+    }
+    let detector = Detector::following(detect).knowing(learned.baseline, learned.pos);
+    Ok((detector, from))
+}
+
+/// Runs the log through detection from a place on, and stores what it finds.
+pub(super) fn catch_up(
+    config: &Config,
+    detector: &mut Detector,
+    from: i64,
+    store: &mut AlertStore,
+    newest: &watch::Sender<i64>,
+    mut progress: impl FnMut(replay::Progress),
+) -> Result<(), StartError> {
+    let reader = LogReader::open(&config.data_dir)?;
+    let mut done = replay::Progress {
+        last_pos: reader.last_pos()?,
+        ..replay::Progress::default()
+    };
+    let mut kept = Ok(());
+    replay::feed(&reader, from, decode, |pos, block| {
+        let alerts = detector.block(&block);
+        if kept.is_ok() && !alerts.is_empty() {
+            let finding = sink::ocsf::finding;
+            kept = alerts::keep(store, &alerts, newest, finding, Some(START_ATTEMPTS));
+        }
+        done.batches += 1;
+        done.events += block.events.len() as u64;
+        done.pos = pos;
+        progress(done);
+    })?;
+    kept?;
+    tracing::info!(
+        batches = done.batches,
+        events = done.events,
+        "log read back"
+    );
+    Ok(())
+}
+
+/// Names approved ways that nobody has used for as long as is remembered: an exception that is not needed only hides something.
+fn tell_unused(config: &Config, baseline: &mut Baseline) {
+    for way in &config.detect.approved {
+        baseline.know_way(&way.name);
+        if baseline.is_unused(&way.name, UNUSED_DAYS) {
+            tracing::warn!(
+                way = text::clean(&way.name),
+                "this approved way was not used for {UNUSED_DAYS} days; remove it if the work is no more"
+            );
+        }
+    }
+}
+
+/// Keeps what detection has learned.
+pub(super) struct Books {
+    data_dir: PathBuf,
+    log_id: uuid::Uuid,
+    /// Place in the log up to which it is kept, and when it was.
+    kept: (i64, Instant),
+}
+
+impl Books {
+    pub(super) fn open(data_dir: &Path, log_id: uuid::Uuid) -> Self {
+        Self {
+            data_dir: data_dir.to_owned(),
+            log_id,
+            kept: (0, Instant::now()),
+        }
+    }
+
+    /// Has it kept, unless it was a short while ago. What was learned knows which alerts were raised, so they have to be stored before:
+    /// it goes the way they go. A failure costs a longer start, and is said.
+    pub(super) fn keep(&mut self, detector: &Detector, for_at_least: Duration) -> Option<Raised> {
+        let (baseline, pos) = detector.learned();
+        if pos == self.kept.0 || self.kept.1.elapsed() < for_at_least {
+            return None;
+        }
+        self.kept = (pos, Instant::now());
+        let (data_dir, log_id, baseline) = (self.data_dir.clone(), self.log_id, baseline.clone());
+        Some(Raised::Then(Then(Box::new(move || {
+            if let Err(error) = checkpoint::save(&data_dir, log_id, (&baseline, pos)) {
+                tracing::error!(%error, "what was learned could not be kept; a restart learns it again from the log");
+            }
+        }))))
+    }
+}
