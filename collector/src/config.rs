@@ -7,6 +7,7 @@ mod feed;
 mod raw;
 mod schedule;
 mod shared;
+mod thresholds;
 mod tls;
 
 use std::net::SocketAddr;
@@ -79,6 +80,8 @@ pub enum Tls {
 pub struct DetectConfig {
     /// Thresholds of the patterns *direct* and *chain*.
     pub direct: DirectConfig,
+    /// What *chain* has besides.
+    pub chain: ChainConfig,
     /// Thresholds of the pattern *dns*.
     pub dns: DnsConfig,
     /// The hospital's normal work.
@@ -287,6 +290,21 @@ impl Default for DirectConfig {
             sent_bytes_min: 16_384,
             sent_share_min: 0.05,
             window: Duration::from_hours(24),
+        }
+    }
+}
+
+/// What the pattern *chain* has besides the thresholds of *direct*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainConfig {
+    /// How long before it is sent something may have been put into a file.
+    pub staged: Duration,
+}
+
+impl Default for ChainConfig {
+    fn default() -> Self {
+        Self {
+            staged: Duration::from_hours(7 * 24),
         }
     }
 }

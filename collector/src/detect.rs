@@ -90,7 +90,8 @@ impl Detector {
 
     /// The state of the block's boot, put last among the boots of its sensor.
     fn host(&mut self, block: &Block, config: &DetectConfig) -> &mut Host {
-        let window_ns = u64::try_from(config.direct.window.as_nanos()).unwrap_or(u64::MAX);
+        let window = config.direct.window.max(config.chain.staged);
+        let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
         let boots = self.hosts.entry(block.origin.sensor.clone()).or_default();
         let known = boots
             .iter()

@@ -96,6 +96,22 @@ fn a_bad_value_names_file_key_and_reason() {
             &["detect.horizon_days", "86401", "2 or more"],
         ),
         (
+            "[detect.chain]\nstaged_days = 0".into(),
+            &["detect.chain.staged_days", "between 1 and 7"],
+        ),
+        (
+            "[detect.chain]\nstaged_days = 8".into(),
+            &[
+                "detect.chain.staged_days",
+                "detect.horizon_days (7)",
+                "8 or more",
+            ],
+        ),
+        (
+            "[detect]\nhorizon_days = 365\n[detect.chain]\nstaged_days = 29".into(),
+            &["detect.chain.staged_days", "between 1 and 28"],
+        ),
+        (
             "[sink.file]\npath = \"x\"".into(),
             &["sink.file.path", "absolute"],
         ),
@@ -365,5 +381,20 @@ fn what_cannot_be_pulled_is_refused() {
         parse(&long)
             .unwrap_err()
             .contains("intel[0].name: is too long")
+    );
+}
+
+#[test]
+fn what_lies_in_files_is_known_for_as_long_as_a_restart_reads_back() {
+    let days = |text: &str| {
+        let config = Config::parse(text, Path::new("x.toml")).unwrap();
+        config.detect.chain.staged.as_secs() / 86_400
+    };
+    assert_eq!(days(""), 7);
+    assert_eq!(days("[detect]\nhorizon_days = 2"), 2);
+    assert_eq!(days("[detect]\nhorizon_days = 30"), 7);
+    assert_eq!(
+        days("[detect]\nhorizon_days = 30\n[detect.chain]\nstaged_days = 28"),
+        28
     );
 }

@@ -44,6 +44,10 @@ pub(super) struct Host {
     events: u64,
     newest_ns: u64,
     records: usize,
+    /// How many records are told apart.
+    records_max: usize,
+    /// No room could be made for further records since the last sweep.
+    crowded: bool,
     forgotten: Forgotten,
 }
 
@@ -97,7 +101,7 @@ impl Actor {
 
     /// Records that count against the bound on them.
     fn records_kept(&self) -> usize {
-        let read = self.readings.values().map(Reading::records_known);
+        let read = self.readings.values().map(Reading::records_kept);
         let wiped = self.wipings.values().map(Wiping::records_kept);
         read.chain(wiped).sum()
     }
@@ -120,6 +124,8 @@ impl Host {
             events: 0,
             newest_ns: 0,
             records: 0,
+            records_max: limits::RECORDS,
+            crowded: false,
             forgotten: Forgotten::default(),
         }
     }
@@ -194,7 +200,10 @@ impl Host {
     /// A process was at a record; true when it is the first time on this day that it reads it.
     pub(super) fn access(&mut self, access: &Access) -> bool {
         self.lineage.access(access);
-        let room = self.records < limits::RECORDS;
+        if self.records >= self.records_max && !self.crowded {
+            self.let_records_go();
+        }
+        let room = self.records < self.records_max;
         let actor = self.touch(access.process);
         let reading = match actor.readings.get_mut(&access.store) {
             Some(reading) => reading,
@@ -520,8 +529,34 @@ impl Host {
         }
     }
 
+    /// Lets the records go of processes that have exited, the first to have done so first, until there is room; of each process it stays known
+    /// how many they were.
+    fn let_records_go(&mut self) {
+        let kept = |actor: &Actor| actor.readings.values().map(Reading::records_kept).sum();
+        let mut exited: Vec<(u64, ProcessKey, usize)> = (self.processes.iter())
+            .filter_map(|(key, actor)| Some((actor.exited_ns()?, *key, kept(actor))))
+            .filter(|(_, _, records)| *records > 0)
+            .collect();
+        exited.sort_unstable();
+        let enough = self.records_max - self.records_max / limits::RECORDS_LET_GO;
+        for (_, key, records) in exited {
+            if self.records <= enough {
+                break;
+            }
+            if let Some(actor) = self.processes.get_mut(&key) {
+                actor
+                    .readings
+                    .values_mut()
+                    .for_each(Reading::let_records_go);
+                self.records -= records;
+            }
+        }
+        self.crowded = self.records >= self.records_max;
+    }
+
     /// Lets go what processes did that exited long ago; who they were stays, for the chains of their children.
     fn sweep(&mut self) {
+        self.crowded = false;
         let late = self.newest_ns.saturating_sub(limits::LATE_NS);
         let handed_on_late = self.newest_ns.saturating_sub(self.handed_on_ns);
         for (key, actor) in &mut self.processes {
@@ -579,3 +614,6 @@ fn forget_weakest(actor: &mut Actor) {
         actor.destinations_forgotten += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

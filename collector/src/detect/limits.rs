@@ -6,8 +6,11 @@ pub(super) const BOOTS_PER_SENSOR: usize = 2;
 pub(super) const PROCESSES: usize = 16_384;
 /// Processes forgotten at a time, so that the search for them is rare.
 pub(super) const PROCESSES_FORGOTTEN_AT_ONCE: usize = PROCESSES / 8;
-/// Records told apart in one boot, all processes together; further ones are counted as "at least".
+/// Records told apart in one boot, all processes together. Those of the processes that exited first go first, and only how many they were
+/// is kept; where that makes no room, further ones are counted as "at least".
 pub(super) const RECORDS: usize = 1_000_000;
+/// What part of the records is let go at a time, so that the search for them is rare.
+pub(super) const RECORDS_LET_GO: usize = 8;
 /// Destinations of one process. The one with the fewest bytes goes first.
 pub(super) const DESTINATIONS_PER_PROCESS: usize = 1_024;
 /// Flows of one process to one destination. The oldest closed one goes first; its bytes stay counted.

@@ -19,7 +19,9 @@ use slotmap::{KeyData, SlotMap, new_key_type};
 use super::few::Few;
 use super::ledger::Ledger;
 use super::limits;
-use crate::event::{Access, Carrier, CarrierKey, Edge, EdgeKind, End, Medium, Process, ProcessKey};
+use crate::event::{
+    Access, Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End, Medium, Process, ProcessKey,
+};
 
 /// Sums of a tick do not tell what came first in it; a sensor's tick is 200 ms, and this is what order may be off by.
 const TICK_NS: u64 = 250_000_000;
@@ -150,7 +152,9 @@ pub(super) struct Lineage {
     /// Steps that have grown, and shares that have, since the last time they were passed on.
     wider: BTreeSet<StepKey>,
     news: BTreeMap<Id, BTreeSet<ShareKey>>,
-    /// Sources of which somebody else has a share.
+    /// Processes that can have more since that was last asked.
+    grown: BTreeSet<ProcessKey>,
+    /// Sources of which somebody else, or a carrier, has a share.
     handed_on: BTreeSet<ProcessKey>,
     forgotten: u64,
 }
@@ -162,7 +166,7 @@ impl Default for Lineage {
 }
 
 impl Lineage {
-    fn with_room_for(max: usize) -> Self {
+    pub(super) fn with_room_for(max: usize) -> Self {
         Self {
             max,
             nodes: SlotMap::with_key(),
@@ -171,6 +175,7 @@ impl Lineage {
             stores: BTreeMap::new(),
             wider: BTreeSet::new(),
             news: BTreeMap::new(),
+            grown: BTreeSet::new(),
             handed_on: BTreeSet::new(),
             forgotten: 0,
         }
@@ -267,7 +272,7 @@ impl Lineage {
 
     /// Passes on what has grown. Returns the processes that can have more than before.
     pub(super) fn spread(&mut self) -> BTreeSet<ProcessKey> {
-        let mut grown = BTreeSet::new();
+        let mut grown = std::mem::take(&mut self.grown);
         loop {
             if let Some(key) = self.wider.pop_first() {
                 self.pass(key, None, &mut grown);
@@ -349,6 +354,13 @@ impl Lineage {
         }
     }
 
+    /// True when what came from a source by the widest path lay in a file on the way.
+    pub(super) fn lay_in_file(&self, store: &str, source: ProcessKey, to: ProcessKey) -> bool {
+        let is_file = |node| matches!(node, Node::Carrier(key) if key.kind == CarrierKind::File);
+        let path = self.path(store, source, to);
+        path.into_iter().any(|hop| is_file(hop.from))
+    }
+
     /// The widest path from a source, its first step first.
     pub(super) fn path(&self, store: &str, source: ProcessKey, to: ProcessKey) -> Vec<Hop> {
         let Some(store) = self.stores.get(store).copied() else {
@@ -427,10 +439,16 @@ impl Lineage {
 
     /// Makes sure that a step and both its ends will find room.
     fn make_room(&mut self) {
-        if self.nodes.len() + 2 > self.max {
+        let (nodes, steps) = (self.nodes.len() + 2, self.steps.len() + 1);
+        if nodes > self.max || steps > self.max {
+            // What was not passed on yet would look like nothing.
+            let grown = self.spread();
+            self.grown.extend(grown);
+        }
+        if nodes > self.max {
             self.forget_nodes();
         }
-        if self.steps.len() + 1 > self.max {
+        if steps > self.max {
             self.forget_steps();
         }
     }
@@ -496,9 +514,10 @@ impl Lineage {
             }
             if self.take(to, key, share) {
                 self.news.entry(to).or_default().insert(key);
+                // What lies in a file may be taken out of it long after who put it there has ended.
+                self.handed_on.insert(key.source);
                 if let Node::Process(process) = target {
                     grown.insert(process);
-                    self.handed_on.insert(key.source);
                 }
             }
         }

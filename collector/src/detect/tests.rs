@@ -1,11 +1,12 @@
 //! What detection finds, what it leaves alone, and that it always says the same.
 
 mod approval;
-mod chain;
+pub(in crate::detect) mod chain;
 mod growth;
 mod leaving;
 mod listed;
 mod media;
+mod staging;
 mod tampering;
 mod thresholds;
 mod usual;

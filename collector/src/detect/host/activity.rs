@@ -33,6 +33,8 @@ pub(in crate::detect) struct Reading {
     taken: Ledger,
     /// Those that are told apart, and the day on which each was last read.
     records: BTreeMap<RecordId, u32>,
+    /// Records that were told apart once; only how many they were is known.
+    pub(in crate::detect) let_go: u64,
     /// Accesses whose record could not be told apart, because too many are known.
     pub(in crate::detect) not_told_apart: u64,
     pub(in crate::detect) bytes_read: u64,
@@ -107,12 +109,23 @@ impl Reading {
 
     /// True when all of it came out of what the process serves; who was seen at a record after that has read it.
     pub(in crate::detect) fn is_served(&self) -> bool {
-        self.serves && self.records.is_empty()
+        self.serves && self.records_known() == 0
     }
 
-    /// Distinct records that are told apart.
-    pub(in crate::detect) fn records_known(&self) -> usize {
+    /// Distinct records that are, or were, told apart.
+    pub(in crate::detect) fn records_known(&self) -> u64 {
+        self.let_go.saturating_add(self.records.len() as u64)
+    }
+
+    /// Records that are told apart.
+    pub(super) fn records_kept(&self) -> usize {
         self.records.len()
+    }
+
+    /// Lets the records go of a process that reads no more, and keeps how many they were.
+    pub(super) fn let_records_go(&mut self) {
+        self.let_go = self.records_known();
+        self.records.clear();
     }
 
     /// True when the record is one of those.

@@ -6,7 +6,8 @@
 //! latest of all, the readers took at least `read_bytes_min` bytes of a store's records, and both what can have come from
 //! them to the senders and what the senders sent since are at least `max(sent_bytes_min, sent_share_min × those bytes)`.
 //! What can have come is bounded by the narrowest step of the path (see `lineage`), so a line in a log, a checksum or a
-//! count is none. A reader counts when at least `sent_share_min` of what it took can have come to the senders.
+//! count is none. A reader counts when at least `sent_share_min` of what it took can have come to the senders. What lay in a file on its
+//! way counts for longer than the window, `staged_days`: a file that is written on Monday is sent on Thursday.
 //!
 //! *Staging* (records that lay in a file of their own in between) and packing are no alerts by themselves: they are
 //! techniques and steps of this one.
@@ -65,27 +66,68 @@ pub(in crate::detect) fn judge(
     }
     for key in groups {
         let mut used = BTreeMap::new();
-        let told = Joint::of(config, host, &key, &mut used).map(|group| {
-            let readers: Vec<ProcessKey> = group.handed.keys().copied().collect();
-            let case = group.next(config, host);
-            let leak = case.is_none().then(|| group.leak(config, host)).flatten();
-            let alert = case.as_ref().map(|case| group.alert(config, host, case));
-            (readers, case, leak, alert)
-        });
+        let told = Joint::of(config, host, &key, &mut used)
+            .and_then(|all| Weighed::of(config, host, &all));
         for (way, at_ns) in used {
             host.used(&way, at_ns);
         }
-        let Some((readers, case, leak, alert)) = told else {
+        let Some(told) = told else {
             continue;
         };
-        host.watch(&key, readers.into_iter());
-        alerts.extend(alert);
-        if let Some(case) = case {
+        host.watch(&key, told.readers.into_iter());
+        alerts.extend(told.alert);
+        if let Some(case) = told.case {
             host.told(&key, case);
-        } else if let Some((all, news)) = leak {
+        } else if let Some((all, news)) = told.leak {
             host.leak(&key, all, news);
         }
     }
+}
+
+/// What is to be told of a group now.
+struct Weighed {
+    readers: Vec<ProcessKey>,
+    case: Option<Case>,
+    alert: Option<Alert>,
+    leak: Option<(Marks, slow::News)>,
+}
+
+impl Weighed {
+    /// First as it stands within the window, then with what lay in files for longer: what was read long ago would hide in one sum what is
+    /// sent of today's. `None` when nobody's records count.
+    fn of(config: &DetectConfig, host: &Host, all: &Joint<'_>) -> Option<Self> {
+        let recent = all.within(config, host, Reach::Window);
+        let staged = || {
+            let older = all.told.is_none() && all.has_older();
+            let joint = older.then(|| all.within(config, host, Reach::Staged))??;
+            joint.is_staged().then_some(joint)
+        };
+        let case = |joint: &Option<Joint<'_>>| joint.as_ref()?.next(config, host);
+        let (mut joint, mut told) = (recent, None);
+        if let Some(case) = case(&joint) {
+            told = Some(case);
+        } else if let Some(staged) = staged() {
+            joint = Some(staged);
+            told = case(&joint);
+        }
+        let joint = joint?;
+        let leak = told.is_none().then(|| joint.leak(config, host)).flatten();
+        Some(Self {
+            readers: joint.handed.keys().copied().collect(),
+            alert: told.as_ref().map(|case| joint.alert(config, host, case)),
+            case: told,
+            leak,
+        })
+    }
+}
+
+/// How far back it counts what was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// As long as the window is.
+    Window,
+    /// What lay in a file on its way as long as `staged` is, all else as long as the window.
+    Staged,
 }
 
 /// What the process is a sender of: stores of which it can have what others read and places outside the host, or stores
@@ -138,9 +180,12 @@ struct Handed<'a> {
     first_ns: u64,
     /// The sender that most of it can have come to, and how much.
     widest: (u64, ProcessKey),
+    /// What was read from then on counts, nanoseconds since the Unix epoch.
+    since_ns: u64,
 }
 
 /// A group, weighed.
+#[derive(Clone)]
 struct Joint<'a> {
     key: &'a GroupKey,
     told: Option<&'a Case>,
@@ -155,7 +200,8 @@ struct Joint<'a> {
 }
 
 impl<'a> Joint<'a> {
-    /// Weighs a group; `None` when nobody's records can have come to a sender. Adds the approved ways on which some of it went, and when last.
+    /// A group with all readers whose records can have come to a sender, whenever that was; `None` when there are none. Adds the approved
+    /// ways on which some of it went, and when last.
     fn of(
         config: &DetectConfig,
         host: &'a Host,
@@ -212,6 +258,7 @@ impl<'a> Joint<'a> {
                     bytes: 0,
                     first_ns: share.first_ns,
                     widest: (0, sender.key),
+                    since_ns: 0,
                 });
                 handed.bytes = handed.bytes.saturating_add(share.bytes);
                 handed.first_ns = handed.first_ns.min(share.first_ns);
@@ -228,16 +275,7 @@ impl<'a> Joint<'a> {
         let new_place = senders
             .iter()
             .any(|sender| first_seen::is_new(sender.sending));
-        let share_min = listed::thresholds(config, &known).sent_share_min;
-        all.retain(|_, handed| {
-            let taken = match told {
-                Some(_) => handed.reading.taken_since(0),
-                None => handed.reading.taken_since(begin_ns),
-            };
-            handed.bytes = handed.bytes.min(taken);
-            taken > 0 && handed.bytes as f64 >= share_min * taken as f64
-        });
-        (!all.is_empty()).then_some(Self {
+        Some(Self {
             key,
             told,
             senders,
@@ -246,6 +284,45 @@ impl<'a> Joint<'a> {
             known,
             new_place,
         })
+    }
+
+    /// The group with the readers that count, each with what it has read within reach; `None` when there are none. Once it is told, all count.
+    fn within(&self, config: &DetectConfig, host: &Host, reach: Reach) -> Option<Self> {
+        let share_min = listed::thresholds(config, &self.known).sent_share_min;
+        let window_ns = u64::try_from(config.direct.window.as_nanos()).unwrap_or(u64::MAX);
+        let staged_ns = u64::try_from(config.chain.staged.as_nanos()).unwrap_or(u64::MAX);
+        let staged_ns = (self.begin_ns.saturating_add(window_ns)).saturating_sub(staged_ns);
+        let lay_in_file = |reader, handed: &Handed<'_>| {
+            let (_, sender) = handed.widest;
+            host.lineage().lay_in_file(&self.key.store, reader, sender)
+        };
+        let mut group = self.clone();
+        group.handed.retain(|reader, handed| {
+            let older = handed.reading.first_ns < Some(self.begin_ns);
+            handed.since_ns = match (self.told, reach) {
+                (Some(_), _) => 0,
+                (None, Reach::Staged) if older && lay_in_file(*reader, handed) => {
+                    staged_ns.min(self.begin_ns)
+                }
+                (None, _) => self.begin_ns,
+            };
+            let taken = handed.reading.taken_since(handed.since_ns);
+            handed.bytes = handed.bytes.min(taken);
+            taken > 0 && handed.bytes as f64 >= share_min * taken as f64
+        });
+        (!group.handed.is_empty()).then_some(group)
+    }
+
+    /// True when a reader has read something before the window.
+    fn has_older(&self) -> bool {
+        let mut readings = self.handed.values().map(|handed| handed.reading);
+        readings.any(|reading| reading.first_ns < Some(self.begin_ns))
+    }
+
+    /// True when what a reader read before the window counts.
+    fn is_staged(&self) -> bool {
+        let earlier = |handed: &Handed<'_>| handed.since_ns < self.begin_ns;
+        self.told.is_none() && self.handed.values().any(earlier)
     }
 
     /// What is to be told now, if anything.
@@ -299,7 +376,7 @@ impl<'a> Joint<'a> {
 
     fn over_thresholds(&self, config: &DirectConfig, host: &Host) -> bool {
         let taken = self.handed.values().fold(0, |sum: u64, handed| {
-            sum.saturating_add(handed.reading.taken_since(self.begin_ns))
+            sum.saturating_add(handed.reading.taken_since(handed.since_ns))
         });
         let handed = self.handed_bytes().min(self.incoming(host));
         let sent = self.sent_since(self.begin_ns);
@@ -356,7 +433,7 @@ impl<'a> Joint<'a> {
             let now = Leaked {
                 bytes: one.bytes,
                 taken: one.reading.taken_since(0),
-                records: one.reading.records_known() as u64,
+                records: one.reading.records_known(),
                 times: 1,
             };
             let known = before.handed.get(reader).copied().unwrap_or_default();
@@ -415,17 +492,17 @@ impl<'a> Joint<'a> {
 
     fn figures(&self) -> Figures {
         let readings = || self.handed.values().map(|handed| handed.reading);
+        // Of those that are no longer told apart some may be the others'.
+        let most = readings().map(Reading::records_known).max().unwrap_or(0);
         let records = if self.handed.len() == 1 {
-            readings().map(Reading::records_known).sum()
+            most
         } else {
-            readings()
-                .flat_map(Reading::records)
-                .collect::<BTreeSet<&RecordId>>()
-                .len()
+            let records = readings().flat_map(Reading::records);
+            most.max(records.collect::<BTreeSet<&RecordId>>().len() as u64)
         };
         let sum = |of: fn(&Reading) -> u64| readings().map(of).fold(0, u64::saturating_add);
         Figures {
-            records: records as u64,
+            records,
             bytes_read: sum(|reading| reading.bytes_read),
             bytes_mapped: sum(|reading| reading.bytes_mapped),
             bytes_sent: self.sent_since(0),

@@ -119,7 +119,7 @@ impl Pair<'_> {
     /// Everything since the first record was read.
     fn figures(&self) -> Figures {
         Figures {
-            records: self.reading.records_known() as u64,
+            records: self.reading.records_known(),
             bytes_read: self.reading.bytes_read,
             bytes_mapped: self.reading.bytes_mapped,
             bytes_sent: self.sending.sent_since(self.first_ns),

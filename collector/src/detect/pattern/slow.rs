@@ -79,7 +79,7 @@ pub(in crate::detect) fn of_process(
             let now = Leaked {
                 bytes: sent.min(taken),
                 taken,
-                records: reading.records_known() as u64,
+                records: reading.records_known(),
                 times: 1,
             };
             let before = leaked.get(&pair).copied().unwrap_or_default();

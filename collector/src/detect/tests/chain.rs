@@ -6,7 +6,7 @@ use crate::event::{
     Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End, FlowName, Medium, NameSource,
 };
 
-const JOB: u32 = 900;
+pub(in crate::detect) const JOB: u32 = 900;
 
 fn key(pid: u32) -> ProcessKey {
     ProcessKey {
@@ -16,11 +16,11 @@ fn key(pid: u32) -> ProcessKey {
 }
 
 /// A program started by another.
-fn program(second: u64, pid: u32, parent: u32, executable: &str) -> Event {
+pub(in crate::detect) fn program(second: u64, pid: u32, parent: u32, executable: &str) -> Event {
     started(second, pid, parent, executable, |_| {})
 }
 
-fn started(
+pub(in crate::detect) fn started(
     second: u64,
     pid: u32,
     parent: u32,
@@ -40,7 +40,7 @@ fn started(
     event(at(second), What::Process(process))
 }
 
-fn takes(second: u64, pid: u32, record: u64, bytes: u64) -> Event {
+pub(in crate::detect) fn takes(second: u64, pid: u32, record: u64, bytes: u64) -> Event {
     let Event {
         what: What::Access(mut access),
         ..
@@ -65,11 +65,11 @@ fn carrier(kind: CarrierKind, inode: u64, path: &str) -> End {
     })
 }
 
-fn pipe(inode: u64) -> End {
+pub(in crate::detect) fn pipe(inode: u64) -> End {
     carrier(CarrierKind::Pipe, inode, "")
 }
 
-fn file(inode: u64, path: &str) -> End {
+pub(in crate::detect) fn file(inode: u64, path: &str) -> End {
     carrier(CarrierKind::File, inode, path)
 }
 
@@ -87,15 +87,21 @@ fn edge(second: u64, kind: EdgeKind, from: End, to: End, bytes: u64) -> Event {
     event(at(second), What::Edge(edge))
 }
 
-fn writes(second: u64, pid: u32, to: End, bytes: u64) -> Event {
+pub(in crate::detect) fn writes(second: u64, pid: u32, to: End, bytes: u64) -> Event {
     edge(second, EdgeKind::Write, End::Process(key(pid)), to, bytes)
 }
 
-fn gets(second: u64, pid: u32, from: End, bytes: u64) -> Event {
+pub(in crate::detect) fn gets(second: u64, pid: u32, from: End, bytes: u64) -> Event {
     edge(second, EdgeKind::Read, from, End::Process(key(pid)), bytes)
 }
 
-fn hands(second: u64, kind: EdgeKind, from: u32, to: u32, bytes: u64) -> Event {
+pub(in crate::detect) fn hands(
+    second: u64,
+    kind: EdgeKind,
+    from: u32,
+    to: u32,
+    bytes: u64,
+) -> Event {
     edge(
         second,
         kind,
@@ -105,7 +111,7 @@ fn hands(second: u64, kind: EdgeKind, from: u32, to: u32, bytes: u64) -> Event {
     )
 }
 
-fn sends(second: u64, pid: u32, bytes: u64) -> Event {
+pub(in crate::detect) fn sends(second: u64, pid: u32, bytes: u64) -> Event {
     sent_by(second, bytes, |flow| {
         flow.process = key(pid);
         flow.id = u64::from(pid);
@@ -113,7 +119,7 @@ fn sends(second: u64, pid: u32, bytes: u64) -> Event {
     })
 }
 
-fn ends(second: u64, pid: u32, parent: u32, executable: &str) -> Event {
+pub(in crate::detect) fn ends(second: u64, pid: u32, parent: u32, executable: &str) -> Event {
     let Event {
         what: What::Process(process),
         ..
@@ -139,7 +145,7 @@ fn session() -> Vec<Event> {
     ]
 }
 
-fn job(events: Vec<Event>) -> Vec<Event> {
+pub(in crate::detect) fn job(events: Vec<Event>) -> Vec<Event> {
     [session(), events].concat()
 }
 
@@ -168,7 +174,7 @@ fn pids(path: &Path) -> Vec<u32> {
     pids
 }
 
-fn techniques(alert: &Alert) -> Vec<&str> {
+pub(in crate::detect) fn techniques(alert: &Alert) -> Vec<&str> {
     alert.techniques.iter().map(|t| t.id).collect()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::techniques::techniques;
 use super::{Handed, Joint, NAME, Sender, VERSION};
-use crate::config::{DetectConfig, DirectConfig};
+use crate::config::{ChainConfig, DetectConfig, DirectConfig};
 use crate::detect::alert::{self, Alert, AtLeast, Link, Path, Place, Step};
 use crate::detect::host::{Case, Host, Kind};
 use crate::detect::lineage::{Hop, Node, Way};
@@ -50,7 +50,7 @@ impl Joint<'_> {
         let (name, measured_by) = match self.key.kind {
             Kind::Chain => {
                 let thresholds = listed::thresholds(config, &self.known);
-                (NAME, measured_by(&thresholds))
+                (NAME, measured_by(&thresholds, &config.chain))
             }
             Kind::Dns => (dns::NAME, dns::measured_by(config)),
         };
@@ -121,7 +121,12 @@ impl Joint<'_> {
 
     fn at_least(&self, host: &Host, gaps: &[Gap]) -> Vec<AtLeast> {
         let forgotten = host.forgotten();
-        let not_told_apart = self.handed.values().map(|h| h.reading.not_told_apart).sum();
+        let several = self.handed.len() > 1;
+        let not_told_apart = self.handed.values().map(|handed| {
+            let let_go = if several { handed.reading.let_go } else { 0 };
+            handed.reading.not_told_apart.saturating_add(let_go)
+        });
+        let not_told_apart = not_told_apart.fold(0, u64::saturating_add);
         let destinations = self
             .senders
             .iter()
@@ -260,11 +265,12 @@ fn how(path: &Path) -> String {
     )
 }
 
-fn measured_by(config: &DirectConfig) -> String {
+fn measured_by(config: &DirectConfig, chain: &ChainConfig) -> String {
     format!(
-        "within {}: at least {} of one store read, and at least {} and {} % of what was read both handed on, by the narrowest \
+        "within {} ({} for what lay in a file in between): at least {} of one store read, and at least {} and {} % of what was read both handed on, by the narrowest \
          step, and sent by one lineage to one destination that is no approved way",
         text::duration(u64::try_from(config.window.as_nanos()).unwrap_or(u64::MAX)),
+        text::duration(u64::try_from(chain.staged.as_nanos()).unwrap_or(u64::MAX)),
         text::bytes(config.read_bytes_min),
         text::bytes(config.sent_bytes_min),
         config.sent_share_min * 100.0,
