@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use activity::Found;
 pub(super) use activity::{Case, Group, GroupKey, Kind, Marks, Reading, Sending, Tampering, Told};
-pub(super) use wiping::Wiping;
+use wiping::Readers;
+pub(super) use wiping::{Taken, Together, Wiping};
 
 use super::alert::{Alert, Destination, Disk};
 use super::baseline::{self, Habit, Leaked};
@@ -31,6 +32,10 @@ pub(super) struct Host {
     lineage: Lineage,
     /// What went over sockets within the host since the last time.
     served: Vec<Edge>,
+    /// Who read which records last.
+    read_by: Readers,
+    /// What several took away, by the topmost process of their session or service and by store.
+    together: BTreeMap<(ProcessKey, String), Together>,
     /// Senders of what others read.
     groups: BTreeMap<GroupKey, Group>,
     /// Groups that can have something of what a process read.
@@ -77,6 +82,10 @@ pub(super) struct Actor {
     pub(super) tampering: Option<Tampering>,
     /// What it took away, by store.
     pub(super) wipings: BTreeMap<String, Wiping>,
+    /// What it took away, or may have, since it was last asked, by store.
+    pub(super) taken: Vec<(String, Taken)>,
+    /// Stores of which it is counted with what others of its session or service took away.
+    took_together: BTreeSet<String>,
     pub(super) destinations_forgotten: u64,
     /// It sent what others may have read.
     joined: bool,
@@ -116,6 +125,8 @@ impl Host {
             processes: BTreeMap::new(),
             lineage: Lineage::default(),
             served: Vec::new(),
+            read_by: Readers::default(),
+            together: BTreeMap::new(),
             groups: BTreeMap::new(),
             readers: BTreeMap::new(),
             sent: slow::Sent::default(),
@@ -192,7 +203,8 @@ impl Host {
             ..process.clone()
         });
         let acted = !actor.readings.is_empty() || !actor.sendings.is_empty();
-        if acted || actor.tampering.is_some() {
+        let started_them = |together: &Together| together.common == Some(process.key);
+        if acted || actor.tampering.is_some() || self.together.values().any(started_them) {
             self.changed.insert(process.key);
         }
     }
@@ -212,11 +224,17 @@ impl Host {
         let found = reading.add(access, room);
         let read_before = reading.has(&access.record);
         let mut kept = usize::from(found == Found::New);
-        if Wiping::is_one(access, read_before) {
-            let wiping = actor.wipings.entry(access.store.clone()).or_default();
-            kept += wiping.add(access, read_before, room);
+        if let Some(taken) = Taken::of(access, read_before) {
+            if taken.is_certain() {
+                let wiping = actor.wipings.entry(access.store.clone()).or_default();
+                kept += wiping.add(&taken, room);
+            }
+            actor.taken.push((access.store.clone(), taken));
         }
         self.records += kept;
+        if matches!(found, Found::New | Found::NewToday) {
+            self.read_by.add(access);
+        }
         self.changed.insert(access.process);
         match found {
             Found::New | Found::NewToday => true,
@@ -375,6 +393,7 @@ impl Host {
             pattern::wipe::judge(config, self, key, &mut actor, &mut alerts);
             self.processes.insert(key, actor);
         }
+        pattern::wipe::judge_together(config, self, &changed, &mut alerts);
         changed.append(&mut grown);
         changed.append(&mut self.lineage.spread());
         pattern::chain::judge(config, self, &changed, &mut alerts);
@@ -557,6 +576,13 @@ impl Host {
     /// Lets go what processes did that exited long ago; who they were stays, for the chains of their children.
     fn sweep(&mut self) {
         self.crowded = false;
+        let quiet_ns = self.newest_ns.saturating_sub(self.handed_on_ns);
+        let records = &mut self.records;
+        self.together.retain(|_, one| {
+            let keep = one.wiping.last_ns >= quiet_ns;
+            *records -= if keep { 0 } else { one.wiping.records_kept() };
+            keep
+        });
         let late = self.newest_ns.saturating_sub(limits::LATE_NS);
         let handed_on_late = self.newest_ns.saturating_sub(self.handed_on_ns);
         for (key, actor) in &mut self.processes {

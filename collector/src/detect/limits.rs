@@ -11,6 +11,11 @@ pub(super) const PROCESSES_FORGOTTEN_AT_ONCE: usize = PROCESSES / 8;
 pub(super) const RECORDS: usize = 1_000_000;
 /// What part of the records is let go at a time, so that the search for them is rare.
 pub(super) const RECORDS_LET_GO: usize = 8;
+/// Records of which it is known who read them last. The longest known ones go first.
+pub(super) const LATEST_READ: usize = 4_096;
+/// Sessions and services of one boot, by store, in which programs took records away. Those without an alert go first, then those longest
+/// quiet.
+pub(super) const TOGETHER: usize = 1_024;
 /// Destinations of one process. The one with the fewest bytes goes first.
 pub(super) const DESTINATIONS_PER_PROCESS: usize = 1_024;
 /// Flows of one process to one destination. The oldest closed one goes first; its bytes stay counted.

@@ -1,19 +1,24 @@
-//! *Wipe*: one process removes many records of a store, or writes over many it has read.
+//! *Wipe*: one process, or programs of one session or service one after the other, remove many records of a store, or write over many that were read.
 //!
 //! It fires when one process has, within the window, taken away `records_min` distinct records of one store: removed a name of them (by unlink, or by a rename onto it), or written to them after it
 //! had read them. When it had read at least half of them it looks like encryption (T1486, Data Encrypted for Impact), else
 //! like deletion (T1485, Data Destruction). It is told again when the records have doubled and when the process has exited.
 //!
+//! A loop that starts a program or two for each record (`for`, `find -exec`, `xargs`) is judged as a whole: what the programs of one session or service took away, each too little by
+//! itself, is added up. A record counts as read when another of them had read it lately. It ends when what started them all has exited.
+//!
 //! False positives: an archive's own housekeeping, and databases that rewrite their files. Each is named as a `[[keeper]]`,
-//! by store, executable and user together. Not seen: a loop that starts a program for each record, and writing over records
-//! that were not read, which looks like storing new ones.
+//! by store, executable and user together: the program that does it, or of a loop the one that started all of them. Not seen: writing over records
+//! that nobody of them had read, which looks like storing new ones.
 
 use crate::config::{DetectConfig, Keeper, WipeConfig};
 use crate::detect::alert::{
     self, Alert, AtLeast, Confidence, Figures, Level, Path, Severity, Technique,
 };
-use crate::detect::host::{Actor, Case, Host, Wiping};
+use crate::detect::host::{Actor, Case, Host, Together, Wiping};
 use crate::detect::{evidence, limits, story};
+use std::collections::BTreeSet;
+
 use crate::event::{Gap, ProcessKey};
 use crate::intel::Known;
 use crate::text;
@@ -23,7 +28,10 @@ use super::direct;
 /// Short name of the pattern.
 const NAME: &str = "wipe";
 /// Moves when the meaning of the pattern changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// What takes the pattern's place in the id of an alert about several programs: their topmost process may have one of its own.
+const TOGETHER: &str = "wipe together";
 
 const DESTRUCTION: Technique = Technique {
     id: "T1485",
@@ -52,13 +60,11 @@ pub(in crate::detect) fn judge(
     }
     let mut wipings = std::mem::take(&mut actor.wipings);
     for (store, wiping) in &mut wipings {
-        let kept = config
-            .keepers
-            .iter()
-            .any(|keeper| covers(keeper, actor, store));
+        let kept = is_kept(config, actor, store);
         let begin = wiping.last_ns.saturating_sub(config.wipe.window_ns());
         let fires = !kept && wiping.records_since(begin) >= records_min;
-        if let Some(case) = next(host, actor, wiping, fires) {
+        let exited = actor.exited_ns().is_some();
+        if let Some(case) = next(host, wiping, exited, fires) {
             alerts.push(alert(
                 &config.wipe,
                 host,
@@ -70,6 +76,97 @@ pub(in crate::detect) fn judge(
         }
     }
     actor.wipings = wipings;
+}
+
+/// Adds up what was taken away in each session and service by programs that have no alert of their own, and looks at it.
+pub(in crate::detect) fn judge_together(
+    config: &DetectConfig,
+    host: &mut Host,
+    changed: &BTreeSet<ProcessKey>,
+    alerts: &mut Vec<Alert>,
+) {
+    for key in changed {
+        let Some((root, taken)) = host.taken(*key) else {
+            continue;
+        };
+        for (store, mut taken) in taken {
+            let alone = host.actor(*key).is_none_or(|actor| {
+                let told = actor.wipings.get(&store).and_then(|own| own.told.as_ref());
+                told.is_some() || is_kept(config, actor, &store)
+            });
+            taken.read_before |= host.read_before(root, &taken);
+            if !alone && taken.is_certain() {
+                host.take_together((root, store), *key, &taken);
+            }
+        }
+    }
+    let told: Vec<_> = host
+        .together()
+        .filter(|(_, one)| {
+            [one.common, one.last]
+                .iter()
+                .flatten()
+                .any(|key| changed.contains(key))
+        })
+        .filter_map(|(about, one)| {
+            let case = next_together(config, host, &about.1, one)?;
+            let alert = alert_together(config, host, about, one, &case)?;
+            Some((about.clone(), case, alert))
+        })
+        .collect();
+    for (about, case, alert) in told {
+        host.told_together(&about, case);
+        alerts.push(alert);
+    }
+}
+
+/// What is to be told of them now, if anything.
+fn next_together(
+    config: &DetectConfig,
+    host: &Host,
+    store: &str,
+    together: &Together,
+) -> Option<Case> {
+    let begin = (together.wiping.last_ns).saturating_sub(config.wipe.window_ns());
+    let starter = together.common.and_then(|common| host.actor(common));
+    let kept = starter.is_some_and(|starter| is_kept(config, starter, store));
+    let many = config.wipe.records_min > 0
+        && together.wiping.records_since(begin) >= config.wipe.records_min;
+    let fires = many && !kept && together.programs > 1;
+    let exited = starter.is_some_and(|starter| starter.exited_ns().is_some());
+    next(host, &together.wiping, exited, fires)
+}
+
+fn alert_together(
+    config: &DetectConfig,
+    host: &Host,
+    (root, store): &(ProcessKey, String),
+    together: &Together,
+    case: &Case,
+) -> Option<Alert> {
+    let last = together.last?;
+    let of_last = (last, host.actor(last)?);
+    let mut alert = alert(&config.wipe, host, of_last, (store, &together.wiping), case);
+    alert.id = alert::id(TOGETHER, host.origin(), *root, store, None);
+    let starter = together.common.unwrap_or(*root);
+    let process = host.actor(starter).and_then(|actor| actor.process.as_ref());
+    let name = process.map_or("a program that is not known", |process| {
+        process.executable.rsplit('/').next().unwrap_or_default()
+    });
+    let whole = format!(
+        " {} did it one after the other, each a little; \"{}\" (process {}) started them, and the last is named here.",
+        text::count(together.programs, "program"),
+        text::clean(name),
+        starter.pid,
+    );
+    alert.story.push_str(&whole);
+    alert.next_steps = next_steps(host, starter, store, case.exited);
+    Some(alert)
+}
+
+fn is_kept(config: &DetectConfig, actor: &Actor, store: &str) -> bool {
+    let mut keepers = config.keepers.iter();
+    keepers.any(|keeper| covers(keeper, actor, store))
 }
 
 /// True when the process is the one that keeps the store, and was nothing else.
@@ -87,12 +184,11 @@ pub(super) fn covers(keeper: &Keeper, actor: &Actor, store: &str) -> bool {
 }
 
 /// What is to be told now, if anything.
-fn next(host: &Host, actor: &Actor, wiping: &Wiping, fires: bool) -> Option<Case> {
+fn next(host: &Host, wiping: &Wiping, exited: bool, fires: bool) -> Option<Case> {
     let told = Figures {
         records: wiping.records_known(),
         ..Figures::default()
     };
-    let exited = actor.exited_ns().is_some();
     let (revision, raised_ns) = match &wiping.told {
         Some(case) if direct::tell_again(case, &told, exited, exited) => {
             (case.revision + 1, case.raised_ns)
@@ -231,8 +327,8 @@ fn next_steps(host: &Host, key: ProcessKey, store: &str, exited: bool) -> Vec<St
 
 fn measured_by(config: &WipeConfig) -> String {
     format!(
-        "within {}: at least {} of one store removed, or written over after they were read, by a program that does not \
-         keep the store",
+        "within {}: at least {} of one store removed, or written over after they were read, by a program, or programs of one \
+         session or service, that do not keep the store",
         text::duration(config.window_ns()),
         text::count(config.records_min, "distinct record"),
     )
