@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::detect::baseline::Baseline;
+use crate::durable;
 
 /// Version of the file.
 const FORMAT: u32 = 1;
@@ -143,7 +144,7 @@ pub(crate) fn save(
     file.flush()
         .and_then(|()| file.get_ref().sync_all())
         .and_then(|()| fs::rename(&new, &path))
-        .and_then(|()| File::open(data_dir)?.sync_all())
+        .and_then(|()| durable::sync_directory(data_dir))
         .map_err(io)
 }
 

@@ -3,9 +3,8 @@
 mod hunt;
 mod learned;
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -27,7 +26,7 @@ use crate::ingest::{self, Enroll, Ingest};
 use crate::intel::{FeedConfig, Intel, pull};
 use crate::log::{self, LogError, LogHandle, LogStore, Logged, StoredBatch};
 use crate::replay::{self, ReplayError};
-use crate::sink;
+use crate::{durable, sink};
 use hunt::Current;
 use learned::Books;
 
@@ -310,11 +309,7 @@ fn take(data_dir: &Path) -> Result<File, StartError> {
         path: data_dir.to_owned(),
         source,
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(data_dir)
-        .map_err(refused)?;
+    durable::make_directory(data_dir, 0o750).map_err(refused)?;
     let lock = File::create(data_dir.join("lock")).map_err(refused)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
