@@ -14,6 +14,9 @@ use super::{IdentityError, directory, files};
 
 /// Name of the authority in its certificate. Never another one: certificates name it as their issuer.
 const NAME: &str = "Chartwatch collector CA";
+/// Names of its files.
+const FILE: &str = "ca.pem";
+const KEY_FILE: &str = "ca.key";
 /// How long the authority lasts: longer than the machines that trust it.
 const AUTHORITY_DAYS: i64 = 3_650;
 /// How long the collector's certificate lasts; it is made anew daily.
@@ -44,17 +47,21 @@ impl Authority {
     /// A file cannot be read or made, the key is open to others, only one of the two files is there, or one is not what it must
     /// be. Nothing is written over.
     pub fn open_or_make(data_dir: &Path) -> Result<Self, IdentityError> {
+        let directory = directory(data_dir);
+        files::finish(&directory, &[KEY_FILE, FILE])?;
         if let Some(authority) = Self::open(data_dir)? {
             return Ok(authority);
         }
-        let directory = directory(data_dir);
         files::make_private_directory(&directory)?;
         let key = KeyPair::generate()?;
         let certificate = params()?.self_signed(&key)?;
-        files::create(&directory.join("ca.key"), &key.serialize_pem(), 0o600)?;
-        files::create(&directory.join("ca.pem"), &certificate.pem(), 0o644)?;
+        let (secret, public) = (key.serialize_pem(), certificate.pem());
+        files::create(
+            &directory,
+            &[(KEY_FILE, &secret, 0o600), (FILE, &public, 0o644)],
+        )?;
         tracing::info!(directory = %directory.display(), "made a certificate authority; keep a copy of its key where only administrators get at it");
-        Self::from_parts(key, certificate.der().clone(), directory.join("ca.pem"))
+        Self::from_parts(key, certificate.der().clone(), directory.join(FILE))
     }
 
     /// Reads the authority of a data directory; `None` when there is none.
@@ -64,7 +71,7 @@ impl Authority {
     /// As [`Self::open_or_make`].
     pub fn open(data_dir: &Path) -> Result<Option<Self>, IdentityError> {
         let directory = directory(data_dir);
-        let (key_file, file) = (directory.join("ca.key"), directory.join("ca.pem"));
+        let (key_file, file) = (directory.join(KEY_FILE), directory.join(FILE));
         match (files::read_private(&key_file)?, files::read(&file)?) {
             (None, None) => Ok(None),
             (Some(_), None) => Err(half(file, key_file)),

@@ -1,34 +1,71 @@
 //! Files of keys and certificates: private ones are made private and refused when they are not.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
 use super::IdentityError;
+use crate::durable;
 
 /// Larger than any chain of certificates.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// Makes a directory only its owner can enter, unless there is one.
 pub(super) fn make_private_directory(directory: &Path) -> Result<(), IdentityError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|source| io(directory, source))
+    durable::make_directory(directory, 0o700).map_err(|source| io(directory, source))
 }
 
-/// Makes a file that must not be there yet, and brings it to the disk.
-pub(super) fn create(file: &Path, text: &str, mode: u32) -> Result<(), IdentityError> {
-    let write = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(mode);
-        let mut out = options.open(file)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()
-    };
-    write().map_err(|source| io(file, source))
+/// Makes files (name, text, mode) that must not be there yet, so that after a loss of power all of them are there, or none, or
+/// [`finish`] makes it all: each is whole on the disk under another name before the first gets its own.
+pub(super) fn create(directory: &Path, all: &[(&str, &str, u32)]) -> Result<(), IdentityError> {
+    for (name, text, mode) in all {
+        let file = fresh(directory, name);
+        write(&file, text, *mode).map_err(|source| io(&file, source))?;
+    }
+    sync(directory)?;
+    all.iter()
+        .try_for_each(|(name, ..)| settle(directory, name))?;
+    sync(directory)
+}
+
+/// Ends a [`create`] that was cut off between the files getting their names.
+pub(super) fn finish(directory: &Path, names: &[&str]) -> Result<(), IdentityError> {
+    let is_there = |name: &&str| directory.join(name).exists();
+    let (there, missing): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| is_there(name));
+    for name in missing {
+        if !there.is_empty() && fresh(directory, name).exists() {
+            settle(directory, name)?;
+            sync(directory)?;
+        }
+    }
+    Ok(())
+}
+
+fn sync(directory: &Path) -> Result<(), IdentityError> {
+    durable::sync_directory(directory).map_err(|source| io(directory, source))
+}
+
+fn fresh(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.new"))
+}
+
+fn settle(directory: &Path, name: &str) -> Result<(), IdentityError> {
+    let file = directory.join(name);
+    std::fs::rename(fresh(directory, name), &file).map_err(|source| io(&file, source))
+}
+
+/// Writes a file and brings it to the disk; what an attempt that was cut off has left goes before.
+fn write(file: &Path, text: &str, mode: u32) -> Result<(), std::io::Error> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let mut out = options.open(file)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()
 }
 
 /// Reads a file; `None` when there is none.
