@@ -54,6 +54,10 @@ pub(crate) enum Need {
     Curl,
     /// `rsyslogd`, against which the syslog sink is tested.
     Rsyslog,
+    /// `strace`, which kills the collector at its writes.
+    Strace,
+    /// `faketime`, under which clocks jump.
+    Faketime,
     /// `systemd-analyze`, which checks the units.
     Systemd,
     /// `cargo-deny`, for licences, bans and sources.
@@ -74,6 +78,8 @@ impl Need {
         Self::Iproute,
         Self::Curl,
         Self::Rsyslog,
+        Self::Strace,
+        Self::Faketime,
         Self::Systemd,
         Self::Deny,
         Self::Machete,
@@ -119,6 +125,8 @@ impl Need {
                 "rsyslog",
                 "receives alerts in the test of the syslog sink",
             ),
+            Self::Strace => program("strace", "strace", "kills the collector at its writes"),
+            Self::Faketime => program("faketime", "faketime", "moves clocks in tests"),
             Self::Systemd => program("systemd-analyze", "systemd", "checks the service units"),
             Self::Deny => tools::DENY.missing(),
             Self::Machete => tools::MACHETE.missing(),

@@ -17,10 +17,14 @@ use crate::{fuzz, install, vm};
 
 /// No group's single command may hang for ever.
 const LIMIT: Duration = Duration::from_mins(20);
+/// Thousands of rounds are let run for longer.
+const LIMIT_LONG: Duration = Duration::from_hours(4);
 /// The test targets that need root and a kernel, run by their own groups.
 const KERNEL_TESTS: &str = "kernel";
 const COVERAGE_TESTS: &str = "coverage";
 const STORM_TESTS: &str = "storms";
+/// The test target of faults: minutes, or hours in a long run.
+const FAULT_TESTS: &str = "faults";
 /// Kernels and backends of every run, at a good minute each; `tracepoint` runs on this machine's own kernel too.
 const MACHINES: [(&str, &str); 6] = [
     ("6.1", "lsm"),
@@ -86,6 +90,10 @@ pub(super) fn all(long: bool) -> Vec<Group> {
         group("corpus replayed", corpus),
         group("fuzz", fuzz_seeds),
         group("install and units", install_and_units),
+        Group {
+            name: "faults".into(),
+            run: Box::new(move || faults(long)),
+        },
         group("kernel native tracepoint", || native(KERNEL_TESTS)),
         group("coverage native tracepoint", || native(COVERAGE_TESTS)),
         group("storms native tracepoint", || native(STORM_TESTS)),
@@ -148,7 +156,7 @@ fn workspace() -> Result<Tally> {
         "--lib",
         "--bins",
     ]);
-    let own_groups = [KERNEL_TESTS, COVERAGE_TESTS, STORM_TESTS];
+    let own_groups = [KERNEL_TESTS, COVERAGE_TESTS, STORM_TESTS, FAULT_TESTS];
     for name in test_targets()?
         .iter()
         .filter(|name| !own_groups.contains(&name.as_str()))
@@ -171,6 +179,23 @@ fn workspace() -> Result<Tally> {
     tally.skipped += documented.skipped;
     tally.why.extend(documented.why);
     tally.failures.extend(documented.failures);
+    Ok(tally)
+}
+
+/// Power cuts, kills, failing disks and bad networks; dozens of each, or thousands.
+fn faults(long: bool) -> Result<Tally> {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--package", "collector"]);
+    command.args(["--test", FAULT_TESTS]);
+    let limit = if long {
+        command.env("CHARTWATCH_LONG", "1");
+        LIMIT_LONG
+    } else {
+        LIMIT
+    };
+    let step = Step::new("faults", command).limit(limit);
+    let tally = judge(&step.run_any()?)?;
+    ensure!(tally.passed + tally.failed > 0, "no test of faults ran");
     Ok(tally)
 }
 

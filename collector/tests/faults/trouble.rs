@@ -1,0 +1,202 @@
+//! Disks that fail or are full: it is said, nothing is acknowledged that is not durable, and it goes on when the disk works again.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use fuser::Errno;
+use tokio::time::Instant;
+
+use crate::daemon::{Collector, PATIENCE, Place, Start, until};
+use crate::disk::model::Cut;
+use crate::disk::{Disk, Fault, Kind};
+use crate::story::{Acknowledged, Story, deliver, runtime};
+use crate::telling;
+
+const TLS_OFF: &str = "tls = \"off\"\n";
+
+/// What fails, of which file, and how the collector calls it.
+const FAULTS: [(&str, Kind, Errno, &str); 10] = [
+    ("log.db-wal", Kind::Sync, Errno::EIO, "log.db"),
+    ("log.db-wal", Kind::Write, Errno::EIO, "log.db"),
+    ("log.db-wal", Kind::Write, Errno::ENOSPC, "log.db"),
+    ("log.db", Kind::Write, Errno::EIO, ""),
+    ("log.db", Kind::Sync, Errno::EIO, ""),
+    ("alerts.db-wal", Kind::Sync, Errno::EIO, "alerts.db"),
+    ("alerts.db-wal", Kind::Write, Errno::ENOSPC, "alerts.db"),
+    ("fleet.db-wal", Kind::Write, Errno::EIO, "list of sensors"),
+    (
+        "fleet.db-wal",
+        Kind::Write,
+        Errno::ENOSPC,
+        "list of sensors",
+    ),
+    ("baseline.json.new", Kind::Sync, Errno::EIO, "baseline.json"),
+];
+
+/// Delivers until all is, again and again.
+fn finish(story: &Story, address: &str, acknowledged: &Acknowledged) {
+    runtime().block_on(async {
+        let began = Instant::now();
+        while let Err(why) = deliver(story, address, acknowledged).await {
+            assert!(began.elapsed() < PATIENCE, "never delivered: {why}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+/// Delivers, again and again, until something is so.
+fn deliver_until(
+    story: &Story,
+    address: &str,
+    acknowledged: &Acknowledged,
+    is_so: impl Fn() -> bool,
+) {
+    let wait = async || {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < PATIENCE, "waited in vain");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let retry = async || {
+        loop {
+            if deliver(story, address, acknowledged).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    runtime().block_on(async {
+        tokio::select! {
+            () = wait() => {}
+            () = retry() => {}
+        }
+    });
+}
+
+/// A disk that fails, and then works again or loses power.
+pub(crate) fn failing() {
+    // More than fits into the log that is folded into the database.
+    let story = Story::of(160, 8_000);
+    for fault in FAULTS {
+        for is_cut in [false, true] {
+            telling(
+                || format!("{fault:?}, then a power cut: {is_cut}"),
+                || failing_once(&story, fault, is_cut),
+            );
+        }
+    }
+}
+
+fn failing_once(story: &Story, fault: (&'static str, Kind, Errno, &str), is_cut: bool) {
+    let (files, kind, error, called) = fault;
+    let mut disk = Disk::new();
+    let place = Place::at(disk.path().join("data"), TLS_OFF);
+    let acknowledged = Acknowledged::default();
+    let mut collector = Collector::start(&place);
+    let some = story.events() / 8;
+    deliver_until(story, &collector.address, &acknowledged, || {
+        acknowledged.total() > some
+    });
+    disk.fails(&[Fault { files, kind, error }]);
+    let at_the_end = files.starts_with("baseline");
+    if at_the_end {
+        // It is written every five minutes and when the collector stops.
+        finish(story, &collector.address, &acknowledged);
+        collector.stop_unless(|| false);
+        assert!(disk.failed() > 0);
+        collector = Collector::start(&place);
+    } else {
+        deliver_until(story, &collector.address, &acknowledged, || {
+            disk.failed() > 0
+        });
+        until("it to be said", || collector.said().contains(called));
+    }
+    if is_cut {
+        disk.cut_now();
+        collector.kill();
+        disk.power_on(Cut::All);
+        disk.fails(&[]);
+        collector = Collector::start(&place);
+    }
+    disk.fails(&[]);
+    finish(story, &collector.address, &acknowledged);
+    assert!(collector.runs());
+    collector.stop();
+    // What failed to be written once is not taken to be durable later.
+    disk.cut_now();
+    disk.power_on(Cut::All);
+    let copy = disk.copy();
+    let copied = Place::at(copy.path().join("data"), TLS_OFF);
+    story.check(&copied, &acknowledged);
+}
+
+/// A small file system that is full, and gets room again.
+pub(crate) fn full() {
+    let small = tempfile::tempdir().unwrap();
+    let path = small.path();
+    let run = |command: &mut Command| assert!(command.status().unwrap().success());
+    let mut mount = Command::new("mount");
+    run(mount
+        .args(["-t", "tmpfs", "-o", "size=24m", "none"])
+        .arg(path));
+    let outcome = std::panic::catch_unwind(|| full_on(path));
+    // A collector that a failure left behind may use it still.
+    run(Command::new("umount").arg("--lazy").arg(path));
+    if let Err(why) = outcome {
+        std::panic::resume_unwind(why);
+    }
+}
+
+fn full_on(small: &Path) {
+    let story = Story::of(120, 8_000);
+    let ballast = small.join("ballast");
+    let fill = |megabytes: usize| std::fs::write(&ballast, vec![1; megabytes << 20]);
+    let place = Place::at(small.join("data"), TLS_OFF);
+    let acknowledged = Acknowledged::default();
+
+    // There is no room at all: not even to begin.
+    assert!(fill(25).is_err());
+    match Collector::begin(&place, |_| {}, || false) {
+        Start::Ended(status, said) => {
+            assert_eq!(status.code(), Some(1), "{said}");
+            assert!(said.contains(&small.display().to_string()), "{said}");
+        }
+        Start::Ready(_) | Start::Overtaken => panic!("it starts without room"),
+    }
+    // Room for a beginning, and then none.
+    fill(22).unwrap();
+    let mut collector = Collector::start(&place);
+    deliver_until(&story, &collector.address, &acknowledged, || {
+        collector
+            .said()
+            .contains("log.db: database or disk is full")
+    });
+    let before = acknowledged.total();
+    assert!(before > 0 && before < story.events());
+    // It does not help to start anew, and costs nothing.
+    collector.kill();
+    match Collector::begin(&place, |_| {}, || false) {
+        Start::Ready(again) => {
+            deliver_until(&story, &again.address, &acknowledged, || {
+                again.said().contains("disk is full")
+            });
+            collector = again;
+        }
+        Start::Ended(status, said) => {
+            assert_eq!(status.code(), Some(1), "{said}");
+            assert!(said.contains("disk is full"), "{said}");
+            std::fs::remove_file(&ballast).unwrap();
+            collector = Collector::start(&place);
+        }
+        Start::Overtaken => unreachable!("nothing was waited for"),
+    }
+    if ballast.exists() {
+        std::fs::remove_file(&ballast).unwrap();
+    }
+    finish(&story, &collector.address, &acknowledged);
+    assert!(collector.runs());
+    collector.stop();
+    story.check(&place, &acknowledged);
+}
