@@ -1,10 +1,15 @@
 //! What an administrator asks of the collector's authority: tokens for new sensors, and that old ones are no longer let in.
 
+mod rotation;
+
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::{Config, Tls};
-use crate::identity::{Authority, Book, IdentityError, Secret, can_be_certified, known_names};
+use crate::fleet::FleetError;
+use crate::identity::{Authorities, Book, IdentityError, Secret, can_be_certified, known_names};
+
+pub use rotation::{Step, rotate};
 
 /// Why a command is not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,19 @@ pub enum AdminError {
     /// Authority or tokens cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The list of sensors cannot be read.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// Sensors do not know the next authority yet.
+    #[error(
+        "{count} sensors would be left behind and had to be enrolled again: {names}; wait until they have connected (`rotate-authority --status`), or say --without-them"
+    )]
+    LeftBehind {
+        /// How many.
+        count: usize,
+        /// Which, the first of them.
+        names: String,
+    },
     /// The token could not be written.
     #[error("failed to write: {0}")]
     Write(#[from] std::io::Error),
@@ -59,7 +77,7 @@ pub fn token(
         )?;
     }
     let book = Book::open(&config.data_dir)?;
-    let authority = Authority::open(&config.data_dir)?
+    let authorities = Authorities::open(&config.data_dir)?
         .ok_or_else(|| IdentityError::NeverRan(config.data_dir.join("pki/ca.pem")))?;
     let secret = Secret::make()?;
     let now = SystemTime::now()
@@ -67,7 +85,17 @@ pub fn token(
         .unwrap_or_default();
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     book.add(&secret, sensor, seconds(now), seconds(now + valid))?;
-    writeln!(out, "{}", secret.token(sensor, &address, &authority))?;
+    writeln!(
+        out,
+        "{}",
+        secret.token(sensor, &address, authorities.current())
+    )?;
+    if authorities.next().is_some() {
+        writeln!(
+            told,
+            "note: the authority is being changed: use the token before `rotate-authority --finish`, or make another one then"
+        )?;
+    }
     Ok(())
 }
 

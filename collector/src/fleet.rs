@@ -4,6 +4,7 @@
 //! and counted. A lost heartbeat is made good by the next one; a lost connect, disconnect or gap is not, so the list may
 //! show a stream or miss a gap until the collector starts anew. The log has the gaps all the same.
 
+mod refused;
 mod table;
 
 use std::path::Path;
@@ -15,7 +16,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-pub use table::{FleetError, read};
+use refused::Refusals;
+pub use refused::Refused;
+pub use table::{FleetError, read, read_refused};
 
 use crate::event::{Block, What};
 
@@ -111,6 +114,17 @@ impl HookBooks {
     }
 }
 
+/// The certificate a sensor has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// First second it is valid, since the Unix epoch.
+    pub from_s: i64,
+    /// Last second it is valid, since the Unix epoch.
+    pub until_s: i64,
+    /// Fingerprint of the collector's own authority that signed it; empty when a hospital's did.
+    pub authority: String,
+}
+
 /// One sensor, as the collector knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sensor {
@@ -137,15 +151,20 @@ pub struct Sensor {
     pub clock_offset_ns: Option<i64>,
     /// What it last said about itself; `None` before the first heartbeat.
     pub heartbeat: Option<Heartbeat>,
+    /// The certificate it showed last; `None` before the first.
+    pub certificate: Option<Certificate>,
 }
 
 /// News of one sensor, or the last word.
 #[derive(Debug)]
 enum News {
     End,
+    /// Somebody was refused: the counts have it.
+    Refused,
     Connected {
         version: String,
         clocks: Option<Clocks>,
+        certificate: Option<Certificate>,
     },
     Disconnected,
     Heartbeat(Heartbeat),
@@ -163,6 +182,7 @@ enum News {
 pub struct FleetHandle {
     news: mpsc::Sender<(Arc<str>, u64, News)>,
     dropped: Arc<AtomicU64>,
+    refusals: Arc<Refusals>,
 }
 
 /// A stream of a sensor; when it is dropped the stream has ended.
@@ -180,12 +200,19 @@ impl Drop for Stream {
 
 impl FleetHandle {
     /// A sensor has connected.
-    pub fn connected(&self, sensor: &Arc<str>, version: &str, clocks: Option<Clocks>) -> Stream {
+    pub fn connected(
+        &self,
+        sensor: &Arc<str>,
+        version: &str,
+        clocks: Option<Clocks>,
+        certificate: Option<Certificate>,
+    ) -> Stream {
         self.tell(
             sensor,
             News::Connected {
                 version: version.to_owned(),
                 clocks,
+                certificate,
             },
         );
         Stream {
@@ -225,6 +252,13 @@ impl FleetHandle {
         );
     }
 
+    /// Somebody was refused for who they are: from an address, under the name of their certificate if they have shown a good one, and why.
+    pub fn refused(&self, address: &str, sensor: &str, reason: &str) {
+        if self.refusals.add(address, sensor, reason, now_ns()) {
+            self.tell(&"".into(), News::Refused);
+        }
+    }
+
     /// Ends the thread after the news before. Connections that linger hold handles too, so it cannot wait for those.
     pub async fn close(&self) {
         if self.news.send(("".into(), 0, News::End)).await.is_err() {
@@ -248,13 +282,15 @@ pub fn spawn(data_dir: &Path) -> Result<(FleetHandle, JoinHandle<()>), FleetErro
     let table = table::Table::open(data_dir)?;
     let (news, receiver) = mpsc::channel(QUEUE_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
+    let refusals = Arc::new(Refusals::knowing(table.refused()?));
     let handle = FleetHandle {
         news,
         dropped: dropped.clone(),
+        refusals: refusals.clone(),
     };
     let thread = std::thread::Builder::new()
         .name("fleet".into())
-        .spawn(move || run(table, receiver, &dropped))
+        .spawn(move || run(table, receiver, &dropped, &refusals))
         .map_err(FleetError::Thread)?;
     Ok((handle, thread))
 }
@@ -263,6 +299,7 @@ fn run(
     mut table: table::Table,
     mut news: mpsc::Receiver<(Arc<str>, u64, News)>,
     dropped: &AtomicU64,
+    refusals: &Refusals,
 ) {
     let mut told = 0;
     let mut open = true;
@@ -274,15 +311,17 @@ fn run(
                 open = false;
                 break;
             }
-            apply(table.sensor(&sensor), heard_ns, news_of);
-            changed.insert(sensor);
+            if !matches!(news_of, News::Refused) {
+                apply(table.sensor(&sensor), heard_ns, news_of);
+                changed.insert(sensor);
+            }
             next = if changed.len() < QUEUE_MAX {
                 news.try_recv().ok()
             } else {
                 None
             };
         }
-        if let Err(error) = table.write(&changed) {
+        if let Err(error) = table.write(&changed, &refusals.take_changed()) {
             tracing::warn!(%error, "the list of sensors could not be written; it is kept in memory");
         }
         let now = dropped.load(Ordering::Relaxed);
@@ -299,12 +338,17 @@ fn run(
 fn apply(sensor: &mut Sensor, heard_ns: u64, news: News) {
     sensor.heard_ns = heard_ns;
     match news {
-        News::Connected { version, clocks } => {
+        News::Connected {
+            version,
+            clocks,
+            certificate,
+        } => {
             sensor.version = version;
+            sensor.certificate = certificate;
             sensor.streams += 1;
             compare_clocks(sensor, clocks, heard_ns);
         }
-        News::End => {}
+        News::End | News::Refused => {}
         News::Disconnected => sensor.streams = sensor.streams.saturating_sub(1),
         News::Heartbeat(heartbeat) => {
             compare_clocks(sensor, heartbeat.clocks, heard_ns);

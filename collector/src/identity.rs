@@ -2,11 +2,12 @@
 //!
 //! By default the collector makes an authority of its own at its first start, below `<data_dir>/pki/`, and with it a
 //! certificate for itself. That one lives in memory only and is made anew at every start and once a day, so that
-//! nothing but the authority's key has to be guarded.
+//! nothing but the authority's key has to be guarded. An authority can be changed for another while everything runs (`authorities`).
 //!
 //! **Invariant:** a key that others can read is not used, and no key or certificate that is there is written over. TLS is 1.3 (RFC 8446)
 //! or nothing.
 
+mod authorities;
 mod authority;
 mod book;
 mod files;
@@ -18,6 +19,8 @@ mod token;
 
 use std::path::{Path, PathBuf};
 
+pub use authorities::Authorities;
+pub(crate) use authorities::short;
 pub use authority::Authority;
 pub use book::{Book, Revoked};
 pub(crate) use peer::can_be_certified;
@@ -69,6 +72,9 @@ pub enum IdentityError {
         /// The file that is there.
         there: PathBuf,
     },
+    /// The authority is not being changed.
+    #[error("{file}: is not there: the authority is not being changed; begin with `chartwatch-collector rotate-authority`", file = .0.display())]
+    NoNext(PathBuf),
     /// A certificate could not be made.
     #[error("a certificate could not be made: {0}")]
     Make(#[from] rcgen::Error),

@@ -15,6 +15,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod payload;
+mod renewal;
 mod serve;
 
 use std::pin::Pin;
@@ -29,7 +30,7 @@ use proto::sensor::v1::from_sensor::Message;
 use proto::sensor::v1::link_server::{Link, LinkServer};
 use proto::sensor::v1::{
     self, Encoding, FromCollector, FromSensor, Persisted, Received, RenewReply, RenewRequest,
-    Welcome,
+    Renewal, Welcome,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -39,6 +40,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub use convert::{WireError, block, stored};
 pub use enroll::Enroll;
 pub use error::Refusal;
+use serve::OtherEnd;
 pub use serve::serve;
 
 use crate::event::{Block, GapReason, What};
@@ -107,7 +109,18 @@ impl Ingest {
         if holds(&self.revoked.borrow(), certificate.as_deref()) {
             return Err(Refusal::Revoked);
         }
+        renewal::counts(self.renewal.as_ref(), certificate.as_deref())?;
         Ok(certificate)
+    }
+
+    /// Counts who was refused for who they are; answers how many there have been.
+    fn refused(&self, end: &OtherEnd, refusal: &Refusal) -> u64 {
+        let sensor = match (&end.peer, refusal) {
+            (Peer::Certified(Ok(certificate)), _) => &*certificate.name,
+            (_, _) => "",
+        };
+        self.fleet.refused(end.address(), sensor, refusal.kind());
+        self.counts.identity_refused()
     }
 
     /// The service as tonic's router wants it, with its size limit set.
@@ -127,7 +140,8 @@ impl Link for Ingest {
         let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
         let session = Session {
             ingest: self.clone(),
-            peer: peer(&request),
+            changes: renewal::Changes::of(self),
+            end: other_end(&request),
             answers,
             inbound: request.into_inner(),
         };
@@ -136,8 +150,11 @@ impl Link for Ingest {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
-        let let_in = self.let_in(&peer(&request));
-        let certificate = let_in.map_err(|refusal| refusal.status())?;
+        let end = other_end(&request);
+        let certificate = self.let_in(&end.peer).map_err(|refusal| {
+            self.refused(&end, &refusal);
+            refusal.status()
+        })?;
         let (Some(certificate), Some(renewal)) = (certificate, &self.renewal) else {
             return Err(Status::unimplemented("certificates are not renewed here"));
         };
@@ -150,20 +167,25 @@ impl Link for Ingest {
 /// One stream.
 struct Session {
     ingest: Ingest,
-    peer: Peer,
+    end: OtherEnd,
+    /// Of the authority, from before anything was said about it.
+    changes: renewal::Changes,
     inbound: Streaming<FromSensor>,
     answers: mpsc::Sender<Result<FromCollector, Status>>,
 }
 
 impl Session {
     async fn run(mut self) {
+        let _open = self.ingest.counts.open();
         let (hello, credit) = match self.hello().await {
             Ok(introduced) => introduced,
             Err(refusal) => return self.refuse(None, &refusal).await,
         };
         tracing::info!(sensor = %hello.sensor.escape_debug(), version = %hello.version.escape_debug(), "sensor connected");
+        let shown = certificate(&self.end.peer).ok().flatten();
+        let shown = shown.as_deref().map(renewal::seen);
         let fleet = &self.ingest.fleet;
-        let connection = fleet.connected(&hello.sensor, &hello.version, hello.clocks);
+        let connection = fleet.connected(&hello.sensor, &hello.version, hello.clocks, shown);
         let (in_hand, waiting) = mpsc::channel(if credit.is_some() {
             IN_HAND_CREDIT_MAX
         } else {
@@ -183,7 +205,7 @@ impl Session {
 
     /// Waits for Hello and answers it, if it comes from whom it says.
     async fn hello(&mut self) -> Result<(convert::Hello, Option<Arc<Credit>>), Refusal> {
-        let certificate = self.ingest.let_in(&self.peer)?;
+        let certificate = self.ingest.let_in(&self.end.peer)?;
         let first = tokio::time::timeout(HELLO_TIMEOUT, self.inbound.next())
             .await
             .map_err(|_| Refusal::NoHello)?;
@@ -209,12 +231,7 @@ impl Session {
             log_id: self.ingest.log_id.to_vec(),
             persisted,
             encodings: vec![Encoding::Zstd.into()],
-            renew_in_s: self
-                .ingest
-                .renewal
-                .as_ref()
-                .and(certificate)
-                .map(|own| renew_in(&own)),
+            renew_in_s: renewal::due(&self.ingest, certificate.as_deref()),
         };
         self.answers
             .send(Ok(answer(Answer::Welcome(welcome))))
@@ -231,18 +248,23 @@ impl Session {
         in_hand: mpsc::Sender<InHand>,
     ) -> Result<(), Refusal> {
         let mut stopping = self.ingest.stopping.clone();
-        let certificate = certificate(&self.peer)?;
+        let certificate = certificate(&self.end.peer)?;
         let revoked = revoked(self.ingest.revoked.clone(), certificate.as_deref());
         let mut revoked = std::pin::pin!(revoked);
         let mut expired = std::pin::pin!(expired(certificate.as_deref()));
         loop {
             let message = tokio::select! {
-                message = self.inbound.next() => message,
+                message = self.inbound.next() => Some(message),
+                () = self.changes.next() => None,
                 () = &mut expired => return Err(Refusal::Expired),
                 () = &mut revoked => return Err(Refusal::Revoked),
                 _ = stopping.wait_for(|stop| *stop) => return Err(Refusal::Stopped),
                 // The log failed or the sensor reads no answers: the acker has ended and says why.
                 () = in_hand.closed() => return Ok(()),
+            };
+            let Some(message) = message else {
+                self.renew_early(certificate.as_deref()).await?;
+                continue;
             };
             let Some(message) = message else {
                 return Ok(());
@@ -263,6 +285,17 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// The authority was changed: a certificate that still counts is to be renewed soon.
+    async fn renew_early(&self, certificate: Option<&SensorCertificate>) -> Result<(), Refusal> {
+        renewal::counts(self.ingest.renewal.as_ref(), certificate)?;
+        if let Some(in_s) = renewal::due(&self.ingest, certificate) {
+            let said = answer(Answer::Renewal(Renewal { in_s }));
+            let sent = self.answers.send(Ok(said)).await;
+            sent.map_err(|_| Refusal::Stopped)?;
+        }
+        Ok(())
     }
 
     /// Checks a batch and hands it over.
@@ -300,8 +333,8 @@ impl Session {
                 tracing::info!(sensor = %sensor.escape_debug(), reason = %refusal, "stream ended");
             }
             _ if refusal.is_about_identity() => {
-                let identities_refused = self.ingest.counts.identity_refused();
-                tracing::warn!(reason = %refusal, identities_refused, "stream refused for who is at its other end");
+                let identities_refused = self.ingest.refused(&self.end, refusal);
+                tracing::warn!(address = self.end.address(), reason = %refusal, identities_refused, "stream refused for who is at its other end");
             }
             Refusal::Wire(WireError::Check { .. }) => {
                 let batches_damaged = self.ingest.counts.batch_damaged();
@@ -363,8 +396,8 @@ fn answer(message: Answer) -> FromCollector {
 }
 
 /// Who is at the other end of a request's connection. A connection always says; one that did not would be nobody's.
-fn peer<T>(request: &Request<T>) -> Peer {
-    request.extensions().get().cloned().unwrap_or(Peer::Nobody)
+fn other_end<T>(request: &Request<T>) -> OtherEnd {
+    request.extensions().get().cloned().unwrap_or_default()
 }
 
 /// The certificate of the other end; `None` when TLS is off and none is asked for.
@@ -389,13 +422,6 @@ fn speaks_for_itself(certificate: Option<&SensorCertificate>, sensor: &str) -> R
         }),
         Some(_) | None => Ok(()),
     }
-}
-
-/// Seconds until two thirds of a certificate's life are over.
-fn renew_in(certificate: &SensorCertificate) -> u64 {
-    let life = certificate.not_after.saturating_sub(certificate.not_before);
-    let due = certificate.not_before.saturating_add(life / 3 * 2);
-    u64::try_from(due.saturating_sub(now_s())).unwrap_or(0)
 }
 
 /// Whether a certificate was revoked.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use collector::admin::{self, AdminError};
+use collector::admin::{self, AdminError, Step};
 use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
 use collector::intel::Intel;
 use collector::{Collector, StartError};
@@ -22,6 +22,9 @@ Examples:
   chartwatch-collector run
   sudo -u chartwatch chartwatch-collector token --sensor ward-7-pc-3 --valid 24h
   sudo -u chartwatch chartwatch-collector revoke --sensor ward-7-pc-3
+  sudo -u chartwatch chartwatch-collector rotate-authority
+  sudo -u chartwatch chartwatch-collector rotate-authority --status
+  sudo -u chartwatch chartwatch-collector rotate-authority --finish
 
 Exit status:
   0   stopped as asked, or the configuration is good
@@ -79,6 +82,23 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
         config: PathBuf,
     },
+    /// Change the certificate authority for a new one, while everything runs. Without an option: make the new one beside the old one;
+    /// both count from then on, and sensors get certificates of the new one, those that are connected within minutes. With --finish,
+    /// later: end the old one. Sensors that were away in between must be enrolled again with a token. Run it as the collector's user.
+    RotateAuthority {
+        /// Say how far it is, and which sensors do not know the new authority yet; change nothing.
+        #[arg(long, conflicts_with = "finish")]
+        status: bool,
+        /// End the old authority. Refused while sensors would be left behind.
+        #[arg(long)]
+        finish: bool,
+        /// Finish although sensors would be left behind: they must be enrolled again.
+        #[arg(long, requires = "finish")]
+        without_them: bool,
+        /// Configuration file.
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+        config: PathBuf,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -103,6 +123,22 @@ fn main() -> ExitCode {
                 &mut std::io::stdout().lock(),
             )?)
         }),
+        Command::RotateAuthority {
+            status,
+            finish,
+            without_them,
+            config,
+        } => {
+            let step = match (status, finish) {
+                (true, _) => Step::Status,
+                (_, true) => Step::Finish { without_them },
+                (false, false) => Step::Begin,
+            };
+            with_config(&config, |config| {
+                let mut out = std::io::stdout().lock();
+                Ok(admin::rotate(&config, step, &mut out)?)
+            })
+        }
         Command::Completions { shell } => completions(shell),
     };
     result.unwrap_or_else(|error| {

@@ -165,6 +165,7 @@ impl Collector {
         )?;
 
         let (fleet, fleet_thread) = fleet::spawn(&data_dir)?;
+        let enroll = enroll.map(|enroll| enroll.telling(fleet.clone()));
         let (logged, to_detect) = mpsc::channel(LOGGED_MAX);
         let (raised, to_alerts) = mpsc::channel(RAISED_MAX);
         let hunted = raised.downgrade();
@@ -280,12 +281,13 @@ impl Collector {
 
 /// The service that certifies sensors, if it is the collector's own authority that does.
 fn enroll(config: &Config, tls: Option<&Server>) -> Result<Option<Enroll>, IdentityError> {
-    let (Tls::Own { valid, .. }, Some(authority)) = (&config.tls, tls.and_then(Server::authority))
+    let (Tls::Own { valid, .. }, Some(authorities)) =
+        (&config.tls, tls.and_then(Server::authorities))
     else {
         return Ok(None);
     };
     let book = Book::open_or_make(&config.data_dir)?;
-    Ok(Some(Enroll::new(authority.clone(), book, *valid)))
+    Ok(Some(Enroll::new(authorities.clone(), book, *valid)))
 }
 
 /// What is revoked, from now on; nothing when TLS is off and nobody shows a certificate.

@@ -8,6 +8,8 @@ mod collector;
 mod real;
 #[path = "pipeline/restart.rs"]
 mod restart;
+#[path = "pipeline/rotation.rs"]
+mod rotation;
 #[path = "pipeline/sensor.rs"]
 mod sensor;
 #[path = "pipeline/tls.rs"]

@@ -59,6 +59,15 @@ fn one(out: &mut impl Write, sensor: &Sensor, now_ns: u64) -> Result<(), std::io
     if let Some(offset_ns) = sensor.clock_offset_ns {
         writeln!(out, "  clock        {}", clock(offset_ns))?;
     }
+    if let Some(shown) = &sensor.certificate {
+        let until = u64::try_from(shown.until_s).unwrap_or(0);
+        let until = text::time(until.saturating_mul(1_000_000_000));
+        let by = match shown.authority.get(..16) {
+            Some(short) => format!(", of the authority {}", text::clean(short)),
+            None => String::new(),
+        };
+        writeln!(out, "  certificate  until {until}{by}")?;
+    }
     match &sensor.heartbeat {
         Some(beat) => heartbeat(out, beat),
         None => writeln!(out, "  backend      not known: no heartbeat yet"),
@@ -181,7 +190,17 @@ struct SensorForm<'a> {
     missing: u64,
     last_gap: &'a str,
     clock_offset_ns: Option<i64>,
+    certificate: Option<CertificateForm<'a>>,
     heartbeat: Option<HeartbeatForm<'a>>,
+}
+
+/// The certificate it showed last; times are seconds since the Unix epoch.
+#[derive(Debug, Serialize)]
+struct CertificateForm<'a> {
+    from_s: i64,
+    until_s: i64,
+    /// Fingerprint of the collector's own authority; empty with a hospital's.
+    authority: &'a str,
 }
 
 /// What it last said about itself.
@@ -219,6 +238,11 @@ pub fn sensors_json(
             missing: sensor.missing,
             last_gap: &sensor.last_gap,
             clock_offset_ns: sensor.clock_offset_ns,
+            certificate: sensor.certificate.as_ref().map(|shown| CertificateForm {
+                from_s: shown.from_s,
+                until_s: shown.until_s,
+                authority: &shown.authority,
+            }),
             heartbeat: sensor.heartbeat.as_ref().map(|beat| HeartbeatForm {
                 said_ns: beat.said_ns,
                 backend: &beat.backend,

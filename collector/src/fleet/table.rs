@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Heartbeat, HookBooks, Sensor};
+use super::{Certificate, Heartbeat, HookBooks, Refused, Sensor};
 use crate::database::{self, Commit};
 
 const SCHEMA: &str = "
@@ -31,6 +31,21 @@ CREATE TABLE IF NOT EXISTS sensor (
   lost_events INTEGER,
   stores TEXT,
   hooks TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS certificate (
+  sensor TEXT PRIMARY KEY,
+  from_s INTEGER NOT NULL,
+  until_s INTEGER NOT NULL,
+  authority TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS refused (
+  address TEXT NOT NULL,
+  sensor TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  times INTEGER NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  PRIMARY KEY (address, sensor, reason)
 ) STRICT;
 ";
 
@@ -103,9 +118,24 @@ impl Table {
         })
     }
 
+    /// Who was refused so far.
+    pub(super) fn refused(&self) -> Result<Vec<Refused>, FleetError> {
+        select_refused(&self.connection).map_err(|source| FleetError::Database {
+            path: self.connection.path().unwrap_or_default().into(),
+            source,
+        })
+    }
+
     /// Writes the entries that have changed.
-    pub(super) fn write(&mut self, changed: &BTreeSet<Arc<str>>) -> Result<(), rusqlite::Error> {
+    pub(super) fn write(
+        &mut self,
+        changed: &BTreeSet<Arc<str>>,
+        refused: &[Refused],
+    ) -> Result<(), rusqlite::Error> {
         let transaction = self.connection.transaction()?;
+        for line in refused {
+            replace_refused(&transaction, line)?;
+        }
         for id in changed {
             if let Some(sensor) = self.sensors.get(id) {
                 replace(&transaction, sensor)?;
@@ -136,6 +166,19 @@ pub fn read(data_dir: &Path) -> Result<Vec<Sensor>, FleetError> {
     let inner = || {
         let connection = database::open_to_read(&path)?;
         select(&connection)
+    };
+    inner().map_err(|source| FleetError::Database {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Reads who was refused, as [`read`] does.
+pub fn read_refused(data_dir: &Path) -> Result<Vec<Refused>, FleetError> {
+    let path = file(data_dir);
+    let inner = || {
+        let connection = database::open_to_read(&path)?;
+        select_refused(&connection)
     };
     inner().map_err(|source| FleetError::Database {
         path: path.clone(),
@@ -185,12 +228,90 @@ fn replace(connection: &Connection, sensor: &Sensor) -> Result<(), rusqlite::Err
             spool.transpose()?,
             canary.transpose()?,
         ])?;
+    match &sensor.certificate {
+        Some(certificate) => connection
+            .prepare_cached("INSERT OR REPLACE INTO certificate (sensor, from_s, until_s, authority) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                sensor.id,
+                certificate.from_s,
+                certificate.until_s,
+                certificate.authority
+            ])?,
+        None => connection
+            .prepare_cached("DELETE FROM certificate WHERE sensor = ?1")?
+            .execute([&sensor.id])?,
+    };
+    Ok(())
+}
+
+fn replace_refused(connection: &Connection, line: &Refused) -> Result<(), rusqlite::Error> {
+    let sql = "INSERT OR REPLACE INTO refused (address, sensor, reason, times, first_ns, last_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    connection.prepare_cached(sql)?.execute(params![
+        line.address,
+        line.sensor,
+        line.reason,
+        line.times as i64,
+        line.first_ns as i64,
+        line.last_ns as i64,
+    ])?;
     Ok(())
 }
 
 fn select(connection: &Connection) -> Result<Vec<Sensor>, rusqlite::Error> {
+    let mut certificates = select_certificates(connection)?;
     let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM sensor ORDER BY id"))?;
-    statement.query_map([], from_row)?.collect()
+    let sensors = statement.query_map([], from_row)?;
+    sensors
+        .map(|sensor| {
+            let sensor = sensor?;
+            let certificate = certificates.remove(&sensor.id);
+            Ok(Sensor {
+                certificate,
+                ..sensor
+            })
+        })
+        .collect()
+}
+
+fn select_certificates(
+    connection: &Connection,
+) -> Result<BTreeMap<String, Certificate>, rusqlite::Error> {
+    if !connection.table_exists(None, "certificate")? {
+        return Ok(BTreeMap::new()); // A collector of an earlier version has made it.
+    }
+    let mut statement =
+        connection.prepare("SELECT sensor, from_s, until_s, authority FROM certificate")?;
+    let rows = statement.query_map([], |row| {
+        let certificate = Certificate {
+            from_s: row.get(1)?,
+            until_s: row.get(2)?,
+            authority: row.get(3)?,
+        };
+        Ok((row.get(0)?, certificate))
+    })?;
+    rows.collect()
+}
+
+/// The latest first.
+fn select_refused(connection: &Connection) -> Result<Vec<Refused>, rusqlite::Error> {
+    if !connection.table_exists(None, "refused")? {
+        return Ok(Vec::new()); // A collector of an earlier version has made it.
+    }
+    let mut statement = connection.prepare(
+        "SELECT address, sensor, reason, times, first_ns, last_ns FROM refused ORDER BY last_ns DESC",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let number = |index: usize| row.get::<_, i64>(index).map(|value| value as u64);
+        Ok(Refused {
+            address: row.get(0)?,
+            sensor: row.get(1)?,
+            reason: row.get(2)?,
+            times: number(3)?,
+            first_ns: number(4)?,
+            last_ns: number(5)?,
+        })
+    })?;
+    rows.collect()
 }
 
 fn from_row(row: &Row<'_>) -> Result<Sensor, rusqlite::Error> {
@@ -224,6 +345,7 @@ fn from_row(row: &Row<'_>) -> Result<Sensor, rusqlite::Error> {
         last_gap: row.get(8)?,
         clock_offset_ns: row.get(17)?,
         heartbeat,
+        certificate: None,
     })
 }
 
@@ -283,7 +405,7 @@ mod tests {
             ..Heartbeat::default()
         });
         let written = sensor.clone();
-        table.write(&BTreeSet::from([id])).unwrap();
+        table.write(&BTreeSet::from([id]), &[]).unwrap();
         assert_eq!(read(dir.path()).unwrap(), [written]);
         drop(table);
         // Opened a second time, there is nothing to add.

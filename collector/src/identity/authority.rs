@@ -6,11 +6,15 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
+use ring::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use time::{Duration, OffsetDateTime};
 
-use super::{IdentityError, directory, files};
+use super::{IdentityError, directory, files, token};
+
+/// Name of the files of the authority that the collector's certificate is of.
+pub(super) const CURRENT: &str = "ca";
 
 /// Name of the authority in its certificate. Never another one: certificates name it as their issuer.
 const NAME: &str = "Chartwatch collector CA";
@@ -53,15 +57,26 @@ impl Authority {
             return Ok(authority);
         }
         files::make_private_directory(&directory)?;
+        let made = Self::make(&directory, CURRENT)?;
+        tracing::info!(directory = %directory.display(), "made a certificate authority; keep a copy of its key where only administrators get at it");
+        Ok(made)
+    }
+
+    /// Makes an authority in two files of a name, or goes on with an attempt that was cut off.
+    pub(super) fn make(directory: &Path, name: &str) -> Result<Self, IdentityError> {
+        let names = [format!("{name}.key"), format!("{name}.pem")];
+        files::finish(directory, &[&names[0], &names[1]])?;
+        if let Some(made) = Self::read(directory, name)? {
+            return Ok(made);
+        }
         let key = KeyPair::generate()?;
         let certificate = params()?.self_signed(&key)?;
         let (secret, public) = (key.serialize_pem(), certificate.pem());
         files::create(
-            &directory,
-            &[(KEY_FILE, &secret, 0o600), (FILE, &public, 0o644)],
+            directory,
+            &[(&names[0], &secret, 0o600), (&names[1], &public, 0o644)],
         )?;
-        tracing::info!(directory = %directory.display(), "made a certificate authority; keep a copy of its key where only administrators get at it");
-        Self::from_parts(key, certificate.der().clone(), directory.join(FILE))
+        Self::from_parts(key, certificate.der().clone(), directory.join(&names[1]))
     }
 
     /// Reads the authority of a data directory; `None` when there is none.
@@ -70,8 +85,12 @@ impl Authority {
     ///
     /// As [`Self::open_or_make`].
     pub fn open(data_dir: &Path) -> Result<Option<Self>, IdentityError> {
-        let directory = directory(data_dir);
-        let (key_file, file) = (directory.join(KEY_FILE), directory.join(FILE));
+        Self::read(&directory(data_dir), CURRENT)
+    }
+
+    /// Reads the two files of a name.
+    pub(super) fn read(directory: &Path, name: &str) -> Result<Option<Self>, IdentityError> {
+        let [key_file, file] = files_of(directory, name);
         match (files::read_private(&key_file)?, files::read(&file)?) {
             (None, None) => Ok(None),
             (Some(_), None) => Err(half(file, key_file)),
@@ -109,6 +128,39 @@ impl Authority {
     /// The authority's certificate.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// SHA-256 of the certificate, as hexadecimal digits: by it tokens name the authority.
+    pub fn fingerprint(&self) -> String {
+        token::hex(digest(&SHA256, &self.certificate).as_ref())
+    }
+
+    /// First second of the authority's own validity, since the Unix epoch.
+    pub(super) fn made_s(&self) -> Result<i64, IdentityError> {
+        let said = super::peer::validity(&self.certificate);
+        let (from, _) = said.map_err(|error| form(&self.file, error.to_string()))?;
+        Ok(from + CLOCK_SLACK.whole_seconds())
+    }
+
+    /// Whether this authority, and no other that calls itself so, has signed a certificate of a sensor that is valid now.
+    pub(super) fn has_signed(&self, certificate: &CertificateDer<'_>) -> bool {
+        let verified = || {
+            let anchor = webpki::anchor_from_trusted_cert(&self.certificate).ok()?;
+            let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+            parsed
+                .verify_for_usage(
+                    webpki::ALL_VERIFICATION_ALGS,
+                    &[anchor],
+                    &[],
+                    UnixTime::now(),
+                    webpki::KeyUsage::client_auth(),
+                    None,
+                    None,
+                )
+                .ok()
+                .map(drop)
+        };
+        verified().is_some()
     }
 
     /// File of the authority's certificate.
@@ -160,6 +212,23 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         Ok(params.signed_by(key, &self.issuer)?.der().clone())
     }
+}
+
+/// Files of an authority: key and certificate.
+pub(super) fn files_of(directory: &Path, name: &str) -> [PathBuf; 2] {
+    ["key", "pem"].map(|kind| directory.join(format!("{name}.{kind}")))
+}
+
+/// Whether a certificate is of the key in another file.
+pub(super) fn belong_together(key_file: &Path, file: &Path) -> Result<bool, IdentityError> {
+    let (Some(key), Some(certificate)) = (files::read_private(key_file)?, files::read(file)?)
+    else {
+        return Ok(false);
+    };
+    let key = KeyPair::from_pem(&key).map_err(|error| form(key_file, error.to_string()))?;
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes())
+        .map_err(|error| form(file, error.to_string()))?;
+    Ok(Authority::from_parts(key, certificate, file.to_owned()).is_ok())
 }
 
 /// What the authority's certificate says of itself.

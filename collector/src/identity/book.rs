@@ -117,6 +117,19 @@ impl Book {
             .map_err(|source| self.error(source))
     }
 
+    /// How many secrets could be spent.
+    ///
+    /// # Errors
+    ///
+    /// SQLite says no.
+    pub fn unused(&self, now_s: i64) -> Result<u64, IdentityError> {
+        let sql = "SELECT count(*) FROM token WHERE spent_s IS NULL AND expires_s > ?1";
+        let counted: Result<i64, _> = self.connection.query_row(sql, [now_s], |row| row.get(0));
+        counted
+            .map(i64::unsigned_abs)
+            .map_err(|source| self.error(source))
+    }
+
     /// Takes back every certificate a sensor has been given until now, and its tokens; answers whether the sensor was heard of here.
     ///
     /// # Errors

@@ -68,6 +68,29 @@ fn write(file: &Path, text: &str, mode: u32) -> Result<(), std::io::Error> {
     out.sync_all()
 }
 
+/// Gives a file a second name, which outlives what the first is used for later. The same file under that name already is as good.
+pub(super) fn keep_as(file: &Path, copy: &Path) -> Result<(), IdentityError> {
+    let link = || match std::fs::hard_link(file, copy) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let same = std::fs::read(file)? == std::fs::read(copy)?;
+            if same { Ok(()) } else { Err(error) }
+        }
+        linked => linked,
+    };
+    link().map_err(|source| io(copy, source))?;
+    sync_beside(copy)
+}
+
+/// Renames a file over another, and brings that to the disk.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), IdentityError> {
+    std::fs::rename(from, to).map_err(|source| io(from, source))?;
+    sync_beside(to)
+}
+
+fn sync_beside(file: &Path) -> Result<(), IdentityError> {
+    file.parent().map_or(Ok(()), sync)
+}
+
 /// Reads a file; `None` when there is none.
 pub(super) fn read(file: &Path) -> Result<Option<String>, IdentityError> {
     opened(file)?.map(|opened| text(opened, file)).transpose()

@@ -28,6 +28,8 @@ pub struct SensorCertificate {
     pub not_before: i64,
     /// Last moment it is valid, seconds since the Unix epoch.
     pub not_after: i64,
+    /// Fingerprint of the collector's own authority that signed it; `None` when a hospital's did.
+    pub authority: Option<String>,
 }
 
 /// A certificate that says nothing a sensor could be told by.
@@ -60,6 +62,7 @@ impl SensorCertificate {
             name: name.into(),
             not_before,
             not_after,
+            authority: None,
         })
     }
 }
@@ -70,7 +73,7 @@ pub(crate) fn can_be_certified(name: &str) -> bool {
 }
 
 /// First and last second of a certificate (RFC 5280, 4.1.2.5).
-fn validity(certificate: &[u8]) -> ASN1Result<(i64, i64)> {
+pub(super) fn validity(certificate: &[u8]) -> ASN1Result<(i64, i64)> {
     yasna::parse_der(certificate, |reader| {
         reader.read_sequence(|reader| {
             let tbs = reader.next().read_der()?;

@@ -9,8 +9,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::sync::watch;
 
-use super::{Authority, IdentityError, files};
+use super::{Authorities, IdentityError, PeerError, SensorCertificate, authorities, files};
 use crate::config::Tls;
 
 /// The collector's own certificate is made anew after so long, well within its validity.
@@ -20,16 +21,24 @@ const RENEW_EVERY: Duration = Duration::from_hours(24);
 #[derive(Debug)]
 pub struct Server {
     source: Source,
-    current: Mutex<(Instant, Arc<ServerConfig>)>,
+    current: Mutex<Current>,
 }
 
 #[derive(Debug)]
 enum Source {
     Own {
-        authority: Arc<Authority>,
+        authorities: watch::Receiver<Arc<Authorities>>,
         names: Vec<String>,
     },
     Given,
+}
+
+/// The settings of new connections, with what they were made of.
+#[derive(Debug)]
+struct Current {
+    made: Instant,
+    of: Option<Arc<Authorities>>,
+    config: Arc<ServerConfig>,
 }
 
 impl Server {
@@ -43,13 +52,14 @@ impl Server {
         data_dir: &Path,
         listen: SocketAddr,
     ) -> Result<Option<Self>, IdentityError> {
-        let (source, config) = match tls {
+        let (source, of, config) = match tls {
             Tls::Off => return Ok(None),
             Tls::Own { names, .. } => {
-                let authority = Arc::new(Authority::open_or_make(data_dir)?);
+                let authorities = authorities::follow(data_dir)?;
                 let names = all_names(names, listen.ip());
-                let config = own(&authority, &names)?;
-                (Source::Own { authority, names }, config)
+                let now = authorities.borrow().clone();
+                let config = own(&now, &names)?;
+                (Source::Own { authorities, names }, Some(now), config)
             }
             Tls::Given {
                 certificate,
@@ -58,35 +68,55 @@ impl Server {
             } => {
                 // Revocations lie there too.
                 files::make_private_directory(&super::directory(data_dir))?;
-                (Source::Given, given(certificate, key, client_ca)?)
+                (Source::Given, None, given(certificate, key, client_ca)?)
             }
         };
-        let current = Mutex::new((Instant::now(), Arc::new(config)));
+        let current = Mutex::new(Current {
+            made: Instant::now(),
+            of,
+            config: Arc::new(config),
+        });
         Ok(Some(Self { source, current }))
     }
 
-    /// The collector's own authority, if it is that which certifies sensors.
-    pub fn authority(&self) -> Option<&Arc<Authority>> {
+    /// The collector's own authorities, if it is those which certify sensors.
+    pub fn authorities(&self) -> Option<&watch::Receiver<Arc<Authorities>>> {
         match &self.source {
-            Source::Own { authority, .. } => Some(authority),
+            Source::Own { authorities, .. } => Some(authorities),
             Source::Given => None,
         }
+    }
+
+    /// What a sensor's certificate says, which has been verified.
+    pub fn read(&self, certificate: &CertificateDer<'_>) -> Result<SensorCertificate, PeerError> {
+        let authorities = self.authorities().map(|told| told.borrow().clone());
+        let authority = authorities.and_then(|all| all.signer(certificate));
+        let read = SensorCertificate::read(certificate)?;
+        Ok(SensorCertificate { authority, ..read })
     }
 
     /// Settings for a connection that begins now.
     pub fn config(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Source::Own { authority, names } = &self.source
-            && current.0.elapsed() > RENEW_EVERY
-        {
-            match own(authority, names) {
-                Ok(config) => *current = (Instant::now(), Arc::new(config)),
-                Err(error) => {
-                    tracing::warn!(%error, "the collector's certificate could not be renewed; the one before is used");
+        if let Source::Own { authorities, names } = &self.source {
+            let now = authorities.borrow().clone();
+            let same = current.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, &now));
+            if !same || current.made.elapsed() > RENEW_EVERY {
+                match own(&now, names) {
+                    Ok(config) => {
+                        *current = Current {
+                            made: Instant::now(),
+                            of: Some(now),
+                            config: Arc::new(config),
+                        };
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the collector's certificate could not be renewed; the one before is used");
+                    }
                 }
             }
         }
-        current.1.clone()
+        current.config.clone()
     }
 }
 
@@ -105,12 +135,13 @@ pub(crate) fn all_names(given: &[String], listen: IpAddr) -> Vec<String> {
     names
 }
 
-fn own(authority: &Authority, names: &[String]) -> Result<ServerConfig, IdentityError> {
+fn own(authorities: &Authorities, names: &[String]) -> Result<ServerConfig, IdentityError> {
+    let authority = authorities.current();
     let (chain, key) = authority.server(names)?;
     settings(
         chain,
         key,
-        vec![authority.certificate().clone()],
+        authorities.certificates(),
         authority.file(),
         authority.file(),
     )

@@ -43,7 +43,7 @@ impl Secret {
 
     /// The line that is carried to the sensor: kind, sensor, address, fingerprint of the authority, secret.
     pub fn token(&self, sensor: &str, address: &str, authority: &Authority) -> String {
-        let fingerprint = hex(digest(&SHA256, authority.certificate()).as_ref());
+        let fingerprint = authority.fingerprint();
         let secret = hex(&self.0);
         format!("chartwatch-token-1 {sensor} {address} {fingerprint} {secret}")
     }
@@ -54,7 +54,7 @@ pub(super) fn hash(secret: &[u8]) -> Vec<u8> {
     digest(&SHA256, secret).as_ref().to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         write!(text, "{byte:02x}").ok();

@@ -1,7 +1,7 @@
 //! How often somebody was not let in, or something came damaged, since the collector started; each line of the log about it has the number.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A line about failed handshakes is written no more often: anybody on the network can cause one.
@@ -17,6 +17,17 @@ pub(super) struct Counts {
     /// Batches whose check was wrong.
     batches_damaged: AtomicU64,
     last_line: Mutex<Option<Instant>>,
+    streams: AtomicU64,
+}
+
+/// A stream that is open; when it is dropped it has ended.
+#[derive(Debug)]
+pub(super) struct OpenStream(Arc<Counts>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Counts {
@@ -36,6 +47,17 @@ impl Counts {
     /// A batch came damaged; answers how many have.
     pub(super) fn batch_damaged(&self) -> u64 {
         self.batches_damaged.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A stream begins.
+    pub(super) fn open(self: &Arc<Self>) -> OpenStream {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        OpenStream(self.clone())
+    }
+
+    /// Streams that are open now.
+    pub(super) fn streams_open(&self) -> u64 {
+        self.streams.load(Ordering::Relaxed)
     }
 
     /// A stream was refused for who was at its other end; answers how many there have been.

@@ -6,20 +6,25 @@ use std::time::Duration;
 use proto::sensor::v1::enrollment_server::{Enrollment, EnrollmentServer};
 use proto::sensor::v1::{EnrollReply, EnrollRequest, RenewReply, RenewRequest};
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use crate::identity::{Authority, Book, IdentityError, RequestError, RequestedKey};
+use crate::fleet::FleetHandle;
+use crate::identity::{Authorities, Book, IdentityError, RequestError, RequestedKey};
 
 /// Largest request taken off the wire: a certificate request and a secret.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
 /// The service, one for all strangers.
 #[derive(Debug, Clone)]
-pub struct Enroll(Arc<Inner>);
+pub struct Enroll {
+    inner: Arc<Inner>,
+    fleet: Option<FleetHandle>,
+}
 
 #[derive(Debug)]
 struct Inner {
-    authority: Arc<Authority>,
+    authorities: watch::Receiver<Arc<Authorities>>,
     book: Mutex<Book>,
     valid: Duration,
 }
@@ -39,13 +44,30 @@ enum EnrollError {
 
 impl Enroll {
     /// A service that certifies for so long.
-    pub fn new(authority: Arc<Authority>, book: Book, valid: Duration) -> Self {
+    pub fn new(
+        authorities: watch::Receiver<Arc<Authorities>>,
+        book: Book,
+        valid: Duration,
+    ) -> Self {
         let book = Mutex::new(book);
-        Self(Arc::new(Inner {
-            authority,
+        let inner = Arc::new(Inner {
+            authorities,
             book,
             valid,
-        }))
+        });
+        Self { inner, fleet: None }
+    }
+
+    /// The same, which tells of those it does not certify.
+    #[must_use]
+    pub fn telling(self, fleet: FleetHandle) -> Self {
+        let fleet = Some(fleet);
+        Self { fleet, ..self }
+    }
+
+    /// Whose certificates count, from now on.
+    pub(super) fn authorities(&self) -> watch::Receiver<Arc<Authorities>> {
+        self.inner.authorities.clone()
     }
 
     /// Certifies the key of a request for a sensor whose certificate was let in.
@@ -54,7 +76,10 @@ impl Enroll {
         let now = OffsetDateTime::now_utc();
         let renewed = RequestedKey::read(&request.request)
             .map_err(EnrollError::from)
-            .and_then(|key| self.0.sign(sensor, &key, now));
+            .and_then(|key| {
+                self.inner
+                    .sign(sensor, &key, now, request.takes_authorities)
+            });
         let reply = renewed.map_err(|error| {
             tracing::warn!(sensor = %sensor.escape_debug(), %error, "a certificate was not renewed");
             error.status()
@@ -63,6 +88,7 @@ impl Enroll {
         Ok(RenewReply {
             chain: reply.chain,
             authority: reply.authority,
+            authorities: reply.authorities,
         })
     }
 
@@ -78,11 +104,15 @@ impl Enrollment for Enroll {
         &self,
         request: Request<EnrollRequest>,
     ) -> Result<Response<EnrollReply>, Status> {
-        let (inner, request) = (self.0.clone(), request.into_inner());
+        let end = super::other_end(&request);
+        let (inner, request) = (self.inner.clone(), request.into_inner());
         let certified = tokio::task::spawn_blocking(move || inner.certify(&request)).await;
         let certified = certified.map_err(|_| Status::internal("enrolment ended with a panic"))?;
         certified.map(Response::new).map_err(|error| {
-            tracing::warn!(%error, "a sensor was not enrolled");
+            tracing::warn!(address = end.address(), %error, "a sensor was not enrolled");
+            if let (Some(fleet), Some(kind)) = (&self.fleet, error.kind()) {
+                fleet.refused(end.address(), "", kind);
+            }
             error.status()
         })
     }
@@ -98,7 +128,7 @@ impl Inner {
             .spend(&request.secret, now.unix_timestamp())?
             .ok_or(EnrollError::Token)?;
         drop(book);
-        let reply = self.sign(&sensor, &key, now)?;
+        let reply = self.sign(&sensor, &key, now, request.takes_authorities)?;
         tracing::info!(sensor = %sensor.escape_debug(), "sensor enrolled");
         Ok(reply)
     }
@@ -108,17 +138,36 @@ impl Inner {
         sensor: &str,
         key: &RequestedKey,
         now: OffsetDateTime,
+        takes_authorities: bool,
     ) -> Result<EnrollReply, EnrollError> {
         let valid = time::Duration::seconds(self.valid.as_secs() as i64);
-        let certificate = self.authority.sensor(sensor, key, now, valid)?;
+        let authorities = self.authorities.borrow().clone();
+        // Who believes one authority only would not know the collector any more under the next one, and is told apart by this.
+        let authority = if takes_authorities {
+            authorities.newest()
+        } else {
+            authorities.current()
+        };
+        let certificate = authority.sensor(sensor, key, now, valid)?;
+        let all = authorities.certificates().into_iter();
         Ok(EnrollReply {
             chain: vec![certificate.to_vec()],
-            authority: self.authority.certificate().to_vec(),
+            authority: authorities.current().certificate().to_vec(),
+            authorities: all.map(|authority| authority.to_vec()).collect(),
         })
     }
 }
 
 impl EnrollError {
+    /// Under what it is counted; `None` when the fault is this side's.
+    fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::Token => Some("its token is unknown, used or expired"),
+            Self::Request(_) => Some("its certificate request cannot be used"),
+            Self::Identity(_) => None,
+        }
+    }
+
     fn status(&self) -> Status {
         match self {
             Self::Token => Status::permission_denied(self.to_string()),

@@ -47,6 +47,11 @@ pub enum Refusal {
     /// An administrator has revoked the certificate.
     #[error("the certificate was revoked; enrol this sensor again if that is right")]
     Revoked,
+    /// The authority that signed the certificate was changed for another.
+    #[error(
+        "the certificate is of an authority that was changed for another; enrol this sensor again"
+    )]
+    Retired,
     /// A sensor speaks for another one.
     #[error(
         "the certificate is for sensor {certified:?}, and Hello says {claimed:?}: a sensor may only speak for itself"
@@ -71,8 +76,29 @@ impl Refusal {
                 | Self::Certificate(_)
                 | Self::Expired
                 | Self::Revoked
+                | Self::Retired
                 | Self::OtherName { .. }
         )
+    }
+
+    /// Under what it is counted, without what others can write into it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "shows no certificate",
+            Self::Certificate(_) => "its certificate names no sensor",
+            Self::Expired => "its certificate has expired",
+            Self::Revoked => "its certificate was revoked",
+            Self::Retired => "its certificate is of the authority before",
+            Self::OtherName { .. } => "speaks for another sensor",
+            Self::NoHello
+            | Self::SecondHello
+            | Self::Wire(_)
+            | Self::Credit { .. }
+            | Self::Append(_)
+            | Self::Log(_)
+            | Self::Stream(_)
+            | Self::Stopped => "breaks the protocol",
+        }
     }
 
     /// What the sensor is told. `Unavailable` means: try again; the others need somebody to look.
@@ -82,9 +108,11 @@ impl Refusal {
             Self::Wire(WireError::Check { .. }) => Code::DataLoss,
             Self::Wire(_) => Code::InvalidArgument,
             Self::Credit { .. } => Code::ResourceExhausted,
-            Self::NoCertificate | Self::Certificate(_) | Self::Expired | Self::Revoked => {
-                Code::Unauthenticated
-            }
+            Self::NoCertificate
+            | Self::Certificate(_)
+            | Self::Expired
+            | Self::Revoked
+            | Self::Retired => Code::Unauthenticated,
             Self::OtherName { .. } => Code::PermissionDenied,
             Self::Append(AppendError::Overlap { .. }) => Code::AlreadyExists,
             Self::Append(AppendError::Hole { .. }) => Code::OutOfRange,
@@ -137,6 +165,7 @@ mod tests {
             (Refusal::NoCertificate, Code::Unauthenticated),
             (Refusal::Expired, Code::Unauthenticated),
             (Refusal::Revoked, Code::Unauthenticated),
+            (Refusal::Retired, Code::Unauthenticated),
             (
                 Refusal::OtherName {
                     claimed: "a".into(),

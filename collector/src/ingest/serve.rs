@@ -1,5 +1,6 @@
 //! The gRPC server around the service: one listener, TLS on every connection, idle ones asked whether they live, a clean end.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,7 +16,8 @@ use tonic::transport::server::Connected;
 
 use super::counts::Counts;
 use super::{Enroll, Ingest};
-use crate::identity::{Peer, SensorCertificate, Server};
+use crate::fleet::FleetHandle;
+use crate::identity::{Peer, Server};
 
 /// How often an idle connection is asked whether the sensor is still there, and how long it may take to answer.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -52,6 +54,7 @@ pub async fn serve(
         listener,
         tls,
         counts: service.counts.clone(),
+        fleet: service.fleet.clone(),
         ready,
     };
     let door = tokio::spawn(door.keep());
@@ -72,6 +75,7 @@ struct Door {
     listener: TcpListener,
     tls: Option<Arc<Server>>,
     counts: Arc<Counts>,
+    fleet: FleetHandle,
     ready: mpsc::Sender<Result<Connection, std::io::Error>>,
 }
 
@@ -80,26 +84,26 @@ impl Door {
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         // The semaphore is never closed.
         while let Ok(permit) = handshakes.clone().acquire_owned().await {
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            self.let_in(stream, permit);
+            self.let_in(stream, from.ip(), permit);
         }
     }
 
-    fn let_in(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn let_in(&self, stream: TcpStream, from: IpAddr, permit: OwnedSemaphorePermit) {
         let ready = self.ready.clone();
-        let counts = self.counts.clone();
-        let config = self.tls.as_ref().map(|tls| tls.config());
+        let (counts, fleet) = (self.counts.clone(), self.fleet.clone());
+        let tls = self.tls.clone();
         tokio::spawn(async move {
-            let shaken = match config {
+            let shaken = match tls {
                 None => Ok(Connection::Plain(stream)),
-                Some(config) => shake_hands(TlsAcceptor::from(config), stream).await,
+                Some(tls) => shake_hands(&tls, stream).await,
             };
             drop(permit);
             match shaken {
@@ -108,25 +112,47 @@ impl Door {
                         tracing::debug!("the server has ended");
                     }
                 }
-                Err(error) => counts.handshake_failed(&error),
+                Err(error) => {
+                    fleet.refused(&from.to_string(), "", &format!("TLS: {error}"));
+                    counts.handshake_failed(&error);
+                }
             }
         });
     }
 }
 
-async fn shake_hands(
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
-) -> Result<Connection, std::io::Error> {
+async fn shake_hands(tls: &Server, stream: TcpStream) -> Result<Connection, std::io::Error> {
+    let acceptor = TlsAcceptor::from(tls.config());
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
     let stream = shaken.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
     let peer = match stream.get_ref().1.peer_certificates() {
-        Some([certificate, ..]) => {
-            Peer::Certified(SensorCertificate::read(certificate).map(Arc::new))
-        }
+        Some([certificate, ..]) => Peer::Certified(tls.read(certificate).map(Arc::new)),
         Some([]) | None => Peer::Nobody,
     };
     Ok(Connection::Tls(Box::new(stream), peer))
+}
+
+/// The other end of a connection, as requests know it.
+#[derive(Debug, Clone)]
+pub(super) struct OtherEnd {
+    pub(super) peer: Peer,
+    address: String,
+}
+
+impl OtherEnd {
+    /// Its address; empty when the system could not say.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Default for OtherEnd {
+    fn default() -> Self {
+        Self {
+            peer: Peer::Nobody,
+            address: String::new(),
+        }
+    }
 }
 
 /// A connection, with what the other end has shown of itself.
@@ -136,13 +162,16 @@ enum Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = OtherEnd;
 
-    fn connect_info(&self) -> Peer {
-        match self {
-            Self::Plain(_) => Peer::Trusted,
-            Self::Tls(_, peer) => peer.clone(),
-        }
+    fn connect_info(&self) -> OtherEnd {
+        let (stream, peer) = match self {
+            Self::Plain(stream) => (stream, Peer::Trusted),
+            Self::Tls(stream, peer) => (stream.get_ref().0, peer.clone()),
+        };
+        let address = stream.peer_addr().ok();
+        let address = address.map_or_else(String::new, |address| address.ip().to_string());
+        OtherEnd { peer, address }
     }
 }
 

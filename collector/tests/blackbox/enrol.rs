@@ -23,7 +23,7 @@ fn token(place: &Place, more: &[&str]) -> String {
     token.trim_end().to_owned()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -35,7 +35,7 @@ fn secret(token: &str) -> Vec<u8> {
         .collect()
 }
 
-fn request(key: &KeyPair) -> Vec<u8> {
+pub(crate) fn request(key: &KeyPair) -> Vec<u8> {
     let params = CertificateParams::new(["any-name".to_owned()]).unwrap();
     params.serialize_request(key).unwrap().der().to_vec()
 }
@@ -48,7 +48,11 @@ async fn enroll(
 ) -> Result<EnrollReply, Status> {
     let stranger = Client::nameless(&place.data());
     let channel = stranger.connect(&daemon.address).await.unwrap();
-    let request = EnrollRequest { secret, request };
+    let request = EnrollRequest {
+        secret,
+        request,
+        takes_authorities: true,
+    };
     let reply = EnrollmentClient::new(channel).enroll(request).await?;
     Ok(reply.into_inner())
 }
@@ -98,6 +102,7 @@ async fn of_many_that_spend_a_token_at_a_time_one_does() {
         let request = EnrollRequest {
             secret: secret(&token),
             request: request(key),
+            takes_authorities: true,
         };
         running.spawn(async move {
             let channel = stranger.connect(&address).await.unwrap();
@@ -174,7 +179,7 @@ fn a_token_that_could_not_be_used_is_not_made() {
 }
 
 /// A sensor that is enrolled now.
-async fn enrolled(place: &Place, daemon: &Daemon, name: &str) -> Client {
+pub(crate) async fn enrolled(place: &Place, daemon: &Daemon, name: &str) -> Client {
     let token = token(place, &["--sensor", name]);
     let key = KeyPair::generate().unwrap();
     let reply = enroll(place, daemon, secret(&token), request(&key)).await;
@@ -245,7 +250,10 @@ async fn a_certificate_renews_itself_under_its_own_name_unless_it_was_revoked() 
         let channel = channel.clone();
         async move {
             LinkClient::new(channel)
-                .renew(RenewRequest { request })
+                .renew(RenewRequest {
+                    request,
+                    takes_authorities: true,
+                })
                 .await
         }
     };
@@ -271,9 +279,7 @@ async fn a_certificate_renews_itself_under_its_own_name_unless_it_was_revoked() 
     assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
     let stranger = Client::nameless(&place.data());
     let channel = stranger.connect(&daemon.address).await.unwrap();
-    let request = RenewRequest {
-        request: Vec::new(),
-    };
+    let request = RenewRequest::default();
     let refused = LinkClient::new(channel).renew(request).await;
     assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
     assert!(daemon.stop().success());

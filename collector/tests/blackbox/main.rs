@@ -13,6 +13,7 @@ mod events;
 mod export;
 mod identity;
 mod intel;
+mod rotation;
 mod sensor;
 mod service;
 mod sinks;

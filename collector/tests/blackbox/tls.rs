@@ -69,6 +69,12 @@ impl Client {
         }
     }
 
+    /// A copy of its key.
+    pub(crate) fn key(&self) -> Option<KeyPair> {
+        let (_, key) = self.identity.as_ref()?;
+        Some(KeyPair::from_pem(&key.serialize_pem()).unwrap())
+    }
+
     /// The same with an older TLS.
     pub(crate) fn outdated(self) -> Self {
         Self {

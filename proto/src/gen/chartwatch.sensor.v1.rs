@@ -9,6 +9,10 @@ pub struct EnrollRequest {
     /// the certificate is for the sensor the token was made for.
     #[prost(bytes = "vec", tag = "2")]
     pub request: ::prost::alloc::vec::Vec<u8>,
+    /// The sensor believes all `authorities` of the reply. Without it the certificate is of `authority`, also while that is being
+    /// changed, and ends with it.
+    #[prost(bool, tag = "3")]
+    pub takes_authorities: bool,
 }
 /// What the sensor shows from then on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -19,6 +23,10 @@ pub struct EnrollReply {
     /// The authority's certificate in DER, which the collector's certificate is to be checked with.
     #[prost(bytes = "vec", tag = "2")]
     pub authority: ::prost::alloc::vec::Vec<u8>,
+    /// All authorities that the collector's certificate may be of from now on, in DER: `authority`, and while it is being changed the next
+    /// one too. Empty from an older collector, which has `authority` only.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub authorities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Generated client implementations.
 pub mod enrollment_client {
@@ -1048,7 +1056,7 @@ pub mod from_sensor {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FromCollector {
     /// One message. Welcome comes first and once.
-    #[prost(oneof = "from_collector::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "from_collector::Message", tags = "1, 2, 3, 4, 9")]
     pub message: ::core::option::Option<from_collector::Message>,
 }
 /// Nested message and enum types in `FromCollector`.
@@ -1064,6 +1072,8 @@ pub mod from_collector {
         Received(super::Received),
         #[prost(message, tag = "4")]
         Credit(super::Credit),
+        #[prost(message, tag = "9")]
+        Renewal(super::Renewal),
     }
 }
 /// A sensor introduces itself.
@@ -1144,6 +1154,9 @@ pub struct RenewRequest {
     /// As in EnrollRequest.
     #[prost(bytes = "vec", tag = "1")]
     pub request: ::prost::alloc::vec::Vec<u8>,
+    /// As in EnrollRequest.
+    #[prost(bool, tag = "2")]
+    pub takes_authorities: bool,
 }
 /// The certificate it shows from its next connection on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1154,6 +1167,17 @@ pub struct RenewReply {
     /// As in EnrollReply.
     #[prost(bytes = "vec", tag = "2")]
     pub authority: ::prost::alloc::vec::Vec<u8>,
+    /// As in EnrollReply.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub authorities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// The sensor should renew its certificate earlier than Welcome said: the collector's authority is being changed. Who does
+/// not know this message learns of it at the next renewal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Renewal {
+    /// Seconds until then.
+    #[prost(uint64, tag = "1")]
+    pub in_s: u64,
 }
 /// Events, never cut anew: a batch that is sent again is the same events under the same numbers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -162,6 +162,7 @@ pub async fn enroll(
     let request = EnrollRequest {
         secret: token.secret.to_vec(),
         request,
+        takes_authorities: true,
     };
     let asked = tokio::time::timeout(ANSWER_WITHIN, ask(token, request)).await;
     let reply = asked.map_err(|_| EnrollError::Connect {
@@ -182,15 +183,18 @@ pub async fn enroll(
 /// The collector does not certify, or its answer cannot be used or written. The files are what they were.
 pub(super) async fn renew(channel: Channel, files: Files) -> Result<(), EnrollError> {
     let (key, request) = new_key()?;
-    let renewed = LinkClient::new(channel)
-        .renew(RenewRequest { request })
-        .await;
+    let request = RenewRequest {
+        request,
+        takes_authorities: true,
+    };
+    let renewed = LinkClient::new(channel).renew(request).await;
     let renewed = renewed
         .map_err(|status| EnrollError::Refused(status.message().to_owned()))?
         .into_inner();
     let reply = EnrollReply {
         chain: renewed.chain,
         authority: renewed.authority,
+        authorities: renewed.authorities,
     };
     let kept = tokio::task::spawn_blocking(move || keep(&reply, &key, &files)).await;
     kept.map_err(|error| EnrollError::Runtime(error.to_string()))?
@@ -212,11 +216,30 @@ async fn ask(token: &Token, request: EnrollRequest) -> Result<EnrollReply, Enrol
     let endpoint = Endpoint::from_shared(format!("http://{}", token.address))
         .map_err(|error| failed(error.to_string()))?;
     let channel = endpoint.connect_with_connector(connector).await;
-    let channel = channel.map_err(|error| failed(first_cause(&error)))?;
+    let channel = channel.map_err(|error| failed(token_of_another(&error)))?;
     match EnrollmentClient::new(channel).enroll(request).await {
         Ok(reply) => Ok(reply.into_inner()),
         Err(status) => Err(EnrollError::Refused(status.message().to_owned())),
     }
+}
+
+/// Why there is no connection; an authority that the token does not name may be one that was changed since the token was made.
+fn token_of_another(error: &tonic::transport::Error) -> String {
+    let cause = first_cause(error);
+    if tls::distrusts(error) {
+        return format!(
+            "{cause}: the collector there is not of the authority in the token; if its authority was changed since, make a new token"
+        );
+    }
+    cause
+}
+
+/// The authorities of an answer, as PEM; an older collector names one.
+fn believed(reply: &EnrollReply) -> String {
+    if reply.authorities.is_empty() {
+        return pem(&reply.authority);
+    }
+    reply.authorities.iter().map(|one| pem(one)).collect()
 }
 
 /// Checks that the certificate is of the key, and writes both beside the authority's.
@@ -230,7 +253,7 @@ fn keep(reply: &EnrollReply, key: &rcgen::KeyPair, files: &Files) -> Result<(), 
         identity: beside(&files.identity),
         ca: beside(&files.ca),
     };
-    write(&fresh.ca, &pem(&reply.authority), 0o644)?;
+    write(&fresh.ca, &believed(reply), 0o644)?;
     write(&fresh.identity, &text, 0o600)?;
     if let Err(error) = fresh.check() {
         return Err(EnrollError::Answer(error.to_string()));

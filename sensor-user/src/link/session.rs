@@ -35,7 +35,23 @@ const RENEW_IN_MAX_S: u64 = 400 * 86_400;
 pub(super) enum SessionError {
     /// Nobody answers at the address.
     #[error("no connection: {}", first_cause(.0))]
-    Connect(#[from] tonic::transport::Error),
+    Connect(tonic::transport::Error),
+    /// The collector's certificate is of an authority this sensor does not know.
+    #[error(
+        "{reason}: the collector shows a certificate of an authority that this sensor does not know. If the collector's authority was changed while this sensor was away, enrol it again: there `chartwatch-collector token --sensor NAME`, here `chartwatch-sensor enroll --replace --token-file FILE`. If not, somebody else answers in its place"
+    )]
+    OtherAuthority {
+        /// What rustls said.
+        reason: String,
+    },
+    /// The collector does not take the sensor's certificate.
+    #[error(
+        "{reason}: the collector does not take this sensor's certificate, which has expired, or whose authority counts no more. Enrol it again: there `chartwatch-collector token --sensor NAME`, here `chartwatch-sensor enroll --replace --token-file FILE`"
+    )]
+    NotTaken {
+        /// What rustls said.
+        reason: String,
+    },
     /// The sensor's key or certificate cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -168,7 +184,12 @@ impl<'a> Session<'a> {
                 self.client.metrics.credit_waits.one();
             }
             tokio::select! {
-                said = self.inbound.message() => self.flow.hear(self.client, epoch, said?)?,
+                said = self.inbound.message() => {
+                    if let Some(in_s) = self.flow.hear(self.client, epoch, said?)? {
+                        let due = Instant::now() + Duration::from_secs(in_s.min(RENEW_IN_MAX_S));
+                        self.renew_at = Some(self.renew_at.map_or(due, |before| before.min(due)));
+                    }
+                }
                 _ = beat.tick() => self.say_heartbeat(),
                 () = at(self.renew_at) => {}
                 permit = self.out.reserve(), if next.is_some() && self.flow.covers(cost) => {
@@ -283,13 +304,14 @@ impl Flow {
         self.awaited.get_or_insert((last_seq, Instant::now()));
     }
 
-    /// What the collector said; none when it said nothing more.
+    /// Takes in what the collector said, none when it said nothing more; answers in how many seconds to renew the certificate if it
+    /// was that.
     fn hear(
         &mut self,
         client: &Client,
         epoch: Uuid,
         said: Option<v1::FromCollector>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<Option<u64>, SessionError> {
         match said.ok_or(SessionError::Closed)?.message {
             Some(FromCollector::Persisted(persisted)) => {
                 is_own(epoch, &persisted.epoch)?;
@@ -302,10 +324,11 @@ impl Flow {
             Some(FromCollector::Credit(credit)) => {
                 self.left = self.left.map(|left| left.saturating_add(credit.bytes));
             }
+            Some(FromCollector::Renewal(renewal)) => return Ok(Some(renewal.in_s)),
             // Welcome comes once; a kind that a later version may add is none of ours.
             Some(FromCollector::Welcome(_)) | None => {}
         }
-        Ok(())
+        Ok(None)
     }
 
     fn received(&mut self, client: &Client, upto: u64) {
@@ -327,8 +350,24 @@ impl From<tonic::Status> for SessionError {
     /// What only this side says has a cause in the connection; what the collector says has none.
     fn from(status: tonic::Status) -> Self {
         match status.source() {
+            Some(cause) if tls::is_distrusted(cause) => Self::NotTaken {
+                reason: first_cause(cause),
+            },
             Some(cause) => Self::Broke(first_cause(cause)),
             None => Self::Refused(status),
+        }
+    }
+}
+
+impl From<tonic::transport::Error> for SessionError {
+    fn from(error: tonic::transport::Error) -> Self {
+        let reason = first_cause(&error);
+        if tls::distrusts(&error) {
+            Self::OtherAuthority { reason }
+        } else if tls::is_distrusted(&error) {
+            Self::NotTaken { reason }
+        } else {
+            Self::Connect(error)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! TLS below gRPC: 1.3 (RFC 8446) and nothing older.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -41,4 +42,53 @@ pub(super) async fn connect(
     let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
     stream.set_nodelay(true)?;
     TlsConnector::from(config).connect(name, stream).await
+}
+
+/// Whether a connection failed because this side does not believe the other's certificate: its authority is another one.
+pub(super) fn distrusts(error: &(dyn Error + 'static)) -> bool {
+    use rustls::{CertificateError, Error as Tls};
+    let distrusted = |error: &Tls| {
+        matches!(
+            error,
+            Tls::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature
+            )
+        )
+    };
+    tls_error(error).is_some_and(distrusted)
+}
+
+/// Whether a connection broke because the other side does not believe this one's certificate.
+pub(super) fn is_distrusted(error: &(dyn Error + 'static)) -> bool {
+    use rustls::{AlertDescription as Alert, Error as Tls};
+    let told = |error: &Tls| {
+        matches!(
+            error,
+            Tls::AlertReceived(
+                Alert::UnknownCA
+                    | Alert::DecryptError
+                    | Alert::BadCertificate
+                    | Alert::CertificateUnknown
+                    | Alert::CertificateExpired
+            )
+        )
+    };
+    tls_error(error).is_some_and(told)
+}
+
+/// What rustls said, below what others made of it.
+fn tls_error<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    loop {
+        if let Some(said) = error.downcast_ref() {
+            return Some(said);
+        }
+        // An I/O error shows what it holds by itself, and not as its source.
+        let held = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        error = match held {
+            Some(held) => held,
+            None => error.source()?,
+        };
+    }
 }

@@ -81,6 +81,43 @@ impl Real {
         file
     }
 
+    /// Runs a command of `chartwatch-collector` on the same data.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (i32, String) {
+        let output = Command::new(&self.program)
+            .args(arguments)
+            .arg("--config")
+            .arg(self.place.path().join("collector.toml"))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(said).unwrap(),
+        )
+    }
+
+    /// Bytes read, per access, in the order of the log; `None`, said as a skip, where the analyst's program is not built.
+    pub(crate) fn amounts(&self) -> Option<Vec<u64>> {
+        let program = self.program.with_file_name("chartwatch");
+        if !program.exists() {
+            skip("chartwatch is not built beside the sensor");
+            return None;
+        }
+        let output = Command::new(program)
+            .args(["events", "--data"])
+            .arg(self.place.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let amount = |line: &str| {
+            let at = line.find("\"bytes_read\":")? + "\"bytes_read\":".len();
+            let digits = line[at..].split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse().ok()
+        };
+        Some(text.lines().filter_map(amount).collect())
+    }
+
     /// Files of a sensor whose certificate has a tenth of its life left.
     pub(crate) fn aged(&self, files: &Files, name: &str) {
         let pki = self.place.path().join("data/pki");

@@ -133,8 +133,11 @@ enum Command {
         #[arg(long, value_name = "TIME", value_parser = rfc3339)]
         to: Option<u64>,
     },
-    /// Show the sensors: who is alive, on which backend and why, the books of the hooks, and the gaps.
+    /// Show the sensors: who is alive, on which backend and why, the books of the hooks, and the gaps; and who was not let in.
     Sensors {
+        /// Only who was not let in, all of them: failed handshakes, wrong or revoked certificates, tokens that are none.
+        #[arg(long)]
+        refused: bool,
         /// As one JSON array.
         #[arg(long)]
         json: bool,
@@ -279,14 +282,7 @@ fn run(
         }
         Command::Replay(args) => replay(&cli.data, detect, &args, out)?,
         Command::Events { from, to } => events(&cli.data, from, to, out)?,
-        Command::Sensors { json } => {
-            let sensors = fleet::read(&cli.data)?;
-            if json {
-                console::sensors_json(out, &sensors, now_ns())?;
-            } else {
-                console::sensors(out, &sensors, now_ns())?;
-            }
-        }
+        Command::Sensors { refused, json } => sensors(&cli.data, refused, json, out)?,
         Command::Intel { value, json } if value.is_empty() => {
             console::feeds(out, feeds, now_ns(), json)?;
         }
@@ -341,6 +337,24 @@ fn draw(data: &Path, id: &str, file: &Path, out: &mut impl Write) -> Result<(), 
         return out.write_all(picture.as_bytes()).context("failed to write");
     }
     std::fs::write(file, picture).with_context(|| format!("failed to write {}", file.display()))
+}
+
+fn sensors(
+    data: &Path,
+    refused: bool,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), anyhow::Error> {
+    match (refused, json) {
+        (true, true) => console::refused_json(out, &fleet::read_refused(data)?)?,
+        (true, false) => console::refused(out, &fleet::read_refused(data)?)?,
+        (false, true) => console::sensors_json(out, &fleet::read(data)?, now_ns())?,
+        (false, false) => {
+            console::sensors(out, &fleet::read(data)?, now_ns())?;
+            console::refused_below(out, &fleet::read_refused(data)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), anyhow::Error> {
