@@ -62,21 +62,24 @@ impl Authority {
         Ok(made)
     }
 
-    /// Makes an authority in two files of a name, or goes on with an attempt that was cut off.
+    /// Makes an authority in two files of a name, the certificate last: it is there once the certificate is. A key that is there
+    /// already, from an attempt that was cut off, is gone on with.
     pub(super) fn make(directory: &Path, name: &str) -> Result<Self, IdentityError> {
-        let names = [format!("{name}.key"), format!("{name}.pem")];
-        files::finish(directory, &[&names[0], &names[1]])?;
-        if let Some(made) = Self::read(directory, name)? {
-            return Ok(made);
-        }
-        let key = KeyPair::generate()?;
+        let [key_file, file] = files_of(directory, name);
+        let found = files::read_private(&key_file)?;
+        let key = match &found {
+            Some(key) => KeyPair::from_pem(key).map_err(|e| form(&key_file, e.to_string()))?,
+            None => KeyPair::generate()?,
+        };
         let certificate = params()?.self_signed(&key)?;
         let (secret, public) = (key.serialize_pem(), certificate.pem());
-        files::create(
-            directory,
-            &[(&names[0], &secret, 0o600), (&names[1], &public, 0o644)],
-        )?;
-        Self::from_parts(key, certificate.der().clone(), directory.join(&names[1]))
+        let (secret_name, public_name) = (format!("{name}.key"), format!("{name}.pem"));
+        let both = [
+            (secret_name.as_str(), secret.as_str(), 0o600),
+            (public_name.as_str(), public.as_str(), 0o644),
+        ];
+        files::create(directory, if found.is_some() { &both[1..] } else { &both })?;
+        Self::from_parts(key, certificate.der().clone(), file)
     }
 
     /// Reads the authority of a data directory; `None` when there is none.
