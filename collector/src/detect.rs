@@ -29,7 +29,7 @@ pub use alert::{
 };
 use baseline::Baseline;
 use host::Host;
-use pattern::{bulk, slow};
+use pattern::{bulk, doubled, slow};
 
 use crate::config::{DetectConfig, Shared};
 use crate::event::{Block, Gap, GapReason, ProcessKey, What};
@@ -151,6 +151,7 @@ fn judge(
             What::Tamper(tamper) => host.tamper(tamper),
             What::Edge(edge) => host.edge(edge),
             What::Gap(gap) => host.gap(gap.clone()),
+            What::Conflict(conflict) => host.conflict(conflict, event.at_ns),
         }
     }
     let mut readers = host.ended(block);
@@ -164,6 +165,7 @@ fn judge(
         readers.insert((habit, day), process);
     }
     let mut alerts = host.judge(config);
+    doubled::judge(host, &mut alerts);
     let sent = host.sent();
     for (way, at_ns) in &sent.used {
         baseline.used(way, *at_ns);

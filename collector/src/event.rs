@@ -4,6 +4,7 @@
 //! program on that host chose: whoever prints them escapes them.
 
 mod access;
+mod conflict;
 mod edge;
 mod flow;
 mod gap;
@@ -13,6 +14,7 @@ mod tamper;
 use std::sync::Arc;
 
 pub use access::{Access, NameForm, RecordId, RecordName};
+pub use conflict::{Conflict, ConflictKind};
 pub use edge::{Carrier, CarrierKey, CarrierKind, Edge, EdgeKind, End, Medium};
 pub use flow::{Direction, Flow, FlowName, NameSource, PAST_IP};
 pub use gap::{Gap, GapReason};
@@ -79,4 +81,6 @@ pub enum What {
     Tamper(Tamper),
     /// Something was lost.
     Gap(Gap),
+    /// What was delivered in the sensor's name cannot all be of that sensor.
+    Conflict(Conflict),
 }

@@ -14,6 +14,7 @@ mod enroll;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod note;
 mod payload;
 mod renewal;
 mod serve;
@@ -40,6 +41,7 @@ use tonic::{Request, Response, Status, Streaming};
 pub use convert::{WireError, block, stored};
 pub use enroll::Enroll;
 pub use error::Refusal;
+pub use note::overlap;
 use serve::OtherEnd;
 pub use serve::serve;
 

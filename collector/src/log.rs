@@ -22,6 +22,8 @@ use crate::event::Block;
 
 /// Names a run of sequence numbers of one sensor.
 pub type Epoch = [u8; 16];
+/// Under this epoch the log has what the collector itself says about a sensor; no sensor has it.
+pub const OWN_EPOCH: Epoch = [0; 16];
 /// Where the answer to an append arrives: the sequence number up to which the epoch is durable.
 pub type AppendReply = oneshot::Receiver<Result<u64, AppendError>>;
 /// Batches that may wait for the log, all sensors together.
@@ -56,6 +58,19 @@ pub struct Batch {
     /// The events, opaque here.
     pub payload: Vec<u8>,
 }
+
+/// What the collector itself says about a sensor. The log has the same note once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The events, as they will be read back.
+    pub block: Block,
+    /// The same, encoded and plain.
+    pub payload: Vec<u8>,
+}
+
+/// Makes the note about a batch that was refused because the log has other events under its numbers. Given by whoever wires the
+/// rooms.
+pub type Contested = fn(&Batch, &Block) -> Option<Note>;
 
 /// The log cannot do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -169,7 +169,7 @@ impl Collector {
         let (logged, to_detect) = mpsc::channel(LOGGED_MAX);
         let (raised, to_alerts) = mpsc::channel(RAISED_MAX);
         let hunted = raised.downgrade();
-        let (log, log_thread) = log::spawn(log_store, logged)?;
+        let (log, log_thread) = log::spawn(log_store, ingest::overlap, logged)?;
         let books = Books::open(&data_dir, log_id);
         let detect_thread = spawn_detect(detector, books, to_detect, raised, fleet.clone())?;
         let closings = (AlertStore::open(&data_dir)?, newest.clone());

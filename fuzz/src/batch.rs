@@ -87,6 +87,7 @@ fn told(event: &Event) -> usize {
             edge.stores.iter().map(String::len).sum()
         }
         What::Tamper(_) => 0,
+        What::Conflict(_) => unreachable!("no sensor says it"),
         What::Gap(gap) if gap.reason == collector::event::GapReason::Refused => {
             assert!(
                 gap.detail.len() <= REASON_MAX,

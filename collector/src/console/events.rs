@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::{ConsoleError, json};
 use crate::event::{
-    Access, Direction, Edge, End, Event, Flow, Gap, NameForm, Process, ProcessKey, Tamper, What,
+    Access, Conflict, Direction, Edge, End, Event, Flow, Gap, NameForm, Process, ProcessKey,
+    Tamper, What,
 };
 use crate::log::{LogError, LogReader, StoredBatch};
 use crate::replay::{Decode, ReplayError, Span};
@@ -109,6 +110,7 @@ enum WhatForm<'a> {
     Edge(EdgeForm<'a>),
     Tamper(TamperForm),
     Gap(GapForm<'a>),
+    Conflict(ConflictForm),
 }
 
 #[derive(Debug, Serialize)]
@@ -220,6 +222,28 @@ struct GapForm<'a> {
     detail: &'a str,
 }
 
+#[derive(Debug, Serialize)]
+struct ConflictForm {
+    kind: &'static str,
+    epoch: String,
+    first_seq: u64,
+    last_seq: u64,
+    other: String,
+}
+
+impl ConflictForm {
+    fn of(conflict: &Conflict) -> Self {
+        let other = conflict.other.iter().map(|byte| format!("{byte:02x}"));
+        Self {
+            kind: conflict.kind.name(),
+            epoch: uuid::Uuid::from_bytes(conflict.epoch).to_string(),
+            first_seq: conflict.first_seq,
+            last_seq: conflict.last_seq,
+            other: other.collect(),
+        }
+    }
+}
+
 impl<'a> WhatForm<'a> {
     fn of(event: &'a Event) -> Self {
         match &event.what {
@@ -229,6 +253,7 @@ impl<'a> WhatForm<'a> {
             What::Edge(edge) => Self::Edge(EdgeForm::of(edge)),
             What::Tamper(tamper) => Self::Tamper(TamperForm::of(tamper)),
             What::Gap(gap) => Self::Gap(GapForm::of(gap)),
+            What::Conflict(conflict) => Self::Conflict(ConflictForm::of(conflict)),
         }
     }
 }

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
 use activity::Found;
-pub(super) use activity::{Case, Group, GroupKey, Kind, Marks, Reading, Sending, Tampering, Told};
+pub(super) use activity::{
+    Case, Doubled, Doubles, Group, GroupKey, Kind, Marks, Reading, Sending, Tampering, Told,
+};
 use wiping::Readers;
 pub(super) use wiping::{Taken, Together, Wiping};
 
@@ -18,8 +20,8 @@ use super::pattern::{bulk, slow};
 use super::{limits, pattern};
 use crate::config::DetectConfig;
 use crate::event::{
-    Access, Block, Carrier, Direction, Edge, EdgeKind, End, Flow, Gap, Medium, Origin, Process,
-    ProcessKey, Tamper, What,
+    Access, Block, Carrier, Conflict, Direction, Edge, EdgeKind, End, Flow, Gap, Medium, Origin,
+    Process, ProcessKey, Tamper, What,
 };
 
 /// One boot of a host.
@@ -41,6 +43,8 @@ pub(super) struct Host {
     /// Groups that can have something of what a process read.
     readers: BTreeMap<ProcessKey, BTreeSet<GroupKey>>,
     gaps: VecDeque<Gap>,
+    /// What was delivered twice in the sensor's name, by epoch and kind.
+    doubled: Doubles,
     /// What was sent since the last time that no alert tells of.
     sent: slow::Sent,
     /// Processes whose sums have changed since they were last judged.
@@ -131,6 +135,7 @@ impl Host {
             readers: BTreeMap::new(),
             sent: slow::Sent::default(),
             gaps: VecDeque::new(),
+            doubled: Doubles::new(),
             changed: BTreeSet::new(),
             events: 0,
             newest_ns: 0,
@@ -372,6 +377,27 @@ impl Host {
             self.forgotten.gaps += 1;
         }
         self.gaps.push_back(gap);
+    }
+
+    pub(super) fn conflict(&mut self, conflict: &Conflict, at_ns: u64) {
+        let key = (conflict.epoch, conflict.kind);
+        if !self.doubled.contains_key(&key) && self.doubled.len() >= limits::CONFLICTS {
+            return;
+        }
+        let doubled = self
+            .doubled
+            .entry(key)
+            .or_insert_with(|| Doubled::new(conflict, at_ns));
+        doubled.times += 1;
+        doubled.last_ns = doubled.last_ns.max(at_ns);
+    }
+
+    pub(super) fn take_doubled(&mut self) -> Doubles {
+        std::mem::take(&mut self.doubled)
+    }
+
+    pub(super) fn put_doubled(&mut self, doubled: Doubles) {
+        self.doubled = doubled;
     }
 
     /// Judges what has changed since the last time.

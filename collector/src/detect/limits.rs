@@ -24,6 +24,8 @@ pub(super) const FLOWS_PER_DESTINATION: usize = 4_096;
 pub(super) const MOMENTS_PER_LEDGER: usize = 256;
 /// Bytes of a connection that a server says of itself, with its certificates, and in answer, that it is done.
 pub(super) const SAID_BYTES: u64 = 8_192;
+/// Conflicts of one boot that are told apart, by epoch and kind.
+pub(super) const CONFLICTS: usize = 64;
 /// Gaps of one boot.
 pub(super) const GAPS: usize = 256;
 /// Names shown of the records of an alert.

@@ -5,6 +5,7 @@ pub(super) mod bulk;
 pub(super) mod chain;
 pub(super) mod direct;
 mod dns;
+pub(super) mod doubled;
 mod first_seen;
 mod leaving;
 mod listed;

@@ -2,6 +2,7 @@
 
 mod approval;
 pub(in crate::detect) mod chain;
+mod doubled;
 mod growth;
 mod leaving;
 mod listed;

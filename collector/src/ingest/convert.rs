@@ -18,12 +18,12 @@ use proto::sensor::v1 as wire;
 
 use super::payload;
 use crate::event::{
-    Access, Block, Carrier, CarrierKey, CarrierKind, Direction, Edge, EdgeKind, End, Event, Flow,
-    FlowName, Gap, GapReason, Medium, NameForm, NameSource, Origin, PAST_IP, Process, ProcessKey,
-    RecordId, RecordName, Tamper, TamperFile, TamperKind, What,
+    Access, Block, Carrier, CarrierKey, CarrierKind, Conflict, ConflictKind, Direction, Edge,
+    EdgeKind, End, Event, Flow, FlowName, Gap, GapReason, Medium, NameForm, NameSource, Origin,
+    PAST_IP, Process, ProcessKey, RecordId, RecordName, Tamper, TamperFile, TamperKind, What,
 };
 use crate::fleet::{Canary, Clocks, Heartbeat, HookBooks, SpoolDepth};
-use crate::log::{Batch, Epoch, StoredBatch, content_hash};
+use crate::log::{Batch, Epoch, OWN_EPOCH, StoredBatch, content_hash};
 
 /// Number of `events` in `EventBlock`.
 const EVENTS_FIELD: u32 = 3;
@@ -100,6 +100,12 @@ pub enum WireError {
         /// What the numbers say.
         expected: u64,
     },
+    /// An event that only the collector makes.
+    #[error("it is a conflict, which only the collector finds")]
+    NotOfSensors,
+    /// The epoch is the collector's own.
+    #[error("hello.epoch is all zeros, which is no random UUID")]
+    OwnEpoch,
     /// A value is out of its bounds.
     #[error("{field} is {value}, which is out of bounds")]
     Bounds {
@@ -139,7 +145,10 @@ pub(super) fn hello(hello: wire::Hello) -> Result<Hello, WireError> {
         clocks: hello.clocks.map(clocks).transpose()?,
         sensor: required("hello.sensor_id", &hello.sensor_id)?.into(),
         version: short("hello.version", hello.version)?,
-        epoch: epoch(&hello.epoch)?,
+        epoch: match epoch(&hello.epoch)? {
+            OWN_EPOCH => return Err(WireError::OwnEpoch),
+            epoch => epoch,
+        },
         first_unacknowledged: bounded("hello.first_unacknowledged", hello.first_unacknowledged)?,
     })
 }
@@ -183,14 +192,32 @@ pub(super) fn batch(batch: wire::Batch, hello: &Hello) -> Result<(Batch, Block),
 
 /// Decodes a batch that the log kept.
 pub fn stored(batch: &StoredBatch) -> Result<Block, WireError> {
-    block(
-        &batch.sensor,
-        &payload::plain(batch.encoding, &batch.payload)?,
-    )
+    let plain = payload::plain(batch.encoding, &batch.payload)?;
+    if batch.epoch == OWN_EPOCH {
+        own(&batch.sensor, &plain)
+    } else {
+        block(&batch.sensor, &plain)
+    }
+}
+
+/// Decodes what the collector itself said about a sensor.
+pub(super) fn own(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
+    decode(sensor, payload, Author::Collector)
+}
+
+/// Who wrote an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    Sensor,
+    Collector,
 }
 
 /// Decodes the events of a batch, as they were before they were encoded.
 pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
+    decode(sensor, payload, Author::Sensor)
+}
+
+fn decode(sensor: &Arc<str>, payload: &[u8], author: Author) -> Result<Block, WireError> {
     let count = events(payload).map_err(|error| WireError::Decode(error.to_string()))?;
     if count > EVENTS_MAX {
         return Err(WireError::TooLong {
@@ -210,7 +237,7 @@ pub fn block(sensor: &Arc<str>, payload: &[u8]) -> Result<Block, WireError> {
     let mut unknown = 0;
     for (index, raw) in block.events.into_iter().enumerate() {
         let times = (raw.time_unix_ns, raw.time_boot_ns);
-        match event(raw) {
+        match event(raw, author) {
             Ok(Some(event)) => events.push(event),
             Ok(None) => unknown += 1,
             Err(error) => {
@@ -259,7 +286,7 @@ fn refused(error: &WireError, (at_ns, boot_ns): (u64, u64), before: Option<&Even
     }
 }
 
-fn event(raw: wire::Event) -> Result<Option<Event>, WireError> {
+fn event(raw: wire::Event, author: Author) -> Result<Option<Event>, WireError> {
     let at_ns = bounded("time_unix_ns", raw.time_unix_ns)?;
     let boot_ns = bounded("time_boot_ns", raw.time_boot_ns)?;
     let Some(body) = raw.body else {
@@ -275,6 +302,10 @@ fn event(raw: wire::Event) -> Result<Option<Event>, WireError> {
         },
         wire::event::Body::Tamper(raw) => What::Tamper(tamper(raw)?),
         wire::event::Body::Gap(raw) => What::Gap(gap(raw)?),
+        wire::event::Body::Conflict(_) if author == Author::Sensor => {
+            return Err(WireError::NotOfSensors);
+        }
+        wire::event::Body::Conflict(raw) => What::Conflict(conflict(raw)?),
     };
     Ok(Some(Event {
         at_ns,
@@ -514,6 +545,21 @@ fn gap(raw: wire::Gap) -> Result<Gap, WireError> {
         from_ns: bounded("gap.from_unix_ns", raw.from_unix_ns)?,
         to_ns: bounded("gap.to_unix_ns", raw.to_unix_ns)?,
         detail: long("gap.detail", raw.detail)?,
+    })
+}
+
+fn conflict(raw: wire::Conflict) -> Result<Conflict, WireError> {
+    at_most("conflict.other", raw.other.len(), 32)?;
+    Ok(Conflict {
+        kind: match wire::ConflictKind::try_from(raw.kind) {
+            Ok(wire::ConflictKind::Overlap) => ConflictKind::Overlap,
+            Ok(wire::ConflictKind::TwoPlaces) => ConflictKind::TwoPlaces,
+            Ok(wire::ConflictKind::Unspecified) | Err(_) => ConflictKind::Unknown,
+        },
+        epoch: epoch(&raw.epoch)?,
+        first_seq: bounded("conflict.first_seq", raw.first_seq)?,
+        last_seq: bounded("conflict.last_seq", raw.last_seq)?,
+        other: raw.other,
     })
 }
 

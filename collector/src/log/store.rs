@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::{AppendError, Batch, Encoding, Epoch, LogError};
+use super::{AppendError, Batch, Encoding, Epoch, LogError, Note, OWN_EPOCH};
 use crate::database::{self, Commit};
 
 /// Version of the tables, kept in `user_version`.
@@ -20,6 +20,9 @@ const FORMAT: i64 = 2;
 const FORMAT_PLAIN: i64 = 1;
 /// Batches read at a time.
 const PAGE: i64 = 64;
+/// Most events that the collector itself puts into the log about one sensor: each is another conflict, and a person has looked long
+/// before there are so many.
+const NOTES_MAX: u64 = 1_000;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
@@ -166,6 +169,41 @@ pub(super) fn append(
         missing_before,
         pos,
     }))
+}
+
+/// Adds what the collector itself says about a sensor, unless the log has it already, or has more of it than anybody reads; answers
+/// its place.
+pub(super) fn note(
+    transaction: &Transaction<'_>,
+    note: &Note,
+    received_ns: u64,
+) -> Result<Option<i64>, rusqlite::Error> {
+    let sensor = &note.block.origin.sensor;
+    let (content, events) = (
+        content_hash(&note.payload),
+        note.block.events.len() as u64 + note.block.unknown,
+    );
+    let mark = read_mark(transaction, sensor, OWN_EPOCH)?.unwrap_or(0);
+    let known: bool = transaction
+        .prepare_cached(
+            "SELECT count(*) FROM batch WHERE sensor = ?1 AND epoch = ?2 AND content = ?3",
+        )?
+        .query_row(params![&**sensor, OWN_EPOCH, content], |row| row.get(0))?;
+    if known || mark >= NOTES_MAX {
+        return Ok(None);
+    }
+    let batch = Batch {
+        sensor: sensor.clone(),
+        epoch: OWN_EPOCH,
+        first_seq: mark + 1,
+        last_seq: mark + events,
+        offered_from: mark + 1,
+        content,
+        encoding: Encoding::Plain,
+        payload: note.payload.clone(),
+    };
+    let span = note.block.span().unwrap_or((received_ns, received_ns));
+    insert(transaction, &batch, 0, span, received_ns).map(Some)
 }
 
 fn insert(

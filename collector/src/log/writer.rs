@@ -8,7 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
 use super::store::{self, Appended};
-use super::{AppendError, Batch, Job, LogError, LogHandle, LogStore, Logged, QUEUE_MAX};
+use super::{
+    AppendError, Batch, Contested, Job, LogError, LogHandle, LogStore, Logged, Note, QUEUE_MAX,
+};
 use crate::event::Block;
 
 /// Batches that share one commit at most: bounds how long the first of them waits.
@@ -24,16 +26,22 @@ struct Waiting {
 /// Starts the thread. It ends when it is closed, or every handle is dropped, and all that was asked before is done.
 pub fn spawn(
     store: LogStore,
+    contested: Contested,
     next: mpsc::Sender<Logged>,
 ) -> Result<(LogHandle, JoinHandle<()>), std::io::Error> {
     let (jobs, receiver) = mpsc::channel(QUEUE_MAX);
     let thread = std::thread::Builder::new()
         .name("log".into())
-        .spawn(move || run(store, receiver, &next))?;
+        .spawn(move || run(store, contested, receiver, &next))?;
     Ok((LogHandle { jobs }, thread))
 }
 
-fn run(mut store: LogStore, mut jobs: mpsc::Receiver<Job>, next: &mpsc::Sender<Logged>) {
+fn run(
+    mut store: LogStore,
+    contested: Contested,
+    mut jobs: mpsc::Receiver<Job>,
+    next: &mpsc::Sender<Logged>,
+) {
     while let Some(job) = jobs.blocking_recv() {
         let mut group = Vec::new();
         let mut other = sort(job, &mut group);
@@ -41,7 +49,7 @@ fn run(mut store: LogStore, mut jobs: mpsc::Receiver<Job>, next: &mpsc::Sender<L
             let Ok(job) = jobs.try_recv() else { break };
             other = sort(job, &mut group);
         }
-        if !group.is_empty() && !commit(&mut store, group, next) {
+        if !group.is_empty() && !commit(&mut store, contested, group, next) {
             return;
         }
         match other {
@@ -81,8 +89,13 @@ fn sort(job: Job, group: &mut Vec<Waiting>) -> Option<Job> {
 }
 
 /// Commits a group; false when detection has ended, so that there is nobody to hand on to.
-fn commit(store: &mut LogStore, group: Vec<Waiting>, next: &mpsc::Sender<Logged>) -> bool {
-    let outcomes = match write(store, &group) {
+fn commit(
+    store: &mut LogStore,
+    contested: Contested,
+    group: Vec<Waiting>,
+    next: &mpsc::Sender<Logged>,
+) -> bool {
+    let outcomes = match write(store, contested, &group) {
         Ok(outcomes) => outcomes,
         Err(error) => {
             tracing::error!(%error, batches = group.len(), "batches could not be made durable; the sensors keep them");
@@ -109,17 +122,31 @@ fn commit(store: &mut LogStore, group: Vec<Waiting>, next: &mpsc::Sender<Logged>
                     return false;
                 }
             }
-            Err(refusal) => answer(waiting.reply, Err(refusal)),
+            Err(Refused { refusal, note }) => {
+                answer(waiting.reply, Err(refusal));
+                if let Some(block) = note
+                    && next.blocking_send(Logged::Block(block)).is_err()
+                {
+                    return false;
+                }
+            }
         }
     }
     true
 }
 
+/// A batch that was not taken, and what the log says about that.
+struct Refused {
+    refusal: AppendError,
+    note: Option<Block>,
+}
+
 /// One transaction for the whole group.
 fn write(
     store: &mut LogStore,
+    contested: Contested,
     group: &[Waiting],
-) -> Result<Vec<Result<Appended, AppendError>>, LogError> {
+) -> Result<Vec<Result<Appended, Refused>>, LogError> {
     let received_ns = now_ns();
     let result = (|| {
         let transaction = match store.begin() {
@@ -129,17 +156,34 @@ fn write(
         let mut outcomes = Vec::with_capacity(group.len());
         for waiting in group {
             let span = waiting.block.span().unwrap_or((received_ns, received_ns));
-            outcomes.push(store::append(
-                &transaction,
-                &waiting.batch,
-                span,
-                received_ns,
-            )?);
+            let outcome = store::append(&transaction, &waiting.batch, span, received_ns)?;
+            outcomes.push(match outcome {
+                Ok(appended) => Ok(appended),
+                Err(refusal) => {
+                    let note = match refusal {
+                        AppendError::Overlap { .. } => contested(&waiting.batch, &waiting.block),
+                        AppendError::Hole { .. } | AppendError::Log(_) => None,
+                    };
+                    let note = said(&transaction, note, received_ns)?;
+                    Err(Refused { refusal, note })
+                }
+            });
         }
         transaction.commit()?;
         Ok(Ok(outcomes))
     })();
     result.unwrap_or_else(|error: rusqlite::Error| Err(store.error(&error)))
+}
+
+/// Puts a note into the log; answers with its block where it is new.
+fn said(
+    transaction: &rusqlite::Transaction<'_>,
+    note: Option<Note>,
+    received_ns: u64,
+) -> Result<Option<Block>, rusqlite::Error> {
+    let Some(note) = note else { return Ok(None) };
+    let pos = store::note(transaction, &note, received_ns)?;
+    Ok(pos.map(|pos| Block { pos, ..note.block }))
 }
 
 /// Answers, unless whoever asked is gone; the log is right either way.

@@ -327,7 +327,7 @@ pub struct Event {
     #[prost(uint64, tag = "2")]
     pub time_boot_ns: u64,
     /// What it is. A reader skips a kind it does not know.
-    #[prost(oneof = "event::Body", tags = "10, 11, 12, 13, 14, 15")]
+    #[prost(oneof = "event::Body", tags = "10, 11, 12, 13, 14, 15, 16")]
     pub body: ::core::option::Option<event::Body>,
 }
 /// Nested message and enum types in `Event`.
@@ -347,6 +347,8 @@ pub mod event {
         Edge(super::Edge),
         #[prost(message, tag = "15")]
         Tamper(super::Tamper),
+        #[prost(message, tag = "16")]
+        Conflict(super::Conflict),
     }
 }
 /// Names a process within one boot of one host.
@@ -628,6 +630,26 @@ pub struct Tamper {
     /// Last time in this event.
     #[prost(uint64, tag = "7")]
     pub last_unix_ns: u64,
+}
+/// What was delivered in a sensor's name and cannot all be of that sensor. The collector puts it into its log itself, under an epoch
+/// of its own; of a sensor it is not taken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Conflict {
+    /// What does not fit together.
+    #[prost(enumeration = "ConflictKind", tag = "1")]
+    pub kind: i32,
+    /// The epoch it is about, 16 bytes; of two starts the one that was there first.
+    #[prost(bytes = "vec", tag = "2")]
+    pub epoch: ::prost::alloc::vec::Vec<u8>,
+    /// Number of the first event that was refused; 0 where none was.
+    #[prost(uint64, tag = "3")]
+    pub first_seq: u64,
+    /// Number of the last event that was refused; 0 where none was.
+    #[prost(uint64, tag = "4")]
+    pub last_seq: u64,
+    /// SHA-256 of the events that were refused before they were encoded, or the live epoch of the other start; at most 32 bytes.
+    #[prost(bytes = "vec", tag = "5")]
+    pub other: ::prost::alloc::vec::Vec<u8>,
 }
 /// A known loss.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -971,6 +993,39 @@ impl TamperFile {
             "TAMPER_FILE_CONFIGURATION" => Some(Self::Configuration),
             "TAMPER_FILE_KEY" => Some(Self::Key),
             "TAMPER_FILE_UNIT" => Some(Self::Unit),
+            _ => None,
+        }
+    }
+}
+/// What does not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ConflictKind {
+    /// Not given.
+    Unspecified = 0,
+    /// Other events came under numbers that the log holds.
+    Overlap = 1,
+    /// Two starts of the sensor delivered at the same time.
+    TwoPlaces = 2,
+}
+impl ConflictKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CONFLICT_KIND_UNSPECIFIED",
+            Self::Overlap => "CONFLICT_KIND_OVERLAP",
+            Self::TwoPlaces => "CONFLICT_KIND_TWO_PLACES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CONFLICT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "CONFLICT_KIND_OVERLAP" => Some(Self::Overlap),
+            "CONFLICT_KIND_TWO_PLACES" => Some(Self::TwoPlaces),
             _ => None,
         }
     }

@@ -8,7 +8,8 @@ use super::super::baseline::{self, Leaked};
 use super::super::ledger::Ledger;
 use super::super::limits;
 use crate::event::{
-    Access, Edge, Flow, FlowName, NameSource, ProcessKey, RecordId, RecordName, Tamper, TamperKind,
+    Access, Conflict, ConflictKind, Edge, Flow, FlowName, NameSource, ProcessKey, RecordId,
+    RecordName, Tamper, TamperKind,
 };
 
 /// Highest signal there is.
@@ -370,6 +371,41 @@ pub(in crate::detect) struct Told {
     pub(in crate::detect) times: u64,
     /// It was told after the process had exited.
     pub(in crate::detect) exited: bool,
+}
+
+/// What was delivered twice in the sensor's name, by epoch and kind.
+pub(in crate::detect) type Doubles = BTreeMap<([u8; 16], ConflictKind), Doubled>;
+
+/// Conflicts of one epoch and kind.
+#[derive(Debug, Clone)]
+pub(in crate::detect) struct Doubled {
+    /// How many.
+    pub(in crate::detect) times: u64,
+    /// How many were told.
+    pub(in crate::detect) told: u64,
+    /// Of the alert that was told last.
+    pub(in crate::detect) revision: u32,
+    /// Numbers of the events of the first one.
+    pub(in crate::detect) first_seq: u64,
+    pub(in crate::detect) last_seq: u64,
+    /// First time, nanoseconds since the Unix epoch.
+    pub(in crate::detect) first_ns: u64,
+    /// Last time.
+    pub(in crate::detect) last_ns: u64,
+}
+
+impl Doubled {
+    pub(super) const fn new(conflict: &Conflict, at_ns: u64) -> Self {
+        Self {
+            times: 0,
+            told: 0,
+            revision: 0,
+            first_seq: conflict.first_seq,
+            last_seq: conflict.last_seq,
+            first_ns: at_ns,
+            last_ns: at_ns,
+        }
+    }
 }
 
 impl Tampering {

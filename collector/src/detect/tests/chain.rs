@@ -774,7 +774,7 @@ fn much_that_leaves_as_names_is_one_alert_too() {
             What::Edge(edge) => edge.bytes *= 100,
             What::Flow(flow) => flow.bytes_out *= 100,
             What::Process(process) => process.given_bytes *= 100,
-            What::Gap(_) | What::Tamper(_) => {}
+            What::Gap(_) | What::Tamper(_) | What::Conflict(_) => {}
         }
     }
     let alerts = detect(config(), &[events]);

@@ -163,6 +163,42 @@ fn a_log_of_format_1_is_read_and_brought_up_and_its_batches_are_recognised() {
 }
 
 #[test]
+fn a_note_of_the_collectors_own_is_kept_once_and_beside_the_sensors_numbers() {
+    use crate::event::{Block, Origin};
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LogStore::open(dir.path()).unwrap();
+    put(&mut store, &batch("a", 1, 3, 1, b"one")).unwrap();
+    let mut say = |sensor: &str, payload: &[u8]| {
+        let origin = Origin {
+            sensor: sensor.into(),
+            boot_id: "b".into(),
+            host: "h".into(),
+        };
+        let block = Block {
+            origin,
+            events: Vec::new(),
+            unknown: 1,
+            missing_before: 0,
+            pos: 0,
+        };
+        let said = Note {
+            block,
+            payload: payload.to_vec(),
+        };
+        let transaction = store.begin().unwrap();
+        let pos = note(&transaction, &said, 3).unwrap();
+        transaction.commit().unwrap();
+        pos
+    };
+    assert_eq!(say("a", b"conflict"), Some(2));
+    assert_eq!(say("a", b"conflict"), None);
+    assert_eq!(say("a", b"another"), Some(3));
+    assert_eq!(say("b", b"conflict"), Some(4));
+    assert_eq!(store.mark("a", OWN_EPOCH).unwrap(), Some(2));
+    assert_eq!(store.mark("a", [7; 16]).unwrap(), Some(3));
+}
+
+#[test]
 fn a_clock_that_is_ahead_does_not_move_the_newest_time() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = LogStore::open(dir.path()).unwrap();
