@@ -285,6 +285,14 @@ impl Spool {
         skips
     }
 
+    /// The collector will not take what an earlier start left under an epoch: it stays on the disk, and the next one has its turn. False
+    /// when it is the live one, which nothing can pass.
+    pub fn pass_over(&self, epoch: Uuid) -> bool {
+        let passed = self.held().pass_over(epoch);
+        self.arrived.notify_one();
+        passed
+    }
+
     /// The collector's log lacks what it once had: what is still there after `persisted` is to be delivered again, that of
     /// earlier epochs too. Does nothing without a disk.
     pub async fn offer_again(self: &Arc<Self>, epoch: Uuid, persisted: u64) {

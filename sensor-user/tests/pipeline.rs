@@ -242,6 +242,26 @@ async fn a_collector_that_never_acknowledges_fills_the_queue_and_no_more_and_the
     .await;
 }
 
+/// As a machine that was put back to a snapshot finds it: the log has more of its epoch than it has sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_holds_more_than_was_sent_is_sent_what_is_there_so_that_it_can_compare() {
+    bounded(async {
+        let log = Log {
+            claims: Some(1_000),
+            ..Log::default()
+        };
+        let log = Arc::new(Mutex::new(log));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let sensor = Sensor::start(collector.url(), ample());
+        for n in 1..=10 {
+            sensor.tick(vec![reads(n, 100, 5, n)]).await;
+        }
+        assert_eq!(sensor.stop().await, End::Drained);
+        assert_eq!(amounts(&events(&log)), (1..=10).collect::<Vec<_>>());
+    })
+    .await;
+}
+
 /// The encodings in which all batches came.
 fn encodings(log: &Log) -> Vec<v1::Encoding> {
     let batches = log.batches().values();

@@ -76,6 +76,8 @@ pub struct Client {
     log_id: Option<Vec<u8>>,
     /// The epoch that was delivered last, and the highest of its sequence numbers ever handed to a connection.
     sent_max: (Uuid, u64),
+    /// The highest sequence number of the live epoch ever handed to a connection.
+    live_sent: u64,
     /// The log, and how far it held the live epoch, when what was acknowledged was last offered again: once is enough.
     offered_again: Option<(Vec<u8>, u64)>,
 }
@@ -100,6 +102,7 @@ impl Client {
             tried,
             log_id: None,
             sent_max: (Uuid::nil(), 0),
+            live_sent: 0,
             offered_again: None,
         }
     }
@@ -125,6 +128,10 @@ impl Client {
                 Ok(Ended::Turned) => continue,
                 Err(error) => error,
             };
+            if error.is_contested() && self.spool.pass_over(turn.0) {
+                tracing::error!(epoch = %turn.0, %error, "the collector has other events under the numbers of an earlier start: this machine was put back to a snapshot, or copied. They stay in the spool and are not delivered; what comes after them is");
+                continue;
+            }
             if matches!(error, SessionError::Renewed) {
                 tracing::info!("the certificate was renewed, connecting with it");
                 continue;
@@ -167,6 +174,16 @@ impl Client {
         self.metrics.link_welcomes.one();
         let held_before = first - 1;
         let persisted = welcome.persisted.unwrap_or(0);
+        if epoch == self.spool.live_epoch() && persisted > self.live_sent.max(held_before) {
+            // Whoever sent that had this epoch and was not this sensor. What is here goes out all the same: the collector compares
+            // it with what it has, refuses what is other, and tells somebody.
+            tracing::error!(
+                persisted,
+                sent = self.live_sent,
+                "the collector's log holds more of this start of the sensor than was ever sent: this machine was put back to a snapshot, or copied. Start the sensor anew on the machine that is to stay"
+            );
+            return Ok(held_before);
+        }
         self.spool.persisted(epoch, persisted)?;
         let another = self
             .log_id
@@ -212,6 +229,9 @@ impl Client {
             self.metrics.batches_resent.one();
         }
         self.sent_max.1 = self.sent_max.1.max(batch.last_seq);
+        if epoch == self.spool.live_epoch() {
+            self.live_sent = self.live_sent.max(batch.last_seq);
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use proto::sensor::v1::link_client::LinkClient;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Streaming};
 use uuid::Uuid;
 
 use super::client::{Client, Settings};
@@ -79,6 +79,13 @@ pub(super) enum SessionError {
     /// The collector acknowledged too much.
     #[error(transparent)]
     NeverSent(#[from] NeverSent),
+}
+
+impl SessionError {
+    /// The collector holds other events under the numbers of what it was sent.
+    pub(super) fn is_contested(&self) -> bool {
+        matches!(self, Self::Refused(status) if status.code() == Code::AlreadyExists)
+    }
 }
 
 /// How a connection ended well.

@@ -259,6 +259,17 @@ impl Held {
         Ok(())
     }
 
+    /// What is left of an earlier epoch is not delivered by this start.
+    pub(super) fn pass_over(&mut self, epoch: Uuid) -> bool {
+        let passed = (self.earlier)
+            .pop_front_if(|old| old.epoch == epoch)
+            .is_some();
+        if passed {
+            self.ahead.clear();
+        }
+        passed
+    }
+
     /// Up to `seq` nothing more is held of the epoch whose turn it is.
     fn pass(&mut self, seq: u64) {
         if let Some(old) = self.earlier.front_mut() {

@@ -28,6 +28,10 @@ pub(crate) struct Log {
     pub(crate) plain_only: bool,
     /// Bytes that a sensor may have on the way; none when it is of a version that knows no credits.
     pub(crate) credit_bytes: Option<u64>,
+    /// Up to where it claims to hold an epoch of which it holds nothing.
+    pub(crate) claims: Option<u64>,
+    /// It has other events under the numbers of what earlier starts left.
+    pub(crate) refuses_earlier: bool,
     /// What there is of each epoch, in the order in which they first came.
     pub(crate) epochs: Vec<Epoch>,
     /// Batches that came again.
@@ -86,7 +90,7 @@ impl Log {
         epoch.offered_from = hello.first_unacknowledged;
         let persisted = epoch.persisted();
         self.hellos.push(hello);
-        persisted
+        persisted.or(self.claims)
     }
 
     fn of(&mut self, id: &[u8]) -> &mut Epoch {
@@ -288,6 +292,7 @@ impl Shared {
         out: mpsc::Sender<Result<v1::FromCollector, Status>>,
     ) {
         let mut epoch = Vec::new();
+        let mut refuses = false;
         let window = self.log.lock().unwrap().credit_bytes;
         let mut left = window;
         loop {
@@ -309,6 +314,7 @@ impl Shared {
             match message.message.unwrap() {
                 Heard::Hello(hello) => {
                     epoch.clone_from(&hello.epoch);
+                    refuses = hello.live_epoch != epoch && self.log.lock().unwrap().refuses_earlier;
                     let mut persisted = None;
                     self.note(|log| persisted = log.meet(hello));
                     let (id, plain_only) = {
@@ -324,6 +330,11 @@ impl Shared {
                         renew_in_s: None,
                     };
                     say(&out, Say::Welcome(welcome)).await;
+                }
+                Heard::Batch(_) if refuses => {
+                    let status = Status::already_exists("other content");
+                    out.send(Err(status)).await.ok();
+                    return;
                 }
                 Heard::Batch(batch) => {
                     assert_eq!(batch.epoch, epoch);

@@ -119,6 +119,43 @@ async fn a_collector_that_lost_its_log_gets_what_is_kept_again_from_every_start(
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_collector_has_otherwise_is_kept_and_holds_up_nothing() {
+    bounded(async {
+        let place = tempfile::tempdir().unwrap();
+        let log = Arc::new(Mutex::new(Log::default()));
+        let collector = Collector::start(Arc::clone(&log), Manner::Silent).await;
+        let queue = Queue {
+            drain: Duration::from_millis(300),
+            ..ample()
+        };
+        let disk = || Some(on_disk(place.path()));
+        let sensor = Sensor::with_disk(collector.url(), queue, disk());
+        sensor.tick(vec![reads(1, 100, 5, 1)]).await;
+        assert!(matches!(sensor.stop().await, End::Kept(_)));
+        // Of another log, so that all of it is what comes from now on.
+        collector.kill().await;
+        let log = Log {
+            refuses_earlier: true,
+            ..Log::default()
+        };
+        let log = Arc::new(Mutex::new(log));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let sensor = Sensor::with_disk(collector.url(), ample(), disk());
+        sensor.tick(vec![reads(2, 100, 5, 2)]).await;
+        assert_eq!(sensor.stop().await, End::Drained);
+        assert_eq!(amounts(&events(&log)), [2]);
+        // It is there still, for a collector that takes it.
+        log.lock().unwrap().refuses_earlier = false;
+        let sensor = Sensor::with_disk(collector.url(), ample(), disk());
+        assert_eq!(sensor.stop().await, End::Drained);
+        let mut all = amounts(&events(&log));
+        all.sort_unstable();
+        assert_eq!(all, [1, 2]);
+    })
+    .await;
+}
+
 /// No test by itself: the sensor that [`a_sensor_killed_again_and_again_loses_only_its_last_moment`] kills.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sensor_that_is_killed() {
