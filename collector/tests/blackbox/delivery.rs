@@ -1,23 +1,19 @@
 //! What is acknowledged is durable, once; what is wrong is refused and changes nothing.
 
-use collector::event::What;
 use collector::log::LogReader;
 use proto::prost::Message as _;
 use proto::sensor::v1::event::Body;
 use proto::sensor::v1::from_collector::Message as Answer;
 use proto::sensor::v1::from_sensor::Message;
-use proto::sensor::v1::{
-    Access, Batch, Capability, Conflict, ConflictKind, Encoding, Event, EventBlock, Flow, Hello,
-    Process,
-};
+use proto::sensor::v1::{Access, Batch, Encoding, Event, EventBlock, Flow, Hello, Process};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::daemon::{Daemon, Place, lines, until};
+use crate::daemon::{Daemon, Place};
 use crate::events::{event, id, read, sent, theft};
-use crate::sensor::{EPOCH, Sensor, batch, checked, hello, packed};
+use crate::sensor::{EPOCH, Sensor, batch, checked, packed};
 
-fn totals(place: &Place) -> (u64, u64) {
+pub(crate) fn totals(place: &Place) -> (u64, u64) {
     LogReader::open(&place.data()).unwrap().totals().unwrap()
 }
 
@@ -44,122 +40,6 @@ async fn what_is_acknowledged_survives_a_kill_and_is_stored_once() {
         (2, 9),
         "the same batch again is acknowledged and not stored again"
     );
-    assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn packed_batches_are_kept_as_they_came_and_are_the_same_as_plain_ones() {
-    let place = Place::new("");
-    let daemon = Daemon::start(&place);
-    let (mut sensor, welcome) = Sensor::connect(&daemon.address, "ws-12", 1).await;
-    assert_eq!(
-        welcome.encodings().collect::<Vec<_>>(),
-        [Encoding::Zstd],
-        "the collector says what it takes"
-    );
-    let all = batch(1, theft(0, 1000));
-    sensor.say(Message::Batch(packed(&all))).await;
-    sensor.persisted(8).await;
-    // As a sensor sends it again that was put back to an older version: the same events, otherwise encoded.
-    sensor.say(Message::Batch(all.clone())).await;
-    sensor.persisted(8).await;
-    assert_eq!(totals(&place), (1, 8));
-    let stored = LogReader::open(&place.data()).unwrap().page(1).unwrap();
-    assert_eq!(stored[0].payload, packed(&all).payload);
-    let block = collector::ingest::stored(&stored[0]).unwrap();
-    assert_eq!(block.events.len(), 8);
-    assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_that_came_damaged_is_refused_by_its_check() {
-    let place = Place::new("");
-    let daemon = Daemon::start(&place);
-    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
-    let mut damaged = packed(&batch(1, theft(0, 1000)));
-    damaged.payload[20] ^= 1;
-    sensor.say(Message::Batch(damaged)).await;
-    let (code, message) = sensor.refused().await;
-    assert_eq!(code, Code::DataLoss, "{message}");
-    assert!(
-        message.contains("CRC32C") && message.contains("damaged"),
-        "{message}"
-    );
-    assert_eq!(totals(&place), (0, 0));
-    assert!(daemon.stop().success());
-}
-
-/// Connects a sensor that keeps to credits.
-async fn with_credit(daemon: &Daemon) -> (Sensor, u64) {
-    let sensor = Sensor::open(&daemon.address).await;
-    let hello = Hello {
-        capabilities: vec![Capability::Credit.into()],
-        ..hello("ws-12", 1)
-    };
-    sensor.say(Message::Hello(hello)).await;
-    let (sensor, welcome) = sensor.welcomed().await;
-    (sensor, welcome.credit_bytes.unwrap())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credit_comes_back_as_batches_become_durable_and_each_is_said_to_be_received_first() {
-    const BATCHES: u64 = 40;
-    let place = Place::new("");
-    let daemon = Daemon::start(&place);
-    let (mut sensor, credit) = with_credit(&daemon).await;
-    assert_eq!(credit, 2 * 1024 * 1024);
-    let (mut left, mut received, mut persisted) = (credit, 0, 0);
-    for n in 0..BATCHES {
-        let events = (1..=2_000).map(|i| read(n, 5, i, 1)).collect();
-        let batch = batch(n * 2_000 + 1, events);
-        let cost = batch.payload.len() as u64;
-        assert!((60_000..256 * 1024).contains(&cost), "{cost}");
-        while left < cost || n + 1 == BATCHES && persisted < n * 2_000 {
-            match sensor.answer().await.unwrap() {
-                Some(Answer::Received(said)) => received = said.seq,
-                Some(Answer::Credit(granted)) => left += granted.bytes,
-                Some(Answer::Persisted(said)) => {
-                    assert!(said.seq > persisted);
-                    persisted = said.seq;
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        left -= cost;
-        sensor.say(Message::Batch(packed(&batch))).await;
-    }
-    assert!(received > 0, "it was said that something was received");
-    assert!(left <= credit);
-    assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_sends_more_than_its_credit_is_refused_and_an_older_sensor_has_none_to_exceed() {
-    let place = Place::new("");
-    let daemon = Daemon::start(&place);
-    let (mut sensor, credit) = with_credit(&daemon).await;
-    // Says of itself that it unpacks to more than the credit: what a batch costs is what it says.
-    let mut frame = 0xfd2f_b528_u32.to_le_bytes().to_vec();
-    frame.push(0xa0);
-    frame.extend((credit as u32 + 1).to_le_bytes());
-    let claims = checked(Batch {
-        encoding: Encoding::Zstd.into(),
-        payload: frame,
-        ..batch(1, theft(0, 1000))
-    });
-    sensor.say(Message::Batch(claims.clone())).await;
-    let (code, message) = sensor.refused().await;
-    assert_eq!(code, Code::ResourceExhausted, "{message}");
-    assert!(
-        message.contains("2097153 bytes") && message.contains("2097152 are left"),
-        "{message}"
-    );
-    let (mut older, welcome) = Sensor::connect(&daemon.address, "ws-12", 1).await;
-    assert_eq!(welcome.credit_bytes, None);
-    older.say(Message::Batch(claims)).await;
-    let (code, message) = older.refused().await;
-    assert_eq!(code, Code::InvalidArgument, "{message}");
-    assert_eq!(totals(&place), (0, 0));
     assert!(daemon.stop().success());
 }
 
@@ -279,99 +159,6 @@ async fn numbers_that_are_taken_or_left_out_are_refused() {
     sensor.persisted(6).await;
     let stored = LogReader::open(&place.data()).unwrap().page(4).unwrap();
     assert_eq!(stored[0].missing_before, 3);
-    assert!(daemon.stop().success());
-}
-
-/// As a machine that was put back to a snapshot delivers: its sensor goes on with numbers that the log has from before.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_events_under_known_numbers_are_an_alert_once_live_replayed_and_at_the_sinks() {
-    let place = Place::new("");
-    let file = place.file("findings.jsonl");
-    let config = std::fs::read_to_string(place.config()).unwrap();
-    let sink = format!("{config}[sink.file]\npath = \"{}\"\n", file.display());
-    std::fs::write(place.config(), sink).unwrap();
-    let daemon = Daemon::start(&place);
-    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
-    sensor
-        .send(1, vec![read(1, 5, 1, 1), read(2, 5, 2, 1)])
-        .await;
-    sensor.persisted(2).await;
-    let other = packed(&batch(1, vec![read(1, 5, 1, 1), read(2, 5, 2, 99)]));
-    // It does not give up, and is found once.
-    for _ in 0..3 {
-        let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
-        sensor.say(Message::Batch(other.clone())).await;
-        let (code, message) = sensor.refused().await;
-        assert_eq!(code, Code::AlreadyExists, "{message}");
-        assert!(message.contains("events 1 to 2"), "{message}");
-    }
-    let alerts = place.alerts_until(|alerts| !alerts.is_empty());
-    assert_eq!(alerts.len(), 1, "{alerts:?}");
-    let alert = &alerts[0];
-    assert_eq!(
-        (&alert["pattern"], &alert["sensor"], &alert["host"]),
-        (&"doubled".into(), &"ws-12".into(), &"ws-12.ward".into())
-    );
-    assert_eq!(alert["revision"], 1);
-    let id = alert["id"].as_str().unwrap();
-    let page = place.chartwatch(&["show", id]);
-    let page = String::from_utf8(page.stdout).unwrap();
-    for part in ["events 1 to 2 a second time", "snapshot", "restart"] {
-        assert!(page.contains(part), "{part:?} is not in\n{page}");
-    }
-    until("the finding", || lines(&file).len() == 1);
-    assert!(lines(&file)[0].contains(id), "{}", lines(&file)[0]);
-    assert_eq!(totals(&place), (2, 3), "what it held, and one note");
-    // What the log held goes on, and the note is not taken for events of the sensor's.
-    let (mut sensor, welcome) = Sensor::connect(&daemon.address, "ws-12", 3).await;
-    assert_eq!(welcome.persisted, Some(2));
-    sensor.send(3, vec![read(3, 5, 3, 1)]).await;
-    sensor.persisted(3).await;
-    assert!(daemon.stop().success());
-    let replayed = place.chartwatch(&["replay", "--json"]);
-    let replayed: Value = serde_json::from_slice(&replayed.stdout).unwrap();
-    assert_eq!(
-        (&replayed["id"], &replayed["revision"], &replayed["story"]),
-        (&alert["id"], &alert["revision"], &alert["story"])
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_collector_says_itself_no_sensor_can_say() {
-    let place = Place::new("");
-    let daemon = Daemon::start(&place);
-    let mut sensor = Sensor::open(&daemon.address).await;
-    let own = Hello {
-        epoch: vec![0; 16],
-        ..hello("ws-12", 1)
-    };
-    sensor.say(Message::Hello(own)).await;
-    let (code, message) = sensor.refused().await;
-    assert_eq!(code, Code::InvalidArgument);
-    assert!(message.contains("hello.epoch"), "{message}");
-    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
-    let conflict = Conflict {
-        kind: ConflictKind::Overlap.into(),
-        epoch: vec![1; 16],
-        ..Conflict::default()
-    };
-    sensor
-        .send(
-            1,
-            vec![event(1, Body::Conflict(conflict)), read(1, 5, 1, 1)],
-        )
-        .await;
-    sensor.persisted(2).await;
-    let stored = LogReader::open(&place.data()).unwrap().page(1).unwrap();
-    let block = collector::ingest::stored(&stored[0]).unwrap();
-    let What::Gap(gap) = &block.events[0].what else {
-        panic!("{block:?}")
-    };
-    assert!(
-        gap.detail.contains("which only the collector finds"),
-        "{gap:?}"
-    );
-    assert_eq!(place.json(&["alerts", "--json"]), Value::Array(vec![]));
     assert!(daemon.stop().success());
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod commands;
+mod conflict;
 mod daemon;
 mod delivery;
 mod enrol;
@@ -13,6 +14,7 @@ mod events;
 mod export;
 mod identity;
 mod intel;
+mod packed;
 mod rotation;
 mod sensor;
 mod service;
