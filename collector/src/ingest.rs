@@ -16,15 +16,17 @@ mod error;
 pub mod fuzzing;
 mod note;
 mod payload;
+mod places;
 mod renewal;
 mod serve;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use counts::Counts;
 use credit::{Credit, Streams};
+use places::{Place, Places};
 use proto::limits::PAYLOAD_BYTES_MAX;
 use proto::sensor::v1::from_collector::Message as Answer;
 use proto::sensor::v1::from_sensor::Message;
@@ -73,6 +75,7 @@ pub struct Ingest {
     renewal: Option<Enroll>,
     counts: Arc<Counts>,
     streams: Arc<Streams>,
+    places: Arc<Places>,
 }
 
 /// A batch that was handed over: what the log will say, and the bytes it cost.
@@ -96,6 +99,7 @@ impl Ingest {
             renewal: None,
             counts: Arc::default(),
             streams: Arc::default(),
+            places: Arc::default(),
         }
     }
 
@@ -144,6 +148,7 @@ impl Link for Ingest {
             ingest: self.clone(),
             changes: renewal::Changes::of(self),
             end: other_end(&request),
+            place: None,
             answers,
             inbound: request.into_inner(),
         };
@@ -170,6 +175,8 @@ impl Link for Ingest {
 struct Session {
     ingest: Ingest,
     end: OtherEnd,
+    /// Where it is, of a sensor that says which start of it it is.
+    place: Option<Place>,
     /// Of the authority, from before anything was said about it.
     changes: renewal::Changes,
     inbound: Streaming<FromSensor>,
@@ -184,6 +191,8 @@ impl Session {
             Err(refusal) => return self.refuse(None, &refusal).await,
         };
         tracing::info!(sensor = %hello.sensor.escape_debug(), version = %hello.version.escape_debug(), "sensor connected");
+        let enter = |live| Place::enter(&self.ingest.places, &hello.sensor, live, Instant::now());
+        self.place = hello.live_epoch.map(enter);
         let shown = certificate(&self.end.peer).ok().flatten();
         let shown = shown.as_deref().map(renewal::seen);
         let fleet = &self.ingest.fleet;
@@ -302,7 +311,7 @@ impl Session {
 
     /// Checks a batch and hands it over.
     async fn take(
-        &self,
+        &mut self,
         batch: v1::Batch,
         hello: &convert::Hello,
         credit: Option<&Credit>,
@@ -313,6 +322,12 @@ impl Session {
         }
         let (batch, block) = convert::batch(batch, hello)?;
         warn_of_refused(&hello.sensor, &block);
+        let place = self.place.as_mut();
+        let two = place.and_then(|place| place.delivers(Instant::now()));
+        if let Some(note) = two.and_then(|two| note::two_places(&block, two)) {
+            tracing::warn!(sensor = %hello.sensor.escape_debug(), "two starts of a sensor deliver at the same time: it was copied, or somebody else speaks in its name");
+            self.ingest.log.note(note).await.map_err(Refusal::Log)?;
+        }
         let received = Received {
             epoch: hello.epoch.to_vec(),
             seq: batch.last_seq,

@@ -66,6 +66,8 @@ pub struct Note {
     pub block: Block,
     /// The same, encoded and plain.
     pub payload: Vec<u8>,
+    /// What tells it from other notes: what has the same is the same.
+    pub about: Vec<u8>,
 }
 
 /// Makes the note about a batch that was refused because the log has other events under its numbers. Given by whoever wires the
@@ -138,6 +140,7 @@ enum Job {
         epoch: Epoch,
         reply: oneshot::Sender<Result<Option<u64>, LogError>>,
     },
+    Note(Note),
     Probe(oneshot::Sender<()>),
     End,
 }
@@ -170,6 +173,12 @@ impl LogHandle {
             .await
             .map_err(|_| LogError::Ended)?;
         Ok(answer)
+    }
+
+    /// Hands over what the collector itself has to say about a sensor. What cannot be written is said in the collector's own log.
+    pub async fn note(&self, note: Note) -> Result<(), LogError> {
+        let handed = self.jobs.send(Job::Note(note)).await;
+        handed.map_err(|_| LogError::Ended)
     }
 
     /// Sequence number up to which the log holds an epoch; `None` when it holds nothing of it.

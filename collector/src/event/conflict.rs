@@ -27,12 +27,12 @@ impl ConflictKind {
 pub struct Conflict {
     /// What.
     pub kind: ConflictKind,
-    /// The epoch it is about; of two starts the one that was there first.
+    /// The epoch it is about; of two starts the live epoch that is smaller.
     pub epoch: [u8; 16],
     /// Number of the first event that was refused; 0 where none was.
     pub first_seq: u64,
     /// Number of the last event that was refused; 0 where none was.
     pub last_seq: u64,
-    /// SHA-256 of the events that were refused, or the live epoch of the other start; what tells conflicts of an epoch apart.
+    /// SHA-256 of the events that were refused, or the other live epoch; what tells conflicts of an epoch apart.
     pub other: Vec<u8>,
 }

@@ -6,6 +6,8 @@
 //! **Invariant:** what comes out is complete and within bounds; nothing here panics, whatever the bytes. The same bytes
 //! give the same events, live and from the log.
 
+mod state;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -16,13 +18,14 @@ use proto::prost::encoding::{DecodeContext, decode_key, skip_field};
 use proto::prost::{DecodeError, Message as _};
 use proto::sensor::v1 as wire;
 
+pub(super) use state::{Hello, heartbeat, hello};
+
 use super::payload;
 use crate::event::{
     Access, Block, Carrier, CarrierKey, CarrierKind, Conflict, ConflictKind, Direction, Edge,
     EdgeKind, End, Event, Flow, FlowName, Gap, GapReason, Medium, NameForm, NameSource, Origin,
     PAST_IP, Process, ProcessKey, RecordId, RecordName, Tamper, TamperFile, TamperKind, What,
 };
-use crate::fleet::{Canary, Clocks, Heartbeat, HookBooks, SpoolDepth};
 use crate::log::{Batch, Epoch, OWN_EPOCH, StoredBatch, content_hash};
 
 /// Number of `events` in `EventBlock`.
@@ -122,35 +125,6 @@ pub enum WireError {
         /// What is wrong.
         error: Box<WireError>,
     },
-}
-
-/// A sensor that has introduced itself.
-#[derive(Debug, Clone)]
-pub(super) struct Hello {
-    pub(super) sensor: Arc<str>,
-    pub(super) version: String,
-    pub(super) epoch: Epoch,
-    /// It keeps to credits.
-    pub(super) keeps_credit: bool,
-    pub(super) clocks: Option<Clocks>,
-    first_unacknowledged: u64,
-}
-
-pub(super) fn hello(hello: wire::Hello) -> Result<Hello, WireError> {
-    at_most("hello.capabilities", hello.capabilities.len(), LIST_MAX)?;
-    Ok(Hello {
-        keeps_credit: hello
-            .capabilities()
-            .any(|known| known == wire::Capability::Credit),
-        clocks: hello.clocks.map(clocks).transpose()?,
-        sensor: required("hello.sensor_id", &hello.sensor_id)?.into(),
-        version: short("hello.version", hello.version)?,
-        epoch: match epoch(&hello.epoch)? {
-            OWN_EPOCH => return Err(WireError::OwnEpoch),
-            epoch => epoch,
-        },
-        first_unacknowledged: bounded("hello.first_unacknowledged", hello.first_unacknowledged)?,
-    })
 }
 
 /// Checks a batch and everything in it.
@@ -561,61 +535,6 @@ fn conflict(raw: wire::Conflict) -> Result<Conflict, WireError> {
         last_seq: bounded("conflict.last_seq", raw.last_seq)?,
         other: raw.other,
     })
-}
-
-pub(super) fn heartbeat(raw: wire::Heartbeat) -> Result<Heartbeat, WireError> {
-    at_most("heartbeat.hooks", raw.hooks.len(), LIST_MAX)?;
-    at_most("heartbeat.stores", raw.stores.len(), LIST_MAX)?;
-    let hooks = raw.hooks.into_iter().map(|hook| {
-        Ok(HookBooks {
-            hook: short("heartbeat.hooks.hook", hook.hook)?,
-            seen: hook.seen,
-            reported: hook.reported,
-            summed: hook.summed,
-            ignored: hook.ignored,
-            failed: hook.failed,
-            dropped: hook.dropped,
-        })
-    });
-    Ok(Heartbeat {
-        said_ns: bounded("heartbeat.time_unix_ns", raw.time_unix_ns)?,
-        backend: short("heartbeat.backend", raw.backend)?,
-        backend_reason: long("heartbeat.backend_reason", raw.backend_reason)?,
-        kernel: short("heartbeat.kernel", raw.kernel)?,
-        hooks: hooks.collect::<Result<_, WireError>>()?,
-        queued_events: raw.queued_events,
-        lost_events: raw.lost_events,
-        stores: raw
-            .stores
-            .into_iter()
-            .map(|store| short("heartbeat.stores", store))
-            .collect::<Result<_, _>>()?,
-        spool: raw.spool.map(|depth| SpoolDepth {
-            events: depth.events,
-            memory_bytes: depth.memory_bytes,
-            disk_bytes: depth.disk_bytes,
-        }),
-        canary: raw.canary.map(canary).transpose()?.flatten(),
-        clocks: raw.clocks.map(clocks).transpose()?,
-    })
-}
-
-fn clocks(raw: wire::Clocks) -> Result<Clocks, WireError> {
-    Ok(Clocks {
-        boot_ns: bounded("clocks.boot_ns", raw.boot_ns)?,
-        unix_ns: bounded("clocks.unix_ns", raw.unix_ns)?,
-    })
-}
-
-/// None before the first test has ended.
-fn canary(raw: wire::Canary) -> Result<Option<Canary>, WireError> {
-    let seen_ns = bounded("canary.seen_unix_ns", raw.seen_unix_ns)?;
-    let seen = match wire::CanaryState::try_from(raw.state) {
-        Ok(wire::CanaryState::Seen) => true,
-        Ok(wire::CanaryState::Missed) => false,
-        Ok(wire::CanaryState::Unspecified) | Err(_) => return Ok(None),
-    };
-    Ok(Some(Canary { seen, seen_ns }))
 }
 
 fn endpoint(field: &'static str, raw: &wire::Endpoint) -> Result<SocketAddr, WireError> {

@@ -180,7 +180,7 @@ pub(super) fn note(
 ) -> Result<Option<i64>, rusqlite::Error> {
     let sensor = &note.block.origin.sensor;
     let (content, events) = (
-        content_hash(&note.payload),
+        content_hash(&note.about),
         note.block.events.len() as u64 + note.block.unknown,
     );
     let mark = read_mark(transaction, sensor, OWN_EPOCH)?.unwrap_or(0);

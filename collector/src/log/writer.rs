@@ -58,6 +58,11 @@ fn run(
                 epoch,
                 reply,
             }) => answer(reply, store.mark(&sensor, epoch)),
+            Some(Job::Note(note)) => {
+                if !keep(&mut store, note, next) {
+                    return;
+                }
+            }
             Some(Job::Probe(reply)) => {
                 if next.blocking_send(Logged::Probe(reply)).is_err() {
                     return;
@@ -173,6 +178,28 @@ fn write(
         Ok(Ok(outcomes))
     })();
     result.unwrap_or_else(|error: rusqlite::Error| Err(store.error(&error)))
+}
+
+/// Makes a note durable and hands it on; false when there is nobody to hand on to.
+fn keep(store: &mut LogStore, note: Note, next: &mpsc::Sender<Logged>) -> bool {
+    let sensor = note.block.origin.sensor.clone();
+    let written = (|| {
+        let transaction = match store.begin() {
+            Ok(transaction) => transaction,
+            Err(error) => return Ok(Err(error)),
+        };
+        let block = said(&transaction, Some(note), now_ns())?;
+        transaction.commit()?;
+        Ok(Ok(block))
+    })();
+    match written.unwrap_or_else(|error: rusqlite::Error| Err(store.error(&error))) {
+        Ok(None) => true,
+        Ok(Some(block)) => next.blocking_send(Logged::Block(block)).is_ok(),
+        Err(error) => {
+            tracing::error!(%error, sensor = %sensor.escape_debug(), "a conflict of a sensor could not be put into the log; it is found again when the sensor connects anew");
+            true
+        }
+    }
 }
 
 /// Puts a note into the log; answers with its block where it is new.

@@ -638,7 +638,7 @@ pub struct Conflict {
     /// What does not fit together.
     #[prost(enumeration = "ConflictKind", tag = "1")]
     pub kind: i32,
-    /// The epoch it is about, 16 bytes; of two starts the one that was there first.
+    /// The epoch it is about, 16 bytes; of two starts the live epoch that is smaller.
     #[prost(bytes = "vec", tag = "2")]
     pub epoch: ::prost::alloc::vec::Vec<u8>,
     /// Number of the first event that was refused; 0 where none was.
@@ -647,7 +647,7 @@ pub struct Conflict {
     /// Number of the last event that was refused; 0 where none was.
     #[prost(uint64, tag = "4")]
     pub last_seq: u64,
-    /// SHA-256 of the events that were refused before they were encoded, or the live epoch of the other start; at most 32 bytes.
+    /// SHA-256 of the events that were refused before they were encoded, or the other live epoch; at most 32 bytes.
     #[prost(bytes = "vec", tag = "5")]
     pub other: ::prost::alloc::vec::Vec<u8>,
 }

@@ -184,6 +184,7 @@ fn a_note_of_the_collectors_own_is_kept_once_and_beside_the_sensors_numbers() {
         let said = Note {
             block,
             payload: payload.to_vec(),
+            about: payload.to_vec(),
         };
         let transaction = store.begin().unwrap();
         let pos = note(&transaction, &said, 3).unwrap();
