@@ -4,6 +4,7 @@ mod approval;
 pub(in crate::detect) mod chain;
 mod doubled;
 mod growth;
+mod late;
 mod leaving;
 mod listed;
 mod media;
