@@ -262,6 +262,36 @@ async fn a_log_that_holds_more_than_was_sent_is_sent_what_is_there_so_that_it_ca
     .await;
 }
 
+/// What is refused stays, however much of it was sent before the refusal came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_contested_is_offered_from_its_beginning_until_it_is_taken() {
+    bounded(async {
+        let log = Log {
+            claims: Some(5),
+            refuses_after: Some(9),
+            ..Log::default()
+        };
+        let log = Arc::new(Mutex::new(log));
+        let collector = Collector::start(Arc::clone(&log), Manner::Acknowledges).await;
+        let sensor = Sensor::start(collector.url(), ample());
+        sensor.tick(vec![reads(1, 100, 5, 1)]).await;
+        // Connected before there is more: the log has more than was ever sent.
+        collector.until(|log| !log.not_kept.is_empty()).await;
+        for n in 2..=20 {
+            sensor.tick(vec![reads(n, 100, 5, n)]).await;
+        }
+        let begun_anew = |log: &Log| log.not_kept.iter().filter(|first| **first == 1).count();
+        collector.until(|log| begun_anew(log) >= 3).await;
+        collector.note(|log| {
+            log.refuses_after = None;
+            log.claims = None;
+        });
+        assert_eq!(sensor.stop().await, End::Drained);
+        assert_eq!(amounts(&events(&log)), (1..=20).collect::<Vec<_>>());
+    })
+    .await;
+}
+
 /// The encodings in which all batches came.
 fn encodings(log: &Log) -> Vec<v1::Encoding> {
     let batches = log.batches().values();

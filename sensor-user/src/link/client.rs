@@ -78,6 +78,8 @@ pub struct Client {
     sent_max: (Uuid, u64),
     /// The highest sequence number of the live epoch ever handed to a connection.
     live_sent: u64,
+    /// The collector's log was found to hold more of the live epoch than that: from then on nothing of it is forgotten on a Welcome's word.
+    contested: bool,
     /// The log, and how far it held the live epoch, when what was acknowledged was last offered again: once is enough.
     offered_again: Option<(Vec<u8>, u64)>,
 }
@@ -103,6 +105,7 @@ impl Client {
             log_id: None,
             sent_max: (Uuid::nil(), 0),
             live_sent: 0,
+            contested: false,
             offered_again: None,
         }
     }
@@ -174,14 +177,7 @@ impl Client {
         self.metrics.link_welcomes.one();
         let held_before = first - 1;
         let persisted = welcome.persisted.unwrap_or(0);
-        if epoch == self.spool.live_epoch() && persisted > self.live_sent.max(held_before) {
-            // Whoever sent that had this epoch and was not this sensor. What is here goes out all the same: the collector compares
-            // it with what it has, refuses what is other, and tells somebody.
-            tracing::error!(
-                persisted,
-                sent = self.live_sent,
-                "the collector's log holds more of this start of the sensor than was ever sent: this machine was put back to a snapshot, or copied. Start the sensor anew on the machine that is to stay"
-            );
+        if self.is_contested(epoch, persisted, held_before) {
             return Ok(held_before);
         }
         self.spool.persisted(epoch, persisted)?;
@@ -209,6 +205,24 @@ impl Client {
         } else {
             persisted.max(held_before)
         })
+    }
+
+    /// Whether the log holds more of the live epoch than was ever sent. Whoever sent that had this epoch and was not this sensor. What is
+    /// here goes out all the same: the collector compares it with what it has, refuses what is other, and tells somebody.
+    fn is_contested(&mut self, epoch: Uuid, persisted: u64, held_before: u64) -> bool {
+        if epoch != self.spool.live_epoch() {
+            return false;
+        }
+        let sent = self.live_sent;
+        if !self.contested && persisted > sent.max(held_before) {
+            self.contested = true;
+            tracing::error!(
+                persisted,
+                sent,
+                "the collector's log holds more of this start of the sensor than was ever sent: this machine was put back to a snapshot, or copied. Start the sensor anew on the machine that is to stay"
+            );
+        }
+        self.contested
     }
 
     /// What is kept though it was acknowledged goes to a log that lacks it.

@@ -32,6 +32,10 @@ pub(crate) struct Log {
     pub(crate) claims: Option<u64>,
     /// It has other events under the numbers of what earlier starts left.
     pub(crate) refuses_earlier: bool,
+    /// It refuses the batch after so many of a connection, and keeps none.
+    pub(crate) refuses_after: Option<usize>,
+    /// First number of each batch that it refused to keep.
+    pub(crate) not_kept: Vec<u64>,
     /// What there is of each epoch, in the order in which they first came.
     pub(crate) epochs: Vec<Epoch>,
     /// Batches that came again.
@@ -195,6 +199,11 @@ impl Collector {
         self.manner.send_replace(manner);
     }
 
+    /// Changes what it is like.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Log)) {
+        self.shared.note(change);
+    }
+
     /// Ends at once, with every connection, as a killed process does.
     pub(crate) async fn kill(mut self) {
         let runtime = self.runtime.take().unwrap();
@@ -293,6 +302,7 @@ impl Shared {
     ) {
         let mut epoch = Vec::new();
         let mut refuses = false;
+        let mut came = 0;
         let window = self.log.lock().unwrap().credit_bytes;
         let mut left = window;
         loop {
@@ -335,6 +345,16 @@ impl Shared {
                     let status = Status::already_exists("other content");
                     out.send(Err(status)).await.ok();
                     return;
+                }
+                Heard::Batch(batch) if self.log.lock().unwrap().refuses_after.is_some() => {
+                    came += 1;
+                    let after = self.log.lock().unwrap().refuses_after;
+                    self.note(|log| log.not_kept.push(batch.first_seq));
+                    if after.is_some_and(|after| came > after) {
+                        let status = Status::already_exists("other content");
+                        out.send(Err(status)).await.ok();
+                        return;
+                    }
                 }
                 Heard::Batch(batch) => {
                     assert_eq!(batch.epoch, epoch);
