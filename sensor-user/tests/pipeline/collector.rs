@@ -346,11 +346,14 @@ impl Shared {
                     out.send(Err(status)).await.ok();
                     return;
                 }
-                Heard::Batch(batch) if self.log.lock().unwrap().refuses_after.is_some() => {
+                // A connection on which something was not kept takes nothing more.
+                Heard::Batch(batch)
+                    if came > 0 || self.log.lock().unwrap().refuses_after.is_some() =>
+                {
                     came += 1;
                     let after = self.log.lock().unwrap().refuses_after;
                     self.note(|log| log.not_kept.push(batch.first_seq));
-                    if after.is_some_and(|after| came > after) {
+                    if came > after.unwrap_or(0) {
                         let status = Status::already_exists("other content");
                         out.send(Err(status)).await.ok();
                         return;
