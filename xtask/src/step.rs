@@ -129,6 +129,14 @@ impl Step {
     }
 }
 
+/// A program that the kernel ends when the thread that starts it has ended, whatever ended us: for what would else run on for hours. By way of
+/// setpriv(1), which asks for the signal (PR_SET_PDEATHSIG, prctl(2)) and becomes the program.
+pub(crate) fn ending_with_us(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 /// Runs a short command in silence and returns its standard output; fails unless it exits with 0.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let shown = show(command);
@@ -314,7 +322,25 @@ fn is_progress(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
+
+    #[test]
+    fn what_must_not_outlive_us_ends_with_the_thread_that_started_it() {
+        // To the kernel a thread that ends is as good as a process that is killed.
+        let starter = thread::spawn(|| {
+            let mut child = ending_with_us("sleep").arg("1000").spawn().unwrap();
+            let name = format!("/proc/{}/comm", child.id());
+            while fs::read_to_string(&name).unwrap().trim() != "sleep" {
+                assert_eq!(child.try_wait().unwrap(), None);
+                thread::sleep(Duration::from_millis(5));
+            }
+            child
+        });
+        let mut child = starter.join().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
 
     fn sh(script: &str) -> Command {
         let mut command = Command::new("sh");

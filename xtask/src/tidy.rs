@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** a finding names file and line, and nothing is changed. Sizes are printed and never fail.
 
+mod artefacts;
 mod code;
 mod crates;
 mod rooms;
@@ -94,6 +95,7 @@ pub(crate) fn check() -> Result<()> {
     let sources = read_all(&root())?;
     let mut findings = check_texts(&sources);
     findings.extend(rooms::check(&sources));
+    findings.extend(artefacts::check(&root())?);
     findings.extend(crates::check(&crates::metadata()?)?);
     // Without a hook the rules about hooks would pass in silence.
     if let Err(error) = hooks::files(&root()) {

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::results::Results;
 use super::share::Share;
+use crate::step::ending_with_us;
 
 const EMULATOR: &str = "qemu-system-x86_64";
 
@@ -123,7 +124,7 @@ fn start(machine: &Machine, complaints: &Path) -> Result<Child> {
     });
     let share = machine.share.iter();
     let share = share.flat_map(|share| share.options(machine.memory_mb));
-    Command::new(EMULATOR)
+    ending_with_us(EMULATOR)
         .args(disk)
         .args(share)
         .args(if machine.counted { COUNTED } else { FAST })
@@ -149,7 +150,7 @@ fn start(machine: &Machine, complaints: &Path) -> Result<Child> {
         .stdout(Stdio::piped())
         .stderr(complaints)
         .spawn()
-        .with_context(|| format!("failed to start {EMULATOR} (Debian package qemu-system-x86)"))
+        .with_context(|| format!("failed to start setpriv for {EMULATOR} (Debian packages util-linux and qemu-system-x86)"))
 }
 
 fn forward(mut output: ChildStdout, sender: &Sender<Vec<u8>>) {

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,7 @@ impl Share {
         let socket = place.path().join("socket");
         // In a mount namespace of its own, so that the mount is gone with the server.
         let trees = elsewhere()?.join("\n");
-        let server = Command::new("unshare")
+        let server = step::ending_with_us("unshare")
             .args([
                 "--mount",
                 "--propagation",
@@ -83,7 +83,7 @@ impl Share {
             .stdout(Stdio::null())
             .stderr(File::create(place.path().join("log")).context("failed to create a log")?)
             .spawn()
-            .context("failed to start unshare (Debian package util-linux)")?;
+            .context("failed to start setpriv for unshare (Debian package util-linux)")?;
         let mut share = Self { server, place };
         share.wait_for(&socket)?;
         Ok(share)
