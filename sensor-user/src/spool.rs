@@ -125,8 +125,12 @@ pub enum LossKind {
     Full,
     /// It was older than the configuration lets it be.
     Old,
-    /// What is on the disk could not be read.
+    /// Batches on the disk are not what was written, or are no more where they were.
     Damaged,
+    /// The database could not be used, and was set aside with what it held.
+    SetAside,
+    /// The database that an earlier sensor had was gone when this one started.
+    Removed,
     /// The sensor before this one did not end in good order; what it had not written is lost.
     Killed,
 }

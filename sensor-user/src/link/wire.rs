@@ -50,7 +50,15 @@ pub(super) fn loss(loss: &Loss) -> v1::Event {
         ),
         LossKind::Damaged => (
             v1::GapReason::Restart,
-            "what the sensor's disk spool held was damaged and was set aside",
+            "batches in the sensor's disk spool were damaged: their check failed, or they were gone",
+        ),
+        LossKind::SetAside => (
+            v1::GapReason::Restart,
+            "the database of the sensor's disk spool was damaged, removed or replaced, and was set aside with what it held",
+        ),
+        LossKind::Removed => (
+            v1::GapReason::Restart,
+            "the database of the sensor's disk spool was removed while the sensor was stopped: whatever it held is lost",
         ),
         LossKind::Killed => (
             v1::GapReason::Restart,

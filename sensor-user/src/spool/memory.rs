@@ -546,9 +546,14 @@ impl Held {
 }
 
 /// Events that are not where they should be. When they happened is not known either.
-pub(super) fn damaged(count: u64) -> Loss {
+fn damaged(count: u64) -> Loss {
+    gone(LossKind::Damaged, count)
+}
+
+/// A loss of which nobody knows when it happened.
+pub(super) fn gone(kind: LossKind, count: u64) -> Loss {
     Loss {
-        kind: LossKind::Damaged,
+        kind,
         count,
         from_unix_ns: 0,
         to_unix_ns: clock::unix_ns(),

@@ -28,6 +28,8 @@ const FORMAT_PLAIN: i64 = 1;
 const FILE: &str = "spool.db";
 /// Held by the one sensor that uses the directory.
 const LOCK: &str = "spool.lock";
+/// Databases that were set aside and stay; of more the oldest go.
+const ASIDE_MAX: usize = 8;
 /// What a row costs beside its payload, bytes: its columns, its place in the index, and what SQLite needs for both.
 const ROW_BYTES: u64 = 128;
 /// When something has to go, one part in so many of the whole goes at once: few gaps rather than one with every commit.
@@ -109,14 +111,19 @@ pub(super) struct Found {
     pub(super) acked: Vec<(Uuid, u64)>,
     /// An earlier sensor did not end in good order.
     pub(super) killed: Option<Loss>,
+    /// A sensor has used the directory before, and its database is gone.
+    pub(super) removed: bool,
 }
 
 impl Store {
     /// Opens the database of a directory for the epoch of this start; makes both when they are not there.
     pub(super) fn open(disk: &Disk, live: Uuid) -> Result<(Self, Found), Trouble> {
         make(&disk.directory)?;
+        // The lock's file outlives every sensor, so it tells that there was one.
+        let was_used = disk.directory.join(LOCK).exists();
         let lock = lock(&disk.directory)?;
         let path = file(&disk.directory);
+        let removed = was_used && !path.exists();
         // The files beside it are as open to others as it is.
         own(&path)?;
         let inner = || -> Result<(Self, Found), rusqlite::Error> {
@@ -129,7 +136,10 @@ impl Store {
                     Some(format!("format {format} is not known, {FORMAT} is")),
                 ));
             }
-            let found = find(&connection, live)?;
+            let found = Found {
+                removed,
+                ..find(&connection, live)?
+            };
             let epoch = begin(&connection, live)?;
             let bytes = sum(&connection)?;
             let clock_s = newest_clock(&connection)?;
@@ -300,8 +310,9 @@ impl Store {
     }
 }
 
-/// Moves the database and its log out of the way; answers where to. Nothing may have it open.
-pub(super) fn set_aside(directory: &Path) -> std::io::Result<PathBuf> {
+/// Moves the database and its log out of the way; answers where to, and which of those that were set aside before had to go for it.
+/// Nothing may have it open.
+pub(super) fn set_aside(directory: &Path) -> std::io::Result<(PathBuf, Vec<PathBuf>)> {
     let seconds = clock::unix_ns() / 1_000_000_000;
     let name = |part: &str, n: u64| format!("{FILE}{part}.aside-{}", seconds + n);
     // A second one in the same second gets the next one's name.
@@ -315,7 +326,35 @@ pub(super) fn set_aside(directory: &Path) -> std::io::Result<PathBuf> {
             std::fs::rename(from, directory.join(name(part, n)))?;
         }
     }
-    Ok(directory.join(name("", n)))
+    Ok((directory.join(name("", n)), bound(directory)?))
+}
+
+/// A disk that damages every database must not be filled by them: the newest stay.
+fn bound(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let number = |entry: &std::fs::DirEntry| {
+        let name = entry.file_name();
+        let number = name.to_str()?.strip_prefix(FILE)?.strip_prefix(".aside-")?;
+        number.parse::<u64>().ok()
+    };
+    let entries = std::fs::read_dir(directory)?;
+    let mut numbers: Vec<u64> = entries
+        .flatten()
+        .filter_map(|entry| number(&entry))
+        .collect();
+    numbers.sort_unstable();
+    let too_many = numbers.len().saturating_sub(ASIDE_MAX);
+    let mut gone = Vec::new();
+    for number in numbers.into_iter().take(too_many) {
+        for part in ["-wal", ""] {
+            let path = directory.join(format!("{FILE}{part}.aside-{number}"));
+            match std::fs::remove_file(&path) {
+                Ok(()) => gone.push(path),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(gone)
 }
 
 fn earlier(row: &rusqlite::Row<'_>) -> Result<Earlier, rusqlite::Error> {
@@ -430,6 +469,7 @@ fn find(connection: &Connection, live: Uuid) -> Result<Found, rusqlite::Error> {
         earlier,
         acked,
         killed,
+        removed: false,
     })
 }
 

@@ -435,7 +435,7 @@ async fn a_file_that_is_no_database_is_set_aside_and_said() {
     std::fs::write(place.path().join("spool.db"), vec![b'x'; 10_000]).unwrap();
     let bench = Bench::open(disk(place.path()));
     assert_eq!(asides(place.path()), 1);
-    assert_eq!(kinds(&bench.spool.take_losses()), [(LossKind::Damaged, 0)]);
+    assert_eq!(kinds(&bench.spool.take_losses()), [(LossKind::SetAside, 0)]);
     bench.offer(1, 1, 100);
     bench.settle(1);
     assert_eq!(marks(&bench.deliver().await), [1]);
@@ -469,7 +469,12 @@ async fn a_bit_that_flipped_or_a_cut_file_is_found_and_the_rest_goes_on() {
         if !cut {
             assert_eq!(lost + delivered.len() as u64 - 1, 40, "{losses:?}");
         }
-        assert!(losses.iter().all(|(kind, _)| *kind == LossKind::Damaged));
+        let kind = if cut {
+            LossKind::SetAside
+        } else {
+            LossKind::Damaged
+        };
+        assert!(losses.iter().all(|(found, _)| *found == kind), "{losses:?}");
         assert_eq!(losses.len(), 1);
         // One bad batch is no reason to give up the others.
         assert_eq!(asides(place.path()), usize::from(cut));
@@ -489,10 +494,59 @@ async fn a_database_that_is_removed_while_it_is_used_is_noticed_with_the_next_wr
     std::fs::remove_file(place.path().join("spool.db")).unwrap();
     bench.offer(1, 1, 100);
     until(|| bench.spool.committed() == 6 && place.path().join("spool.db").exists());
-    assert_eq!(kinds(&bench.spool.take_losses()), [(LossKind::Damaged, 5)]);
+    assert_eq!(kinds(&bench.spool.take_losses()), [(LossKind::SetAside, 5)]);
     assert_eq!(bench.metrics.spool_damaged.get(), 5);
     assert_eq!(marks(&bench.deliver().await), [1]);
     bench.stop();
+}
+
+#[tokio::test]
+async fn a_database_that_was_removed_while_no_sensor_ran_is_said_once() {
+    let place = tempfile::tempdir().unwrap();
+    let bench = Bench::open(disk(place.path()));
+    assert_eq!(bench.spool.take_losses(), [], "the first sensor here");
+    bench.offer(5, 0, 100);
+    bench.settle(5);
+    bench.stop();
+    for file in ["spool.db", "spool.db-wal"] {
+        std::fs::remove_file(place.path().join(file)).ok();
+    }
+    let bench = Bench::open(disk(place.path()));
+    assert_eq!(kinds(&bench.spool.take_losses()), [(LossKind::Removed, 0)]);
+    bench.offer(1, 1, 100);
+    bench.settle(1);
+    assert_eq!(marks(&bench.deliver().await), [1]);
+    bench.stop();
+    let bench = Bench::open(disk(place.path()));
+    assert_eq!(bench.spool.take_losses(), []);
+    bench.stop();
+}
+
+#[tokio::test]
+async fn databases_that_were_set_aside_do_not_fill_the_disk() {
+    let place = tempfile::tempdir().unwrap();
+    for n in 1..=12 {
+        for part in ["", "-wal"] {
+            let name = format!("spool.db{part}.aside-{n}");
+            std::fs::write(place.path().join(name), "old").unwrap();
+        }
+    }
+    // Not the sensor's to delete.
+    std::fs::write(place.path().join("spool.db.aside-mine"), "").unwrap();
+    std::fs::write(place.path().join("spool.db"), vec![b'x'; 10_000]).unwrap();
+    let bench = Bench::open(disk(place.path()));
+    bench.stop();
+    assert_eq!(asides(place.path()), 8 + 1);
+    for gone in ["spool.db.aside-5", "spool.db-wal.aside-5"] {
+        assert!(!place.path().join(gone).exists(), "{gone}");
+    }
+    for kept in [
+        "spool.db.aside-6",
+        "spool.db-wal.aside-12",
+        "spool.db.aside-mine",
+    ] {
+        assert!(place.path().join(kept).exists(), "{kept}");
+    }
 }
 
 #[tokio::test]

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::memory::{Earlier, Evicted, Footing, Work, damaged};
-use super::store::{self, Store};
+use super::memory::{Evicted, Footing, Work, gone};
+use super::store::{self, Found, Store};
 use super::trouble::Trouble;
-use super::{Disk, Loss, LossKind, Spool};
+use super::{Disk, LossKind, Spool};
 use crate::metrics::Metrics;
 
 /// Bytes of batches that are written together at most; so many that wait are written at once.
@@ -47,6 +47,7 @@ impl Writer {
             disk,
             metrics,
             said: None,
+            tried: false,
             not_before: Instant::now(),
             tidied: Instant::now(),
             acked: VecDeque::new(),
@@ -95,6 +96,8 @@ struct Keeper {
     metrics: Arc<Metrics>,
     /// The trouble that was last said.
     said: Option<Trouble>,
+    /// The database was opened before, or that was tried.
+    tried: bool,
     /// A disk that failed is not tried before.
     not_before: Instant,
     tidied: Instant,
@@ -182,13 +185,16 @@ impl Keeper {
     fn stand(&mut self) -> bool {
         let live = self.spool.held().live();
         let mut opened = Store::open(&self.disk, live);
+        // What failed or was set aside before has left its lock without a database, too.
+        let mut first_try = !std::mem::replace(&mut self.tried, true);
         if let Err(trouble) = &opened
             && trouble.is_damage
         {
             self.set_aside(&trouble.to_string());
+            first_try = false;
             opened = Store::open(&self.disk, live);
         }
-        let (store, found) = match opened {
+        let (store, mut found) = match opened {
             Ok(opened) => opened,
             Err(trouble) => {
                 self.failed(trouble);
@@ -197,22 +203,28 @@ impl Keeper {
         };
         *self.spool.store() = Some(store);
         let seen = Instant::now();
-        let acked = found.acked.into_iter();
+        let acked = std::mem::take(&mut found.acked).into_iter();
         self.acked
             .extend(acked.map(|(epoch, seq)| Acked { seen, epoch, seq }));
-        self.begin(found.earlier, found.killed);
+        found.removed &= first_try;
+        self.begin(found);
         true
     }
 
     /// Memory has a disk to stand on. What an earlier sensor left on it counts the first time only.
-    fn begin(&mut self, earlier: Vec<Earlier>, killed: Option<Loss>) {
+    fn begin(&mut self, found: Found) {
         let mut held = self.spool.held();
         let first = !held.was_adopted();
         held.stand_on(Footing::Disk);
         if first {
-            held.adopt(earlier);
-            if let Some(loss) = killed {
+            held.adopt(found.earlier);
+            if let Some(loss) = found.killed {
                 held.lose(loss);
+            }
+            if found.removed {
+                held.lose(gone(LossKind::Removed, 0));
+                let directory = self.disk.directory.display();
+                tracing::error!(%directory, "the spool's database was removed since a sensor last ran here; whatever it held is lost, and a gap says so");
             }
         }
         let waiting = held.depth().events;
@@ -328,9 +340,9 @@ impl Keeper {
     }
 
     fn lost(&self, evicted: &[Evicted]) {
-        for gone in evicted {
-            let loss = &gone.loss;
-            self.metrics.spool_evicted.add(gone.events);
+        for part in evicted {
+            let loss = &part.loss;
+            self.metrics.spool_evicted.add(part.events);
             let why = match loss.kind {
                 LossKind::Old => "older than spool.max_age_hours",
                 _ => "spool.max_bytes is reached",
@@ -385,7 +397,7 @@ impl Keeper {
         let mut held = self.spool.held();
         let lost = held.start_afresh();
         if lost > 0 || moved.is_ok() {
-            held.lose(damaged(lost));
+            held.lose(gone(LossKind::SetAside, lost));
         }
         drop(held);
         self.acked.clear();
@@ -393,9 +405,12 @@ impl Keeper {
         self.spool.lost.notify_one();
         self.spool.arrived.notify_one();
         match moved {
-            Ok(place) => {
+            Ok((place, removed)) => {
                 let place = place.display();
                 tracing::error!(why, %place, lost, "the spool's database cannot be used and was set aside; a new one is begun. Keep the file if what it holds matters, delete it otherwise");
+                for path in removed {
+                    tracing::error!(path = %path.display(), "the oldest database that was set aside was deleted: there are too many. Look into the kernel's log for errors of the disk");
+                }
             }
             Err(error) => self.failed(Trouble::system(&self.disk.directory, &error)),
         }
