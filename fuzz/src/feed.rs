@@ -73,7 +73,7 @@ pub fn feed_misp_manifest(bytes: &[u8]) {
 }
 
 /// Reads bytes as a file; nothing when the feed is refused.
-fn one_file(kind: Kind, bytes: &[u8]) -> Option<(Intel, Status)> {
+pub(crate) fn one_file(kind: Kind, bytes: &[u8]) -> Option<(Intel, Status)> {
     thread_local! { static FILE: OnceCell<File> = const { OnceCell::new() } }
     FILE.with(|file| {
         let mut file = file.get_or_init(|| {

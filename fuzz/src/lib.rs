@@ -12,11 +12,15 @@ mod bytes;
 mod config;
 mod feed;
 mod kernel;
+mod pull;
+mod request;
 
 pub use batch::{block, detect, message};
 pub use config::{collector_config, sensor_config};
 pub use feed::{feed_list, feed_misp, feed_misp_manifest, feed_onionoo, feed_stix, feed_warnings};
 pub use kernel::{btf, payload, record, sums};
+pub use pull::pull_taxii;
+pub use request::request;
 
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,7 @@ macro_rules! targets {
 
 targets! {
     block btf collector_config detect feed_list feed_misp feed_misp_manifest feed_onionoo feed_stix feed_warnings
-    message payload record sensor_config sums
+    message payload pull_taxii record request sensor_config sums
 }
 
 #[test]

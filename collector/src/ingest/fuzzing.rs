@@ -2,10 +2,11 @@
 
 use proto::prost::Message as _;
 use proto::sensor::v1::from_sensor::Message;
-use proto::sensor::v1::{FromSensor, Hello};
+use proto::sensor::v1::{EnrollRequest, FromSensor, Hello, RenewRequest};
 
 use super::{WireError, convert, payload};
 use crate::event::Block;
+use crate::identity::RequestedKey;
 
 /// Checks one message off the wire as a stream does, a batch as if Hello had said its epoch. Answers with the events of a batch
 /// how many bytes they had when they were unpacked. A batch's check, which no fuzzer guesses, is taken to be right.
@@ -28,4 +29,18 @@ pub fn message(untrusted: &[u8]) -> Result<Option<(Block, usize)>, WireError> {
             Ok(Some((block, unpacked)))
         }
     }
+}
+
+/// Checks what a stranger or a sensor sends to be certified, as the services do, but for token and signing; answers the key's bytes.
+pub fn request(untrusted: &[u8]) -> Option<Vec<u8>> {
+    let requested = match (
+        EnrollRequest::decode(untrusted),
+        RenewRequest::decode(untrusted),
+    ) {
+        (Ok(first), _) if !first.request.is_empty() => first.request,
+        (_, Ok(next)) => next.request,
+        (_, Err(_)) => return None,
+    };
+    let key = RequestedKey::read(&requested).ok()?;
+    Some(rcgen::PublicKeyData::der_bytes(&key).to_vec())
 }

@@ -10,6 +10,8 @@
 
 mod client;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod misp;
 mod place;
 mod taxii;

@@ -31,13 +31,13 @@ const WHOLE_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// A page (TAXII 2.1, "Envelope"); what has no object may be empty.
 #[derive(Debug, Deserialize)]
-struct Envelope {
+pub(super) struct Envelope {
     #[serde(default)]
-    more: bool,
+    pub(super) more: bool,
     #[serde(default)]
-    next: Option<String>,
+    pub(super) next: Option<String>,
     #[serde(default)]
-    objects: Vec<Box<RawValue>>,
+    pub(super) objects: Vec<Box<RawValue>>,
 }
 
 /// What is kept, and what was kept.
@@ -61,11 +61,11 @@ struct About {
 
 /// Indicators by id, of each the version that was modified last.
 #[derive(Debug, Default)]
-struct Indicators(BTreeMap<String, (Option<u64>, Box<RawValue>)>);
+pub(super) struct Indicators(BTreeMap<String, (Option<u64>, Box<RawValue>)>);
 
 /// Where a page begins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Start {
+pub(super) struct Start {
     /// Behind what was added then.
     added: Option<String>,
     /// As the server called it.
@@ -91,7 +91,8 @@ pub(super) fn pull(
     }
     state.added_last = pages(&objects_url(&pull.url), client, start, &mut kept)?;
     let mut draft = Draft::new(&config.path)?;
-    draft.write(&kept.bundle(pull)?)?;
+    let id = format!("bundle--{}", place::source(pull));
+    draft.write(&kept.bundle(id)?)?;
     draft.try_as(config)?;
     if draft.is_as_before() {
         return Ok(false);
@@ -108,8 +109,18 @@ fn earlier(config: &FeedConfig, state: &State, now_s: u64) -> Option<Vec<Box<Raw
         return None;
     }
     let (bytes, _) = feed::contents(&config.path).ok()?;
-    let bundle: Bundle = serde_json::from_slice(&bytes).ok()?;
+    objects_of(&bytes)
+}
+
+/// The objects of a bundle that was kept.
+pub(super) fn objects_of(bytes: &[u8]) -> Option<Vec<Box<RawValue>>> {
+    let bundle: Bundle = serde_json::from_slice(bytes).ok()?;
     Some(bundle.objects)
+}
+
+/// A page, from the body of an answer.
+pub(super) fn page_of(body: &[u8]) -> Result<Envelope, PullError> {
+    serde_json::from_slice(body).map_err(|error| PullError::json(&error))
 }
 
 /// Fetches page after page; gives when the newest object was added.
@@ -151,8 +162,18 @@ fn print(objects: &[Box<RawValue>]) -> u64 {
 }
 
 impl Start {
+    /// A URL that asks for the page.
+    pub(super) fn added_to(&self, mut url: String) -> String {
+        for (name, value) in [("added_after", &self.added), ("next", &self.next)] {
+            if let Some(value) = value {
+                url.extend(["&", name, "=", &percent(value, "-._~")]);
+            }
+        }
+        url
+    }
+
     /// Where the next page begins: as the server says, else behind the newest object of this one (TAXII 2.1, 3.5 "Pagination").
-    fn then(&self, next: Option<String>, newest: Option<&str>) -> Self {
+    pub(super) fn then(&self, next: Option<String>, newest: Option<&str>) -> Self {
         match next.filter(|next| !next.is_empty()) {
             // The other parameters stay what they were.
             next @ Some(_) => Self {
@@ -174,20 +195,14 @@ fn page(
     allowed: &mut Allowance,
 ) -> Result<(Envelope, Option<String>), PullError> {
     // The brackets of match[type] (TAXII 2.1, 3.4 "Filtering"). There are servers that go on only when a limit was asked for.
-    let mut url = format!("{url}?match%5Btype%5D=indicator&limit={PAGE}");
-    for (name, value) in [("added_after", &start.added), ("next", &start.next)] {
-        if let Some(value) = value {
-            url.extend(["&", name, "=", &percent(value, "-._~")]);
-        }
-    }
+    let url = start.added_to(format!("{url}?match%5Btype%5D=indicator&limit={PAGE}"));
     let answer = client.get(&url, MEDIA_TYPE, &Marks::default())?;
     // Without marks no server says that nothing has changed.
     let answer = answer.ok_or(PullError::Status { status: 304 })?;
     let added_last = answer.header(&ADDED_LAST);
     let added_last = added_last.filter(|text| text::parse_rfc3339(text).is_some());
     let bytes = answer.bytes(allowed)?;
-    let page = serde_json::from_slice(&bytes).map_err(|error| PullError::json(&error))?;
-    Ok((page, added_last))
+    Ok((page_of(&bytes)?, added_last))
 }
 
 /// The objects of the collection at a URL, whether or not these are named already.
@@ -198,7 +213,7 @@ fn objects_url(collection: &str) -> String {
 
 impl Indicators {
     /// Takes the indicators among objects, in place of what is older. A server need not heed `match[type]`.
-    fn add(&mut self, objects: Vec<Box<RawValue>>) -> Result<(), PullError> {
+    pub(super) fn add(&mut self, objects: Vec<Box<RawValue>>) -> Result<(), PullError> {
         for object in objects {
             let about: About =
                 serde_json::from_str(object.get()).map_err(|error| PullError::json(&error))?;
@@ -218,10 +233,10 @@ impl Indicators {
     }
 
     /// As a bundle, which is the same bytes for the same indicators.
-    fn bundle(self, pull: &PullConfig) -> Result<Vec<u8>, PullError> {
+    pub(super) fn bundle(self, id: String) -> Result<Vec<u8>, PullError> {
         let bundle = Bundle {
             r#type: "bundle".into(),
-            id: format!("bundle--{}", place::source(pull)),
+            id,
             objects: self.0.into_values().map(|(_, object)| object).collect(),
         };
         serde_json::to_vec(&bundle).map_err(|error| PullError::json(&error))

@@ -1,0 +1,4 @@
+//! Runs `request` on whatever comes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::request(bytes));
