@@ -49,7 +49,7 @@ pub use serve::serve;
 
 use crate::event::{Block, GapReason, What};
 use crate::fleet::FleetHandle;
-use crate::identity::{Peer, Revoked, SensorCertificate};
+use crate::identity::{Lapse, Peer, Revoked, SensorCertificate};
 use crate::log::{AppendReply, LogHandle};
 
 /// Batches that may wait for the log at a time, of a sensor that knows no credits, and of one that does.
@@ -73,6 +73,7 @@ pub struct Ingest {
     stopping: watch::Receiver<bool>,
     revoked: watch::Receiver<Revoked>,
     renewal: Option<Enroll>,
+    lapse: Option<Arc<Lapse>>,
     counts: Arc<Counts>,
     streams: Arc<Streams>,
     places: Arc<Places>,
@@ -97,6 +98,7 @@ impl Ingest {
             stopping,
             revoked,
             renewal: None,
+            lapse: None,
             counts: Arc::default(),
             streams: Arc::default(),
             places: Arc::default(),
@@ -109,6 +111,13 @@ impl Ingest {
         Self { renewal, ..self }
     }
 
+    /// The same, which says when a certificate is from a time of which tokens and revocations are not known.
+    #[must_use]
+    pub fn after(self, lapse: Option<Lapse>) -> Self {
+        let lapse = lapse.map(Arc::new);
+        Self { lapse, ..self }
+    }
+
     /// The certificate of a connection, if it is let in.
     fn let_in(&self, peer: &Peer) -> Result<Option<Arc<SensorCertificate>>, Refusal> {
         let certificate = certificate(peer)?;
@@ -116,6 +125,9 @@ impl Ingest {
             return Err(Refusal::Revoked);
         }
         renewal::counts(self.renewal.as_ref(), certificate.as_deref())?;
+        if let (Some(lapse), Some(certificate)) = (&self.lapse, &certificate) {
+            lapse.is_shown_by(&certificate.name, certificate.not_before);
+        }
         Ok(certificate)
     }
 

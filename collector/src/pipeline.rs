@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -21,7 +21,7 @@ use crate::config::{Config, Shared, Tls};
 use crate::detect::Detector;
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
-use crate::identity::{Book, IdentityError, Revoked, Server, watch_revocations};
+use crate::identity::{Book, IdentityError, Lapse, Revoked, Server, watch_revocations};
 use crate::ingest::{self, Enroll, Ingest};
 use crate::intel::{FeedConfig, Intel, pull};
 use crate::log::{self, LogError, LogHandle, LogStore, Logged, StoredBatch};
@@ -135,6 +135,7 @@ impl Collector {
             );
         }
         let enroll = enroll(&config, tls.as_deref())?;
+        let lapse = lapse(&config)?;
         let revoked = revoked(&config)?;
         let listen_error = |source| StartError::Listen {
             address: config.listen,
@@ -194,7 +195,8 @@ impl Collector {
             stop_seen.clone(),
             revoked,
         )
-        .renewing(enroll.clone());
+        .renewing(enroll.clone())
+        .after(lapse);
         let server = tokio::spawn(ingest::serve(listener, tls, service, enroll, stop_seen));
         let stages = vec![log_thread, detect_thread, alert_thread, closing_thread];
         Ok(Self {
@@ -298,6 +300,29 @@ fn revoked(config: &Config) -> Result<watch::Receiver<Revoked>, IdentityError> {
             watch_revocations(Book::open_or_make(&config.data_dir)?)
         }
     }
+}
+
+/// The time of which the book of tokens and revocations knows nothing, where certificates are the collector's own; the list of sensors may show
+/// already that there was something.
+fn lapse(config: &Config) -> Result<Option<Lapse>, IdentityError> {
+    if !matches!(config.tls, Tls::Own { .. }) {
+        return Ok(None);
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let lapse = Lapse::read(&Book::open_or_make(&config.data_dir)?, now_s)?;
+    // Before the first start there is no list.
+    for sensor in fleet::read(&config.data_dir).unwrap_or_default() {
+        if let Some(shown) = sensor
+            .certificate
+            .filter(|shown| !shown.authority.is_empty())
+        {
+            lapse.is_shown_by(&sensor.id, shown.from_s);
+        }
+    }
+    Ok(Some(lapse))
 }
 
 /// How far back the log is read at start, nanoseconds.

@@ -73,6 +73,7 @@ impl Authorities {
         let directory = directory(data_dir);
         let never = || IdentityError::NeverRan(directory.join("ca.pem"));
         let _lock = lock(&directory)?.ok_or_else(never)?;
+        is_of(&directory, rustix::process::geteuid().as_raw())?;
         let there = read(&directory)?.ok_or_else(never)?;
         if there.next.is_some() {
             return Ok(there);
@@ -90,6 +91,7 @@ impl Authorities {
         let directory = directory(data_dir);
         let none = || IdentityError::NoNext(directory.join("next.pem"));
         let _lock = lock(&directory)?.ok_or_else(none)?;
+        is_of(&directory, rustix::process::geteuid().as_raw())?;
         let there = read(&directory)?.ok_or_else(none)?;
         there.next.as_ref().ok_or_else(none)?;
         let retired = format!("{RETIRED}{}", short(&there.current.fingerprint()));
@@ -283,6 +285,22 @@ fn lock(directory: &Path) -> Result<Option<File>, IdentityError> {
     Ok(Some(file))
 }
 
+/// Files that somebody else makes the collector could not read.
+fn is_of(directory: &Path, own: u32) -> Result<(), IdentityError> {
+    let metadata = directory.metadata();
+    let owner = metadata
+        .map_err(|source| files::io(directory, source))?
+        .uid();
+    if owner == own {
+        return Ok(());
+    }
+    Err(IdentityError::Form {
+        file: directory.to_owned(),
+        reason: format!("belongs to user {owner}, and this runs as user {own}"),
+        remedy: "run it as the collector's user, with `sudo -u chartwatch`",
+    })
+}
+
 /// Reads what is there, after going on with what was cut off.
 fn read(directory: &Path) -> Result<Option<Authorities>, IdentityError> {
     go_on(directory)?;
@@ -438,6 +456,19 @@ mod tests {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
         let said = Authorities::finish(dir.path()).unwrap_err().to_string();
         assert!(said.contains("next.key: mode 0640"), "{said}");
+    }
+
+    #[test]
+    fn nobody_but_the_collectors_user_changes_its_authority() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = dir.path().metadata().unwrap().uid();
+        is_of(dir.path(), owner).unwrap();
+        let said = is_of(dir.path(), owner + 1).unwrap_err().to_string();
+        let part = format!(
+            "belongs to user {owner}, and this runs as user {}",
+            owner + 1
+        );
+        assert!(said.contains(&part) && said.contains("sudo -u"), "{said}");
     }
 
     #[test]

@@ -20,6 +20,10 @@ CREATE TABLE IF NOT EXISTS revoked (
   sensor TEXT PRIMARY KEY,
   until_s INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS alive (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  until_s INTEGER NOT NULL
+) STRICT;
 ";
 /// Tokens are forgotten so long after they could be used.
 const FORGET_S: i64 = 90 * 86_400;
@@ -157,6 +161,29 @@ impl Book {
         };
         let revoked = inner();
         revoked.map_err(|source| self.error(source))
+    }
+
+    /// The collector runs with this book at a time.
+    ///
+    /// # Errors
+    ///
+    /// SQLite says no.
+    pub fn alive(&self, now_s: i64) -> Result<(), IdentityError> {
+        let sql = "INSERT INTO alive (one, until_s) VALUES (1, ?1)
+                   ON CONFLICT (one) DO UPDATE SET until_s = max(until_s, excluded.until_s)";
+        let written = self.connection.execute(sql, [now_s]);
+        written.map(drop).map_err(|source| self.error(source))
+    }
+
+    /// The last time at which a collector ran with this book.
+    ///
+    /// # Errors
+    ///
+    /// SQLite says no.
+    pub fn alive_until(&self) -> Result<Option<i64>, IdentityError> {
+        let sql = "SELECT until_s FROM alive";
+        let row = self.connection.query_row(sql, [], |row| row.get(0));
+        row.optional().map_err(|source| self.error(source))
     }
 
     /// What has been revoked.

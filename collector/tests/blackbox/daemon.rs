@@ -113,6 +113,15 @@ impl Daemon {
     }
 
     pub(crate) fn start_with(place: &Place, environment: &[(&str, &str)]) -> Self {
+        Self::start_as(place, environment, Stdio::inherit())
+    }
+
+    /// The same with its log in a file, which begins anew.
+    pub(crate) fn start_logging(place: &Place, log: &Path) -> Self {
+        Self::start_as(place, &[], std::fs::File::create(log).unwrap().into())
+    }
+
+    fn start_as(place: &Place, environment: &[(&str, &str)], log: Stdio) -> Self {
         let socket = place.file(&format!("notify-{}", uuid::Uuid::new_v4()));
         let notify = UnixDatagram::bind(&socket).unwrap();
         notify.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -122,6 +131,7 @@ impl Daemon {
             .env("NOTIFY_SOCKET", &socket)
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut daemon = Self {

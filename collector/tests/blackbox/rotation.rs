@@ -216,3 +216,32 @@ async fn whoever_was_not_let_in_is_counted_and_shown() {
     });
     assert!(daemon.stop().success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_restored_from_an_older_backup_says_that_revocations_may_be_missing() {
+    let place = Place::with_tls("");
+    assert!(Daemon::start(&place).stop().success());
+    // Its last time is of long ago, as in a backup; the sensor was certified yesterday.
+    let book = rusqlite::Connection::open(place.data().join("pki/book.db")).unwrap();
+    let changed = book.execute("UPDATE alive SET until_s = until_s - 7 * 86400", []);
+    assert_eq!(
+        changed.unwrap(),
+        1,
+        "the book knows until when the collector ran"
+    );
+    drop(book);
+    let log = place.file("said");
+    let daemon = Daemon::start_logging(&place, &log);
+    let yesterday = time::OffsetDateTime::now_utc() - time::Duration::DAY;
+    let client = Client::named(&place.data(), "ws-1", yesterday, time::Duration::DAY * 9);
+    assert!(greet(&client, &daemon.address, "ws-1").await.is_ok());
+    let said = || std::fs::read_to_string(&log).unwrap();
+    until("a line about it", || {
+        said().contains("were restored from a backup")
+    });
+    assert!(daemon.stop().success());
+    // The list of sensors has it from now on, and the book has gone on: nothing is said without a reason.
+    let daemon = Daemon::start_logging(&place, &log);
+    assert!(daemon.stop().success());
+    assert!(!said().contains("restored"), "{}", said());
+}
