@@ -210,7 +210,13 @@ pub(crate) fn short(fingerprint: &str) -> &str {
 /// They cannot be read or made now, or the thread cannot be started.
 pub(super) fn follow(data_dir: &Path) -> Result<watch::Receiver<Arc<Authorities>>, IdentityError> {
     let stamp = stamp(&directory(data_dir));
-    let (told, authorities) = watch::channel(Arc::new(Authorities::open_or_make(data_dir)?));
+    let now = Authorities::open_or_make(data_dir)?;
+    if now.next().is_some() {
+        tracing::warn!(
+            "the authority is being changed and both count: `chartwatch-collector rotate-authority --status` says how far it is"
+        );
+    }
+    let (told, authorities) = watch::channel(Arc::new(now));
     let data_dir = data_dir.to_owned();
     std::thread::Builder::new()
         .name("authorities".into())

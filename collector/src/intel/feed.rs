@@ -189,14 +189,16 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// One that cannot be used.
-    pub(super) fn leave(&mut self, place: &str, untrusted: &str, why: Bad) {
+    /// One that cannot be used; its place can be an id that the feed made up.
+    pub(super) fn leave(&mut self, untrusted_place: &str, untrusted: &str, why: Bad) {
         self.0.skipped += 1;
         if self.0.named.len() < NAMED_MAX {
-            let shown: String = untrusted.chars().take(SHOWN_MAX).collect();
-            self.0
-                .named
-                .push(format!("{place}: {:?}: {why}", text::clean(&shown)));
+            let shown = |untrusted: &str| {
+                let start: String = untrusted.chars().take(SHOWN_MAX).collect();
+                text::clean(&start)
+            };
+            let (place, shown) = (shown(untrusted_place), shown(untrusted));
+            self.0.named.push(format!("{place}: {shown:?}: {why}"));
         }
     }
 

@@ -37,6 +37,22 @@ fn labels(known: &Known) -> Vec<&str> {
 }
 
 #[test]
+fn an_id_that_a_feed_made_up_is_cut_and_moves_no_cursor() {
+    let place = tempfile::tempdir().unwrap();
+    let long = "x".repeat(10_000);
+    let text = format!(
+        r#"{{"objects": [{{"type": "indicator", "id": "i\u001b[2J{long}", "pattern": "[x]"}},
+           {{"type": "indicator", "id": "j", "pattern": "[ipv4-addr:value = '203.0.113.9']"}}]}}"#
+    );
+    let (_, states) = load(&[config(place.path(), "stix", Kind::Stix, text.as_bytes())]);
+    let said = &states[1].examples[0];
+    assert!(
+        said.starts_with("i\\u{1b}[2Jxx") && said.len() < 300,
+        "{said}"
+    );
+}
+
+#[test]
 fn a_list_is_read_and_bad_lines_are_named() {
     let place = tempfile::tempdir().unwrap();
     let text = b"# block list\n203.0.113.9\n198.51.100.0/24\nevil.example\nnonsense\n0.0.0.0/0\n\xff\xfe\n";
