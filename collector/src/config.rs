@@ -93,7 +93,11 @@ pub struct DetectConfig {
     /// Thresholds of *direct* and *chain* for a destination that an indicator is about.
     pub listed: ListedConfig,
     /// Thresholds of *direct* and *chain* for a place where nobody had sent to.
-    pub first_seen: FirstSeenConfig,
+    pub first_seen: LessConfig,
+    /// Thresholds of *chain* where an ssh that forwards ports sends.
+    pub tunnel: LessConfig,
+    /// Thresholds of *direct* and *chain* for what is neither TCP nor UDP.
+    pub raw: LessConfig,
     /// Thresholds of the pattern *bulk*.
     pub bulk: BulkConfig,
     /// Thresholds of the pattern *slow*.
@@ -138,16 +142,16 @@ impl Default for ListedConfig {
     }
 }
 
-/// Thresholds of *direct* and *chain* for a place where no such program had sent to.
+/// Thresholds of *direct* and *chain* where less is enough, because of where something is sent or what sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FirstSeenConfig {
+pub struct LessConfig {
     /// Record bytes that must have been read from one store within the window.
     pub read_bytes_min: u64,
     /// Bytes that must have been sent there within the window.
     pub sent_bytes_min: u64,
 }
 
-impl Default for FirstSeenConfig {
+impl Default for LessConfig {
     fn default() -> Self {
         Self {
             read_bytes_min: 8_192,
@@ -290,6 +294,18 @@ impl Default for DirectConfig {
             sent_bytes_min: 16_384,
             sent_share_min: 0.05,
             window: Duration::from_hours(24),
+        }
+    }
+}
+
+impl DirectConfig {
+    /// The same, where no more than this is needed.
+    #[must_use]
+    pub fn lowered(self, less: &LessConfig) -> Self {
+        Self {
+            read_bytes_min: less.read_bytes_min.min(self.read_bytes_min),
+            sent_bytes_min: less.sent_bytes_min.min(self.sent_bytes_min),
+            ..self
         }
     }
 }

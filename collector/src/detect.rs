@@ -27,6 +27,8 @@ pub use alert::{
     Alert, AtLeast, Attempt, Confidence, Destination, Disk, Figures, Level, Link, Path, Place,
     Severity, Step, Technique,
 };
+pub use pattern::{ALL as PATTERNS, About};
+
 use baseline::Baseline;
 use host::Host;
 use pattern::{bulk, doubled, slow};

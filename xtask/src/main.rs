@@ -13,6 +13,7 @@ mod fuzz;
 mod hooks;
 mod install;
 mod lint;
+mod patterns;
 mod readme;
 mod records;
 mod restart;

@@ -1,4 +1,4 @@
-//! The README: its own text, and between markers the tables that are made of committed results.
+//! The README: its own text, and between markers the tables that are made of committed results, or of the code (`patterns`).
 //!
 //! **Invariant:** nobody writes these tables by hand; `codegen --check` compares them with the results.
 
@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::step::root;
-use crate::{bench, coverage};
+use crate::{bench, coverage, patterns};
 
 /// Relative to the root.
 pub(crate) const README: &str = "README.md";
@@ -17,6 +17,7 @@ pub(crate) const README: &str = "README.md";
 type Section = fn(&Path) -> Result<String>;
 
 const SECTIONS: &[(&str, Section)] = &[
+    ("patterns", patterns::section),
     ("overhead", bench::overhead::section),
     ("workloads", bench::workloads::section),
     ("real", bench::real::section),

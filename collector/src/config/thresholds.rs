@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::raw::{Refused, bounded, refused};
 use super::{
     ApprovedWay, BASELINE_DAYS, BaselineConfig, BulkConfig, ChainConfig, DetectConfig,
-    DirectConfig, DnsConfig, FirstSeenConfig, Keeper, ListedConfig, Media, Relearn, SlowConfig,
+    DirectConfig, DnsConfig, Keeper, LessConfig, ListedConfig, Media, Relearn, SlowConfig,
     WipeConfig,
 };
 use crate::text;
@@ -32,7 +32,11 @@ pub(super) struct Detect {
     #[serde(default)]
     listed: Listed,
     #[serde(default)]
-    first_seen: FirstSeen,
+    first_seen: Less,
+    #[serde(default)]
+    tunnel: Less,
+    #[serde(default)]
+    raw: Less,
     #[serde(default)]
     bulk: Bulk,
     #[serde(default)]
@@ -102,7 +106,7 @@ struct Listed {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FirstSeen {
+struct Less {
     /// 1 to 2^40; default 8192.
     read_bytes_min: Option<u64>,
     /// 1 to 2^40; default 4096.
@@ -165,7 +169,9 @@ impl Detect {
             wipe: self.wipe.check()?,
             keepers,
             listed: self.listed.check()?,
-            first_seen: self.first_seen.check()?,
+            first_seen: self.first_seen.check("first_seen")?,
+            tunnel: self.tunnel.check("tunnel")?,
+            raw: self.raw.check("raw")?,
             bulk: self.bulk.check()?,
             slow: self.slow.check()?,
             baseline: baseline(self.learning_days, self.relearn)?,
@@ -278,22 +284,22 @@ impl Listed {
     }
 }
 
-impl FirstSeen {
-    fn check(self) -> Result<FirstSeenConfig, Refused> {
-        let default = FirstSeenConfig::default();
-        let bytes = |key: &str, value, default| bounded(key, value, default, 1, 1 << 40);
+impl Less {
+    fn check(self, pattern: &str) -> Result<LessConfig, Refused> {
+        let default = LessConfig::default();
+        let bytes = |key: &str, value, default| {
+            bounded(
+                &format!("detect.{pattern}.{key}"),
+                value,
+                default,
+                1,
+                1 << 40,
+            )
+        };
         let (read, sent) = (default.read_bytes_min, default.sent_bytes_min);
-        Ok(FirstSeenConfig {
-            read_bytes_min: bytes(
-                "detect.first_seen.read_bytes_min",
-                self.read_bytes_min,
-                read,
-            )?,
-            sent_bytes_min: bytes(
-                "detect.first_seen.sent_bytes_min",
-                self.sent_bytes_min,
-                sent,
-            )?,
+        Ok(LessConfig {
+            read_bytes_min: bytes("read_bytes_min", self.read_bytes_min, read)?,
+            sent_bytes_min: bytes("sent_bytes_min", self.sent_bytes_min, sent)?,
         })
     }
 }

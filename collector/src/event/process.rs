@@ -44,3 +44,10 @@ pub struct Process {
     /// When it exited, nanoseconds since the Unix epoch; `None` while it runs.
     pub exited_ns: Option<u64>,
 }
+
+impl Process {
+    /// The last part of the executable's path.
+    pub fn program(&self) -> &str {
+        self.executable.rsplit('/').next().unwrap_or_default()
+    }
+}

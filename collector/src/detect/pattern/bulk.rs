@@ -1,4 +1,4 @@
-//! *Bulk*: far more records of a store are read on one day than this program and user ever read on one, whether or not anything leaves.
+//! *Bulk* (R5): far more records of a store are read on one day than this program and user ever read on one, whether or not anything leaves.
 //!
 //! It fires when, on one day (UTC), processes of one executable and user have read at least `records_min` records of a store, each record
 //! once for every process and day, however long the process has run, and more than `times` what they read on the fullest of the days before (see `baseline`). What is usual counts
@@ -22,7 +22,7 @@ use crate::detect::story;
 use crate::event::ProcessKey;
 use crate::text;
 
-use super::wipe;
+use super::{About, wipe};
 
 /// Short name of the pattern.
 const NAME: &str = "bulk";
@@ -30,6 +30,21 @@ const NAME: &str = "bulk";
 const VERSION: u32 = 2;
 /// What is usual counts for so many times `records_min` at most.
 const CEILING: u64 = 20;
+
+pub(super) const ABOUT: About = About {
+    rule: "R5",
+    name: NAME,
+    catches: "a program and user read far more records of a store on a day than on any before, whether or not anything leaves",
+    alert: "its own",
+    thresholds: |config| {
+        vec![
+            ("bulk.records_min", config.bulk.records_min.to_string()),
+            ("bulk.times", config.bulk.times.to_string()),
+        ]
+    },
+    techniques: &[COLLECTION],
+    quiet: "keepers of the store, and who reads for an approved way; nothing in the first `learning_days`",
+};
 
 const COLLECTION: Technique = Technique {
     id: "T1119",

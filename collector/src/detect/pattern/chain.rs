@@ -1,4 +1,4 @@
-//! *Chain*: processes read records of a store, and another one, to which they can have come, sends to a destination that
+//! *Chain* (R2): processes read records of a store, and another one, to which they can have come, sends to a destination that
 //! is no approved way.
 //!
 //! Senders of one lineage, that is of one login session or service, that send to the same destination are judged together,
@@ -9,8 +9,7 @@
 //! count is none. A reader counts when at least `sent_share_min` of what it took can have come to the senders. What lay in a file on its
 //! way counts for longer than the window, `staged_days`: a file that is written on Monday is sent on Thursday.
 //!
-//! *Staging* (records that lay in a file of their own in between) and packing are no alerts by themselves: they are
-//! techniques and steps of this one.
+//! What happens on the way is part of it, and told by its steps and techniques: `staging`, `service`, `tunnel`, `media`.
 //!
 //! The same lineages are looked at for names that DNS was asked for: see `dns`. Of the two, a lineage raises one for a store
 //! and a destination.
@@ -18,15 +17,12 @@
 //! A process that read `read_bytes_min` itself is left to *direct*, and so is a destination for which one of the readers
 //! has a *direct* alert. What an approved way with this reader covers does not count.
 //!
-//! Likely false positives are backups and forwarding services in two programs: approve store, executable, reader, user and
+//! False positives: backups and forwarding services in two programs: approve store, executable, reader, user and
 //! destination. A service that handles records all day and sends what has nothing to do with them has an upper bound
 //! that is too wide, since what it does inside cannot be seen: it needs an approved way too.
 //!
-//! ATT&CK: T1005 (Data from Local System) or T1213 (Data from Information Repositories), T1074.001 (Local Data Staging) when a file is on a path, T1560.001 (Archive via
-//! Utility) when a program that packs is on one, T1030 (Data Transfer Size Limits) when one is that cuts into parts, T1029 (Scheduled
-//! Transfer) when cron or at started the sender, T1052.001 (Exfiltration over USB) when a file on it lies on what can be carried
-//! away, T1572 (Protocol Tunneling) when an ssh on it forwards ports, T1090 (Proxy) when the sender got it over a connection within the
-//! host, and how it left: see `leaving`.
+//! ATT&CK: those of these patterns, T1029 (Scheduled Transfer) when cron or at started the sender, and how it left as for *direct*: T1005, T1041, T1048,
+//! T1048.002, T1048.003.
 
 mod techniques;
 mod told;
@@ -41,13 +37,25 @@ use crate::event::{ProcessKey, RecordId};
 use crate::intel::Known;
 
 use super::approval::{ALMOST_MAX, Sent, almost, covers, sent_over};
-use super::direct::{leaves, tell_again};
-use super::{dns, first_seen, listed, slow};
+use super::direct::{self, tell_again};
+use super::leaving::SCHEDULED;
+use super::media::leaves;
+use super::{About, dns, first_seen, listed, raw, slow, tunnel};
 
 /// Short name of the pattern.
 const NAME: &str = "chain";
 /// Moves when the meaning of the pattern changes.
 const VERSION: u32 = 1;
+
+pub(super) const ABOUT: About = About {
+    rule: "R2",
+    name: NAME,
+    catches: "processes read records and another, to which they can have come, sends them to a destination that is no approved way",
+    alert: "its own",
+    thresholds: direct::ABOUT.thresholds,
+    techniques: &[SCHEDULED],
+    quiet: "bounded by the narrowest step of the path; approved ways with the program that reads as `reader`",
+};
 
 /// Looks at the lineages that something has changed in.
 pub(in crate::detect) fn judge(
@@ -371,7 +379,14 @@ impl<'a> Joint<'a> {
     /// Those that hold for what is known of the destination.
     fn thresholds(&self, config: &DetectConfig) -> DirectConfig {
         let listed = listed::thresholds(config, &self.known);
-        first_seen::thresholds(config, self.new_place, listed)
+        let seen = first_seen::thresholds(config, self.new_place, listed);
+        let mut senders = self
+            .senders
+            .iter()
+            .filter_map(|one| one.actor.process.as_ref());
+        let forwards = senders.clone().any(tunnel::forwards);
+        let through = tunnel::thresholds(config, forwards, seen);
+        raw::thresholds(config, &self.key.destination, senders.next(), through)
     }
 
     fn over_thresholds(&self, config: &DirectConfig, host: &Host) -> bool {

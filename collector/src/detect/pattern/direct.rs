@@ -1,4 +1,4 @@
-//! *Direct*: one process reads records of a store and sends to a destination that is no approved way.
+//! *Direct* (R1): one process reads records of a store and sends to a destination that is no approved way.
 //!
 //! It fires when, within one window that ends with the latest of the two, the process took at least `read_bytes_min`
 //! bytes of a store's records and sent at least `max(sent_bytes_min, sent_share_min × those bytes)` to one destination.
@@ -10,7 +10,10 @@
 //! An alert is told again when records, bytes read or bytes sent have doubled, when its last flow is closed, and when
 //! the process has exited; after that, whenever late events still change it.
 //!
-//! ATT&CK: T1005 (Data from Local System) or T1213 (Data from Information Repositories), and how it left: see `leaving`.
+//! False positives: transfers between archives and viewers, backups in one program: approve store, executable, user and destination.
+//!
+//! ATT&CK: T1005 (Data from Local System) or T1213 (Data from Information Repositories, see `service`), and how it left (see `leaving`): T1041 over
+//! a flow that stood for something else before, T1048.002 encrypted, T1048.003 in the clear, else T1048.
 
 use crate::config::{ApprovedWay, DetectConfig, DirectConfig};
 use crate::detect::alert::{Alert, Destination, Figures};
@@ -21,13 +24,49 @@ use crate::intel::Known;
 use crate::text;
 
 use super::approval::{Sent, almost, covers, sent_by, sent_over};
-use super::leaving::{collection, exfiltration};
-use super::{first_seen, listed};
+use super::leaving::{ENCRYPTED, OVER_C2, OVER_OTHER, exfiltration};
+use super::media::leaves;
+use super::service::{LOCAL_DATA, collection};
+use super::{About, dns, first_seen, listed, raw};
 
 /// Short name of the pattern.
 pub(in crate::detect) const NAME: &str = "direct";
 /// Moves when the meaning of the pattern changes.
 pub(in crate::detect) const VERSION: u32 = 1;
+
+pub(super) const ABOUT: About = About {
+    rule: "R1",
+    name: NAME,
+    catches: "one process reads records and sends them to a destination that is no approved way",
+    alert: "its own",
+    thresholds: |config| {
+        let window = (
+            "direct.window_seconds",
+            config.direct.window.as_secs().to_string(),
+        );
+        thresholds_of(&config.direct)
+            .into_iter()
+            .chain([window])
+            .collect()
+    },
+    techniques: &[
+        LOCAL_DATA,
+        OVER_C2,
+        ENCRYPTED,
+        dns::TECHNIQUES[0],
+        OVER_OTHER,
+    ],
+    quiet: "approved ways: store, executable, user, destination, and hours and bytes where they are foreseen",
+};
+
+/// Thresholds of bytes, as they are told.
+pub(super) fn thresholds_of(config: &DirectConfig) -> Vec<(&'static str, String)> {
+    vec![
+        ("direct.read_bytes_min", config.read_bytes_min.to_string()),
+        ("direct.sent_bytes_min", config.sent_bytes_min.to_string()),
+        ("direct.sent_share_min", config.sent_share_min.to_string()),
+    ]
+}
 
 /// Looks at each store the process read and each destination it sent to.
 pub(in crate::detect) fn judge(
@@ -95,7 +134,7 @@ impl Pair<'_> {
             });
         }
         let fires = leaves(config, self.destination, self.sending)
-            && self.over_thresholds(&self.thresholds(config))
+            && self.over_thresholds(&self.thresholds(config, actor))
             && approved(config, host, actor, self.store, self.destination).is_none();
         fires.then_some(Case {
             revision: 1,
@@ -111,9 +150,10 @@ impl Pair<'_> {
     }
 
     /// Those that hold for what is known of the destination.
-    fn thresholds(&self, config: &DetectConfig) -> DirectConfig {
+    fn thresholds(&self, config: &DetectConfig, actor: &Actor) -> DirectConfig {
         let listed = listed::thresholds(config, &self.known(config));
-        first_seen::thresholds(config, first_seen::is_new(self.sending), listed)
+        let seen = first_seen::thresholds(config, first_seen::is_new(self.sending), listed);
+        raw::thresholds(config, self.destination, actor.process.as_ref(), seen)
     }
 
     /// Everything since the first record was read.
@@ -164,14 +204,14 @@ impl Pair<'_> {
             case,
             first_ns,
         };
-        let mut techniques = vec![collection(std::iter::once(reading))];
+        let mut techniques = vec![collection(std::iter::once(reading), false)];
         let process = actor.process.as_ref();
         techniques.extend(exfiltration(destination, sending, first_ns, process));
         let mut alert = evidence::alert(
             (NAME, VERSION),
             &evidence,
             techniques,
-            measured_by(&self.thresholds(config)),
+            measured_by(&self.thresholds(config, actor)),
         );
         listed::tell(&mut alert, self.known(config));
         first_seen::tell(&mut alert, first_seen::is_new(sending));
@@ -221,14 +261,6 @@ pub(super) fn tell_again(case: &Case, figures: &Figures, settled: bool, exited: 
     let first_exited = exited && !case.exited;
     let late_news = exited && *figures != case.told;
     first_settled || first_exited || late_news || figures.doubled(&case.told)
-}
-
-/// True when what is sent leaves the host: over the network, or to files on what the configuration says.
-pub(super) fn leaves(config: &DetectConfig, to: &Destination, sending: &Sending) -> bool {
-    match to.disk {
-        Some(disk) => config.media.0.contains(&disk.medium),
-        None => !sending.stays_on_host(to.address),
-    }
 }
 
 fn measured_by(config: &DirectConfig) -> String {

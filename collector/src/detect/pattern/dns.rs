@@ -1,11 +1,11 @@
-//! *Dns*: processes that can have records ask DNS for many long names below one domain, whose owner gets to read them.
+//! *Dns* (R8): processes that can have records ask DNS for many long names below one domain, whose owner gets to read them.
 //!
 //! It takes the lineages of *chain*, and processes that have read records themselves, and fires when at least `names_min`
 //! distinct names below one domain were asked for since the records can have been there, whose own parts are at least
 //! `bytes_min` bytes in all and `length_min` each on average, and as much can have come from the readers. A page of a
 //! record is enough, so the thresholds of *direct* do not apply, but a reader counts as in *chain*.
 //!
-//! Likely false positives are services that look up names all day, such as mail filters and browsers, after they have read
+//! False positives: services that look up names all day, such as mail filters and browsers, after they have read
 //! a record: their names are short, and of many domains. What is asked in one long conversation is seen only in part, since
 //! a flow has one name at a time. Without a list of public suffixes a domain is the last two labels, or three where the
 //! last two are as short as `co.uk`.
@@ -14,12 +14,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::About;
 use crate::config::{DetectConfig, DnsConfig};
 use crate::detect::alert::Technique;
 use crate::text;
 
 /// Short name of the pattern.
 pub(super) const NAME: &str = "dns";
+
+pub(super) const ABOUT: About = About {
+    rule: "R8",
+    name: NAME,
+    catches: "processes that can have records ask DNS for many long names below one domain",
+    alert: "its own",
+    thresholds: |config| {
+        vec![
+            ("dns.names_min", config.dns.names.to_string()),
+            ("dns.bytes_min", config.dns.bytes.to_string()),
+            ("dns.length_min", config.dns.length.to_string()),
+        ]
+    },
+    techniques: &TECHNIQUES,
+    quiet: "names are counted for each domain, and must be long and many; approved ways hold for resolvers too",
+};
 
 /// A label before a two-letter one that is no longer than this is part of a public suffix.
 const SUFFIX_LABEL: usize = 3;

@@ -2,43 +2,32 @@
 //! by the general technique where nothing more is.
 
 use crate::detect::alert::{Destination, Technique};
-use crate::detect::host::{Reading, Sending};
-use crate::event::{Medium, NameSource, Process};
+use crate::detect::host::Sending;
+use crate::event::{NameSource, Process};
 
-use super::dns;
+use super::{dns, media, raw};
 
 /// A flow that was there for longer than this before the first access stood for something else.
 const STANDING_NS: u64 = 60 * 1_000_000_000;
 /// The port of DNS.
 const DNS: u16 = 53;
-/// Ports of protocols that encrypt nothing unless they say so: FTP, telnet, SMTP, TFTP, HTTP, POP3, IMAP, syslog (IANA).
-const PLAIN: [u16; 10] = [20, 21, 23, 25, 69, 80, 110, 143, 514, 2121];
+/// Ports of protocols that encrypt nothing unless they say so: FTP, telnet, SMTP, TFTP, HTTP, POP3, IMAP, syslog (IANA), and what mail and FTP
+/// servers listen on besides.
+const PLAIN: [u16; 11] = [20, 21, 23, 25, 69, 80, 110, 143, 514, 2121, 2525];
 
-pub(super) const LOCAL_DATA: Technique = Technique {
-    id: "T1005",
-    name: "Data from Local System",
-    tactic_id: "TA0009",
-    tactic: "Collection",
-};
-const REPOSITORY: Technique = Technique {
-    id: "T1213",
-    name: "Data from Information Repositories",
-    tactic_id: "TA0009",
-    tactic: "Collection",
-};
-const OVER_C2: Technique = Technique {
+pub(super) const OVER_C2: Technique = Technique {
     id: "T1041",
     name: "Exfiltration Over C2 Channel",
     tactic_id: "TA0010",
     tactic: "Exfiltration",
 };
-const OVER_OTHER: Technique = Technique {
+pub(super) const OVER_OTHER: Technique = Technique {
     id: "T1048",
     name: "Exfiltration Over Alternative Protocol",
     tactic_id: "TA0010",
     tactic: "Exfiltration",
 };
-const ENCRYPTED: Technique = Technique {
+pub(super) const ENCRYPTED: Technique = Technique {
     id: "T1048.002",
     name: "Exfiltration Over Alternative Protocol: Exfiltration Over Asymmetric Encrypted Non-C2 Protocol",
     tactic_id: "TA0010",
@@ -56,22 +45,6 @@ pub(super) const SCHEDULED: Technique = Technique {
     tactic_id: "TA0010",
     tactic: "Exfiltration",
 };
-pub(super) const CARRIED: Technique = Technique {
-    id: "T1052.001",
-    name: "Exfiltration Over Physical Medium: Exfiltration over USB",
-    tactic_id: "TA0010",
-    tactic: "Exfiltration",
-};
-
-/// Where the records came from: out of what a program serves, if any was, else from files.
-pub(super) fn collection<'a>(mut readings: impl Iterator<Item = &'a Reading>) -> Technique {
-    if readings.any(Reading::is_served) {
-        REPOSITORY
-    } else {
-        LOCAL_DATA
-    }
-}
-
 /// How they left: to what can be carried away, over a flow that stood for something else before, or by what is known of it.
 pub(super) fn exfiltration(
     to: &Destination,
@@ -81,9 +54,8 @@ pub(super) fn exfiltration(
 ) -> Vec<Technique> {
     let older = sending.opened_ns.saturating_add(STANDING_NS) < first_ns;
     let [plain, over_dns] = dns::TECHNIQUES;
-    if let Some(disk) = to.disk {
-        let carried = disk.medium != Medium::Network;
-        return vec![if carried { CARRIED } else { OVER_OTHER }];
+    if let Some(technique) = media::technique(to).or_else(|| raw::technique(to)) {
+        return vec![technique];
     }
     match to.port {
         _ if older => vec![OVER_C2],
@@ -105,7 +77,7 @@ fn is_encrypted(sending: &Sending, sender: Option<&Process>) -> bool {
             let mut arguments = process.arguments.iter().skip(1);
             arguments.any(|argument| argument.to_ascii_lowercase().starts_with(begin))
         };
-        match process.executable.rsplit('/').next().unwrap_or_default() {
+        match process.program() {
             "ssh" | "stunnel" | "stunnel4" => true,
             "openssl" => argument("s_client"),
             "socat" | "socat1" => argument("openssl:") || argument("ssl:"),

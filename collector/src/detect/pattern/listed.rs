@@ -1,4 +1,4 @@
-//! *Listed*: the destination is one that threat intelligence knows.
+//! *Listed* (R9): the destination is one that threat intelligence knows.
 //!
 //! No pattern of its own but what *direct* and *chain* know of a destination: so little as `[detect.listed]` says is enough for
 //! an alert then, and it is critical. A warning list that has the same address or name too (a large cloud, a public resolver), or a feed
@@ -8,11 +8,29 @@
 //!
 //! ATT&CK: T1090.003 (Multi-hop Proxy) when it is a relay or authority of Tor.
 
+use super::About;
 use crate::config::{DetectConfig, DirectConfig};
 use crate::detect::alert::{Alert, Destination, Level, Technique};
 use crate::detect::host::Sending;
 use crate::event::Direction;
 use crate::intel::{Hit, Known, Side};
+
+pub(super) const ABOUT: About = About {
+    rule: "R9",
+    name: "listed",
+    catches: "records go to a relay of Tor, or to what else threat intelligence lists",
+    alert: "thresholds of `direct` and `chain`, and critical",
+    thresholds: |config| {
+        let listed = config.listed;
+        vec![
+            ("listed.read_bytes_min", listed.read_bytes_min.to_string()),
+            ("listed.sent_bytes_min", listed.sent_bytes_min.to_string()),
+            ("listed.confidence_min", listed.confidence_min.to_string()),
+        ]
+    },
+    techniques: &[MULTI_HOP],
+    quiet: "without records it is nothing; warning lists and unsure feeds take its weight",
+};
 
 const TOR: &str = "tor-";
 const MULTI_HOP: Technique = Technique {

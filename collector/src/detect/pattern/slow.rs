@@ -1,4 +1,4 @@
-//! *Slow*: records leave little by little, each time too little for another pattern: in small parts, by many programs one after the
+//! *Slow* (R7): records leave little by little, each time too little for another pattern: in small parts, by many programs one after the
 //! other, or over days.
 //!
 //! What processes and lineages send after they have, or can have, read records is added up by host, store, user and network, as far as
@@ -21,13 +21,33 @@ use crate::detect::story;
 use crate::event::ProcessKey;
 use crate::text;
 
+use super::About;
 use super::direct;
 use super::leaving::{SCHEDULED, SIZE_LIMITS};
+use super::media::leaves;
 
 /// Short name of the pattern.
 const NAME: &str = "slow";
 /// Moves when the meaning of the pattern changes.
 const VERSION: u32 = 1;
+
+pub(super) const ABOUT: About = About {
+    rule: "R7",
+    name: NAME,
+    catches: "records leave in parts too small for another pattern, by many programs or over days",
+    alert: "its own",
+    thresholds: |config| {
+        vec![
+            (
+                "slow.sent_bytes_min",
+                config.slow.sent_bytes_min.to_string(),
+            ),
+            ("slow.days", config.slow.days.to_string()),
+        ]
+    },
+    techniques: &[SIZE_LIMITS, SCHEDULED],
+    quiet: "more must be sent than received, and a share of what was read; approved ways are not added up",
+};
 
 /// The pattern, and what its alert about a road is about.
 pub(in crate::detect) fn about(road: &Road) -> (&'static str, [&str; 3]) {
@@ -71,8 +91,7 @@ pub(in crate::detect) fn of_process(
         for (to, sending) in &actor.sendings {
             let pair = (store.clone(), to.clone());
             let sent = sending.sent_since(first_ns);
-            if sent == 0 || !direct::leaves(config, to, sending) || actor.cases.contains_key(&pair)
-            {
+            if sent == 0 || !leaves(config, to, sending) || actor.cases.contains_key(&pair) {
                 continue;
             }
             let taken = reading.taken_since(0);

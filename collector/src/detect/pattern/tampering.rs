@@ -4,8 +4,11 @@
 //! else was tried, when the attempts have doubled, and when the process has exited. What the service manager does is no
 //! attempt (the sensor does not report it), and a sensor that is gone for good shows by its missing heartbeats.
 //!
+//! False positives: updates of the sensor by hand; those of the service manager are none.
+//!
 //! ATT&CK: T1562.001 (Impair Defenses: Disable or Modify Tools).
 
+use super::About;
 use crate::detect::alert::{
     self, Alert, AtLeast, Attempt, Confidence, Figures, Level, Link, Path, Severity, Technique,
 };
@@ -19,6 +22,16 @@ use crate::text;
 pub(in crate::detect) const NAME: &str = "tampering";
 /// Moves when the meaning of the pattern changes.
 const VERSION: u32 = 1;
+
+pub(super) const ABOUT: About = About {
+    rule: "",
+    name: NAME,
+    catches: "a process tries to end, stop, trace or blind the sensor, or changes its files",
+    alert: "its own",
+    thresholds: |_| Vec::new(),
+    techniques: &[DISABLE_TOOLS],
+    quiet: "what the service manager does is no attempt",
+};
 
 const DISABLE_TOOLS: Technique = Technique {
     id: "T1562.001",

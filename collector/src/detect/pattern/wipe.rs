@@ -7,6 +7,8 @@
 //! A loop that starts a program or two for each record (`for`, `find -exec`, `xargs`) is judged as a whole: what the programs of one session or service took away, each too little by
 //! itself, is added up. A record counts as read when another of them had read it lately. It ends when what started them all has exited.
 //!
+//! ATT&CK: T1485 and T1486, as above.
+//!
 //! False positives: an archive's own housekeeping, and databases that rewrite their files. Each is named as a `[[keeper]]`,
 //! by store, executable and user together: the program that does it, or of a loop the one that started all of them. Not seen: writing over records
 //! that nobody of them had read, which looks like storing new ones.
@@ -23,12 +25,30 @@ use crate::event::{Gap, ProcessKey};
 use crate::intel::Known;
 use crate::text;
 
-use super::direct;
+use super::{About, direct};
 
 /// Short name of the pattern.
 const NAME: &str = "wipe";
 /// Moves when the meaning of the pattern changes.
 const VERSION: u32 = 2;
+
+pub(super) const ABOUT: About = About {
+    rule: "",
+    name: NAME,
+    catches: "many records are removed, or written over after they were read, by one program or by a loop",
+    alert: "its own",
+    thresholds: |config| {
+        vec![
+            ("wipe.records_min", config.wipe.records_min.to_string()),
+            (
+                "wipe.window_seconds",
+                config.wipe.window.as_secs().to_string(),
+            ),
+        ]
+    },
+    techniques: &[DESTRUCTION, ENCRYPTION],
+    quiet: "keepers: store, executable and user; of a loop the program that starts it",
+};
 
 /// What takes the pattern's place in the id of an alert about several programs: their topmost process may have one of its own.
 const TOGETHER: &str = "wipe together";

@@ -245,6 +245,50 @@ fn an_ssh_that_forwards_ports_is_a_tunnel() {
     }
 }
 
+/// Where it leads to is behind the tunnel, so little is enough.
+#[test]
+fn little_through_a_tunnel_is_an_alert() {
+    for (option, expect) in [("-NR9:h:9", 1), ("-N", 0)] {
+        let events = job(vec![
+            program(1, 1000, JOB, "/usr/bin/cat"),
+            started(1, 1001, JOB, "/usr/bin/ssh", |process| {
+                process.arguments = ["ssh", option, "h"].map(str::to_owned).to_vec();
+            }),
+            takes(2, 1000, 1, 9_000),
+            hands(2, EdgeKind::Loopback, 1000, 1001, 9_000),
+            sends(3, 1001, 9_500),
+        ]);
+        let alerts = detect(config(), &[events]);
+        assert_eq!(alerts.len(), expect, "{option}");
+        let told = alerts
+            .iter()
+            .all(|alert| alert.measured_by.contains("8.19 kB"));
+        assert!(told, "the thresholds that held");
+    }
+}
+
+/// A program of somebody else that gives records over a socket was asked for them.
+#[test]
+fn records_out_of_a_program_of_another_user_are_out_of_a_repository() {
+    let collected = |parent: u32, user: u32, session: u32| {
+        let alert = only(&job(vec![
+            started(1, 1000, parent, "/usr/bin/postgres", |process| {
+                process.uid = user;
+                process.session = Some(session);
+            }),
+            program(1, 1001, JOB, "/usr/bin/pg_dump"),
+            takes(2, 1000, 1, 3_000_000),
+            hands(2, EdgeKind::UnixSocket, 1000, 1001, 3_000_000),
+            sends(3, 1001, 3_000_000),
+        ]));
+        techniques(&alert)[0].to_owned()
+    };
+    assert_eq!(collected(1, 110, 3), "T1213");
+    assert_eq!(collected(1, 1001, 9), "T1213", "another session");
+    assert_eq!(collected(JOB, 1001, 3), "T1005", "a pipe by another name");
+    assert_eq!(collected(1001, 110, 9), "T1005", "it was started for it");
+}
+
 #[test]
 fn a_script_that_packs_is_named_as_the_program_is() {
     for (arguments, expect) in [

@@ -67,3 +67,33 @@ fn what_is_known_of_the_connection_names_the_technique() {
         );
     }
 }
+
+/// Little is enough over what hardly anything but a program that is there for it sends over.
+#[test]
+fn little_over_a_raw_socket_is_an_alert_but_of_a_program_that_probes() {
+    let found = |executable: &str, protocol: u16| {
+        let mut flow = flow(3, 5_000, true);
+        flow.protocol = protocol;
+        flow.remote = "203.0.113.9:0".parse().unwrap();
+        let who = process(THIEF, Some(SHELL), executable);
+        let events = vec![who, read(2, 1, 9_000), event(at(3), What::Flow(flow))];
+        let found = detect(config(), &[[family(), events].concat()]);
+        let named = |alert: &crate::detect::Alert| alert.techniques[1].id;
+        found.first().map(named)
+    };
+    for (executable, protocol, expect) in [
+        ("/usr/bin/python3", 1, Some("T1095")),
+        ("/usr/bin/python3", 58, Some("T1095")),
+        ("/usr/bin/python3", 253, Some("T1095")),
+        ("/usr/bin/python3", 256 + 17, Some("T1095")),
+        ("/usr/bin/python3", 6, None),
+        ("/usr/bin/python3", 17, None),
+        ("/usr/bin/ping", 1, None),
+    ] {
+        assert_eq!(
+            found(executable, protocol),
+            expect,
+            "{executable} {protocol}"
+        );
+    }
+}

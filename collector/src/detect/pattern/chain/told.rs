@@ -8,8 +8,8 @@ use crate::config::{ChainConfig, DetectConfig, DirectConfig};
 use crate::detect::alert::{self, Alert, AtLeast, Link, Path, Place, Step};
 use crate::detect::host::{Case, Host, Kind};
 use crate::detect::lineage::{Hop, Node, Way};
-use crate::detect::pattern::leaving::{collection, exfiltration};
-use crate::detect::pattern::{dns, listed};
+use crate::detect::pattern::leaving::exfiltration;
+use crate::detect::pattern::{dns, first_seen, listed, service};
 use crate::detect::{evidence, limits, severity, story};
 use crate::event::{FlowName, Gap, NameSource, ProcessKey, RecordName};
 use crate::intel::Known;
@@ -43,13 +43,14 @@ impl Joint<'_> {
             first_ns,
             sender.actor.process.as_ref(),
         );
-        let collected = collection(self.handed.values().map(|handed| handed.reading));
+        let readings = self.handed.values().map(|handed| handed.reading);
+        let collected = service::collection(readings, service::was_asked(host, &path));
         let asked = self
             .names_asked(&config.dns)
             .filter(|_| self.key.kind == Kind::Dns);
         let (name, measured_by) = match self.key.kind {
             Kind::Chain => {
-                let thresholds = listed::thresholds(config, &self.known);
+                let thresholds = self.thresholds(config);
                 (NAME, measured_by(&thresholds, &config.chain))
             }
             Kind::Dns => (dns::NAME, dns::measured_by(config)),
@@ -111,6 +112,7 @@ impl Joint<'_> {
         }
         alert.next_steps = story::next_steps(&alert, to);
         listed::tell(&mut alert, self.known.clone());
+        first_seen::tell(&mut alert, self.new_place);
         alert
     }
 
