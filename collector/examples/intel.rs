@@ -85,6 +85,7 @@ fn feed(place: &Path, name: &str, line: impl Fn(u32) -> String) -> std::io::Resu
         label: "listed".to_owned(),
         confidence: None,
         lasts: None,
+        stale: None,
     })
 }
 

@@ -27,6 +27,7 @@ pub use alert::{
     Alert, AtLeast, Attempt, Confidence, Destination, Disk, Figures, Level, Link, Path, Place,
     Severity, Step, Technique,
 };
+pub use pattern::stale_feed::{StaleFeed, stale_feed};
 pub use pattern::{ALL as PATTERNS, About};
 
 use baseline::Baseline;

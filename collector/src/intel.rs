@@ -120,6 +120,18 @@ impl Intel {
         old.map_or_else(|| Arc::new(Feed::empty(config)), Arc::clone)
     }
 
+    /// When a feed was last good, seconds since the Unix epoch: when it came whole or was found unchanged, or its file was written; `None`: never.
+    pub fn fresh_s(&self, config: &FeedConfig) -> Option<u64> {
+        match pull::told(config) {
+            Some(pulled) => pulled.succeeded_s,
+            None => self
+                .feeds
+                .iter()
+                .find(|feed| feed.name() == config.name)?
+                .written_s(),
+        }
+    }
+
     /// What is known of an address, and of the name it was asked for by, at a moment (nanoseconds since the Unix epoch).
     pub fn look_up(&self, address: IpAddr, name: Option<&str>, side: Side, at_ns: u64) -> Known {
         let mut known = self.of_address(address, side, at_ns);

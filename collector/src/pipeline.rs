@@ -2,6 +2,7 @@
 
 mod hunt;
 mod learned;
+mod stale;
 
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
@@ -188,6 +189,7 @@ impl Collector {
 
         let (stopping, stop_seen) = watch::channel(false);
         let closing_thread = spawn_closings(closings, stop_seen.clone())?;
+        let stale_thread = stale::spawn(current.clone(), stop_seen.clone())?;
         let service = Ingest::new(
             log.clone(),
             fleet.clone(),
@@ -198,7 +200,13 @@ impl Collector {
         .renewing(enroll.clone())
         .after(lapse);
         let server = tokio::spawn(ingest::serve(listener, tls, service, enroll, stop_seen));
-        let stages = vec![log_thread, detect_thread, alert_thread, closing_thread];
+        let stages = vec![
+            log_thread,
+            detect_thread,
+            alert_thread,
+            closing_thread,
+            stale_thread,
+        ];
         Ok(Self {
             _lock: lock,
             address,

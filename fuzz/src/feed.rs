@@ -102,6 +102,7 @@ fn load(kind: Kind, path: &Path) -> (Intel, Status) {
         label: "label".into(),
         confidence: Some(80),
         lasts: None,
+        stale: None,
         pull: None,
     };
     let (intel, mut states) = Intel::load(&[config], &Intel::default());

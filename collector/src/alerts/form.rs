@@ -273,6 +273,7 @@ impl AlertForm {
     /// What it is about, in a few words without the host; the same as long as it does not settle.
     pub fn headline(&self) -> &'static str {
         match (&self.destination, self.settled) {
+            (None, _) if self.pattern == "stale_feed" => "threat intelligence is out of date on",
             (None, _) if self.pattern == "bulk" => "unusually many patient records are read on",
             (None, _) if !self.store.is_empty() => "many patient records were wiped on",
             (None, _) => "somebody disturbs the sensor of",

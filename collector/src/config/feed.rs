@@ -36,6 +36,8 @@ pub(super) struct RawFeed {
     confidence: Option<u8>,
     /// 1 to 3650; default: always.
     expires_days: Option<u64>,
+    /// 0 to 3650, 0 for never; default 7 of what is pulled, 30 of what is carried here.
+    stale_days: Option<u64>,
 }
 
 /// Checks every value; what is pulled is kept below `data_dir`.
@@ -75,7 +77,10 @@ impl RawFeed {
             let key = key("expires_days");
             bounded(&key, Some(days), days, 1, 3_650)
         });
+        let usual = if pull.is_some() { 7 } else { 30 };
+        let stale_days = bounded(&key("stale_days"), self.stale_days, usual, 0, 3_650)?;
         let mut feed = FeedConfig {
+            stale: (stale_days > 0).then(|| Duration::from_hours(24 * stale_days)),
             label: self.label.unwrap_or_else(|| self.name.clone()),
             name: self.name,
             kind,

@@ -69,6 +69,7 @@ fn row(alert: &AlertForm) -> [String; 10] {
         match &alert.destination {
             Some(to) => endpoint(&to.address, to.port),
             None if !alert.store.is_empty() => "nowhere".into(),
+            None if alert.attempts.is_empty() => "the collector".into(),
             None => "the sensor".into(),
         },
         state(alert).into(),

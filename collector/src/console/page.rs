@@ -46,6 +46,7 @@ pub fn show(
             destination(out, alert, to)?;
         }
         None if !alert.store.is_empty() => wiped(out, alert)?,
+        None if alert.attempts.is_empty() => {}
         None => attempts(out, alert)?,
     }
     path(out, alert)?;
@@ -123,13 +124,18 @@ fn names(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> 
     Ok(())
 }
 
-/// What was taken away of the store.
+/// What was taken away of the store, or read of it.
 fn wiped(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
     section(out, "Records")?;
     field(out, "store", &text::clean(&alert.store))?;
     let records = text::number(alert.distinct_records);
     let told = format!("{}{records} distinct", at_least(alert));
-    field(out, "wiped", &told)
+    let what = if alert.pattern == "bulk" {
+        "read"
+    } else {
+        "wiped"
+    };
+    field(out, what, &told)
 }
 
 /// What was tried on the sensor.
@@ -198,9 +204,13 @@ fn destination(
 
 /// The oldest ancestor first, each child one step to the right, the sender last.
 fn chain(out: &mut impl Write, alert: &AlertForm) -> Result<(), std::io::Error> {
+    if alert.chain.is_empty() {
+        return Ok(());
+    }
     let (did, mark) = match &alert.destination {
         Some(_) if alert.path.is_empty() => ("sent", "  ◄ read the records and sent"),
         Some(_) => ("sent", "  ◄ sent"),
+        None if alert.pattern == "bulk" => ("read", "  ◄ read"),
         None if !alert.store.is_empty() => ("wiped", "  ◄ wiped"),
         None => ("tried", "  ◄ tried"),
     };

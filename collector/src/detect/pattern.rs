@@ -14,6 +14,7 @@ mod raw;
 mod service;
 pub(super) mod slow;
 mod staging;
+pub(super) mod stale_feed;
 pub(super) mod tampering;
 mod tunnel;
 pub(super) mod wipe;
@@ -41,7 +42,7 @@ pub struct About {
 }
 
 /// All patterns, in the order of their rules.
-pub const ALL: [About; 14] = [
+pub const ALL: [About; 15] = [
     direct::ABOUT,
     chain::ABOUT,
     staging::ABOUT,
@@ -56,6 +57,7 @@ pub const ALL: [About; 14] = [
     raw::ABOUT,
     wipe::ABOUT,
     tampering::ABOUT,
+    stale_feed::ABOUT,
 ];
 
 #[cfg(test)]

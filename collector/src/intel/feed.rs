@@ -74,6 +74,8 @@ pub struct FeedConfig {
     pub confidence: Option<u8>,
     /// How long an entry counts after the file was written; `None`: always.
     pub lasts: Option<Duration>,
+    /// How old it may be before somebody should know; `None`: it may always be.
+    pub stale: Option<Duration>,
 }
 
 impl FeedConfig {
@@ -316,6 +318,10 @@ impl Feed {
 
     pub(super) fn index(&self) -> &Index {
         &self.index
+    }
+
+    pub(super) fn written_s(&self) -> Option<u64> {
+        self.written_s
     }
 
     /// What it says of something that was looked up.

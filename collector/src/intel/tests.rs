@@ -21,6 +21,7 @@ fn config(place: &Path, name: &str, kind: Kind, text: &[u8]) -> FeedConfig {
         label: "c2".into(),
         confidence: Some(80),
         lasts: None,
+        stale: None,
     }
 }
 
@@ -281,6 +282,7 @@ fn entries_end_by_the_time_of_the_events() {
     let place = tempfile::tempdir().unwrap();
     let lasting = FeedConfig {
         lasts: Some(Duration::from_hours(24)),
+        stale: None,
         ..config(place.path(), "list", Kind::List, b"203.0.113.9\n")
     };
     let (intel, states) = load(&[lasting]);

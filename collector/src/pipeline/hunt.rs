@@ -1,6 +1,7 @@
 //! Feeds while the collector runs: they are read again, and what is new in them is looked for in the log.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -25,6 +26,18 @@ pub(super) struct Current {
 }
 
 impl Current {
+    /// Where the collector keeps its data.
+    pub(super) fn data_dir(&self) -> PathBuf {
+        let current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        current.data_dir.clone()
+    }
+
+    /// The feeds that there are now.
+    pub(super) fn feeds(&self) -> Vec<FeedConfig> {
+        let current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        current.feeds.clone()
+    }
+
     /// Reads the feeds again, with a new configuration if there is one, and looks for what is new in them in the log. Returns when
     /// detection works with them, with what feeds there are now.
     pub(super) fn read_feeds(&self, new: Option<Config>) -> Vec<FeedConfig> {

@@ -217,8 +217,17 @@ fn finding_info(form: &AlertForm) -> FindingInfo {
                 text::clean(&form.host)
             ),
             None if !form.store.is_empty() => format!(
-                "Patient records of store {} are wiped on {}",
+                "Patient records of store {} are {} on {}",
                 text::clean(&form.store),
+                if form.pattern == "bulk" {
+                    "read in bulk"
+                } else {
+                    "wiped"
+                },
+                text::clean(&form.host)
+            ),
+            None if form.pattern == "stale_feed" => format!(
+                "Threat intelligence is out of date on {}",
                 text::clean(&form.host)
             ),
             None => format!(
@@ -230,6 +239,7 @@ fn finding_info(form: &AlertForm) -> FindingInfo {
         types: [match &form.destination {
             Some(_) => format!("records-leave-{}", form.pattern),
             None if !form.store.is_empty() => format!("records-{}", form.pattern),
+            None if form.pattern == "stale_feed" => "collector-stale-feed".to_owned(),
             None => format!("sensor-{}", form.pattern),
         }],
         analytic: Analytic {

@@ -53,6 +53,40 @@ async fn a_feed_that_is_carried_in_counts_after_a_hangup() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_nobody_brings_up_to_date_is_an_alert_about_the_collector() {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(list.path(), "192.0.2.1\n").unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_hours(31 * 24);
+    list.as_file().set_modified(old).unwrap();
+    let place = Place::new(&format!(
+        "[[intel]]\nname = \"carried in\"\npath = \"{0}\"\n[[intel]]\nname = \"seldom\"\npath = \"{0}\"\nstale_days = 60\n",
+        list.path().display()
+    ));
+    for _ in 0..2 {
+        let daemon = Daemon::start(&place);
+        let alerts = place.alerts_until(|alerts| !alerts.is_empty());
+        assert_eq!(alerts.len(), 1, "once, however often it is looked");
+        assert_eq!(
+            (&alerts[0]["pattern"], &alerts[0]["revision"]),
+            (&"stale_feed".into(), &1.into())
+        );
+        assert!(daemon.stop().success());
+    }
+    let alerts = place.json(&["alerts", "--json"]);
+    assert_eq!(alerts[0]["revision"], 1, "nothing new after a restart");
+    let id = alerts[0]["id"].as_str().unwrap();
+    let page = String::from_utf8(place.chartwatch(&["show", id]).stdout).unwrap();
+    assert!(
+        page.contains("\"carried in\" was not carried here anew since"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("Processes") && !page.contains("Attempts"),
+        "{page}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alert_that_is_there_already_learns_that_its_destination_is_listed() {
     let list = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(list.path(), "192.0.2.1\n").unwrap();

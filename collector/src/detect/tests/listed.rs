@@ -20,6 +20,7 @@ fn feed(place: &Path, name: &str, kind: Kind, text: &str) -> FeedConfig {
         label: "c2".into(),
         confidence: None,
         lasts: None,
+        stale: None,
     }
 }
 

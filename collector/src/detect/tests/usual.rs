@@ -1,6 +1,7 @@
 //! What is usual, and what is not: bulk reading, places nobody had sent to, and what leaves little by little.
 
 use super::{SHELL, THIEF, at, block, config, event, family, flow, process, read};
+use crate::alerts::form::AlertForm;
 use crate::config::{ApprovedWay, BaselineConfig, DetectConfig, Keeper, Relearn};
 use crate::detect::baseline::{Baseline, DAY_NS, day};
 use crate::detect::recall::{Known, Telling, recall};
@@ -55,6 +56,15 @@ fn far_more_than_on_any_day_before_is_an_alert_that_grows() {
     let alert = &run(config(), vec![habit(8, 10), reads(on(8), 10_000, 500)])[0];
     assert!(alert.destination.is_none() && alert.story.contains("500 patient records"));
     assert_eq!(alert.techniques[0].id, "T1119");
+    let finding = crate::sink::ocsf::finding(alert).unwrap();
+    assert!(
+        finding.contains("are read in bulk on ws-12.ward"),
+        "{finding}"
+    );
+    let mut page = Vec::new();
+    crate::console::show(&mut page, &AlertForm::from(alert), None).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    assert!(!page.contains("wiped") && page.contains("◄ read"), "{page}");
 }
 
 /// A viewer that is never ended reads the same records day after day: each day is counted by itself, as is what it reads on a new one.

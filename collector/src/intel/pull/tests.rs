@@ -41,6 +41,7 @@ fn config(place: &Path, kind: Kind, url: &str) -> FeedConfig {
         label: "c2".into(),
         confidence: None,
         lasts: None,
+        stale: None,
     };
     config.keep_below(place);
     config
