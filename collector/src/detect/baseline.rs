@@ -1,8 +1,8 @@
 //! What is usual: who reads how much of a store on a day, where holders of records have sent to before, and how little by little
 //! what they read has left. Learned from the log, over boots, by day of event time (UTC), and forgotten after [`DAYS`].
 //!
-//! What is learned of hosts is theirs alone; places are known to the whole fleet, so that a new host does not make a known archive a
-//! new place. `[[detect.relearn]]` lets what was before a time count for nothing.
+//! What is learned of hosts is theirs, but a program that has read nothing on one yet is held against what it reads on the others; places are
+//! known to the whole fleet, so that a new host does not make a known archive a new place. `[[detect.relearn]]` lets what was before a time count for nothing.
 //!
 //! **Invariant:** a pure function of the events in log order. Memory is bounded; what was longest unused is forgotten first and counted.
 
@@ -26,6 +26,8 @@ const HOSTS: usize = 16_384;
 const FIRST_DAY: u32 = 18_262;
 /// From so many days at once on a clock is wrong.
 const JUMP_DAYS: u32 = 730;
+/// On so many other hosts a program must have read for what it reads there to be usual.
+const FLEET_HOSTS: usize = 3;
 /// Places of the fleet.
 const PLACES: usize = 262_144;
 /// Of so many bits addresses are one place.
@@ -276,6 +278,32 @@ impl Baseline {
             0 => others().map(|(_, days)| most(days)).max().unwrap_or(0),
             own => own,
         }
+    }
+
+    /// What a program reads of a store on its fullest day on other hosts, the middle of them, from the day `since` on; `None` when it does on
+    /// fewer than [`FLEET_HOSTS`], which says nothing of what is usual.
+    pub fn usual_elsewhere(
+        &self,
+        sensor: &str,
+        habit: &Habit,
+        today: u32,
+        since: u32,
+    ) -> Option<u64> {
+        let days = since.max(today.saturating_sub(DAYS))..today;
+        let of_host = |habits: &Habits| {
+            let same = habits.reads.iter().filter(|(other, _)| {
+                (&other.store, &other.executable) == (&habit.store, &habit.executable)
+            });
+            let read = same.flat_map(|(_, known)| known);
+            let read = read.filter(|known| days.contains(&known.day));
+            read.map(|known| known.records).max()
+        };
+        let others = self.hosts.iter().filter(|(name, _)| *name != sensor);
+        let mut fullest: Vec<u64> = others.filter_map(|(_, habits)| of_host(habits)).collect();
+        fullest.sort_unstable();
+        // Of an even number the smaller one.
+        let middle = fullest.len().checked_sub(1)? / 2;
+        (fullest.len() >= FLEET_HOSTS).then(|| fullest[middle])
     }
 
     /// True when a host has been heard of for so many days, from the day `since` on.

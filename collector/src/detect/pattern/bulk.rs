@@ -2,7 +2,8 @@
 //!
 //! It fires when, on one day (UTC), processes of one executable and user have read at least `records_min` records of a store, each record
 //! once for every process and day, however long the process has run, and more than `times` what they read on the fullest of the days before (see `baseline`). What is usual counts
-//! for at most [`CEILING`] times `records_min`, so that nobody becomes harmless by growing slowly. A host that has been heard of for
+//! for at most [`CEILING`] times `records_min`, so that nobody becomes harmless by growing slowly. Where a program has read nothing on a host yet, the
+//! middle of what it reads on at least three others, each on its fullest day, is usual. A host that has been heard of for
 //! less than `learning_days` is silent. It is told again when the records have doubled, and when a process has ended that read half of them
 //! or more.
 //!
@@ -83,10 +84,18 @@ pub(in crate::detect) fn judge(
             continue;
         };
         let usual = baseline.usual(&sensor, habit, *day, since);
+        let known = baseline.day_mut(&sensor, habit, *day);
+        let (records, told) = known.map_or((0, None), |today| (today.records, today.told));
+        let mut fires = is_over(bulk, records, usual) && !is_kept(config, actor, habit);
+        let elsewhere = || baseline.usual_elsewhere(&sensor, habit, *day, since);
+        // All hosts are looked through, so only where something would be told.
+        let due = usual == 0 && Told::next(told, records, host.newest_ns()).is_some();
+        let fleet = (fires && due).then(elsewhere).flatten();
+        let usual = Usual { here: usual, fleet };
+        fires &= is_over(bulk, records, usual.most());
         let Some(today) = baseline.day_mut(&sensor, habit, *day) else {
             continue;
         };
-        let fires = is_over(bulk, today.records, usual) && !is_kept(config, actor, habit);
         if !fires && today.told.is_none() {
             continue;
         }
@@ -135,12 +144,27 @@ fn is_kept(config: &DetectConfig, actor: &Actor, habit: &Habit) -> bool {
     sends || config.keepers.iter().any(keeps)
 }
 
+/// What is usual.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    /// On this host, of this program and user, or of other users.
+    here: u64,
+    /// Of the program on other hosts, where it has read nothing on this one.
+    fleet: Option<u64>,
+}
+
+impl Usual {
+    fn most(self) -> u64 {
+        self.here.max(self.fleet.unwrap_or(0))
+    }
+}
+
 struct Found<'a> {
     host: &'a Host,
     key: ProcessKey,
     actor: &'a Actor,
     habit: &'a Habit,
-    usual: u64,
+    usual: Usual,
     today: &'a ReadDay,
     told: Told,
 }
@@ -179,13 +203,20 @@ impl Found<'_> {
     }
 
     fn severity(&self) -> Severity {
-        let before = match self.usual {
+        let mut before = match self.usual.here {
             0 => "This program and user had read none of this store before.".to_owned(),
             usual => format!(
                 "This program and user had read {} of this store on the fullest of the last {DAYS} days.",
                 text::count(usual, "record")
             ),
         };
+        if let Some(fleet) = self.usual.fleet {
+            let there = text::count(fleet, "record");
+            let there = format!(
+                " On other computers the program reads {there} on its fullest day, as the middle of them."
+            );
+            before.push_str(&there);
+        }
         Severity {
             level: Level::Medium,
             confidence: Confidence::Medium,

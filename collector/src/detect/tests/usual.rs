@@ -174,6 +174,48 @@ fn who_keeps_the_store_or_sends_it_on_an_approved_way_may_read_it_whole() {
     assert_eq!(bulk(&run(with(vec![], vec![way]), blocks())), []);
 }
 
+/// A viewer that is new on a host is held against what it reads on the others, if it does on enough of them.
+#[test]
+fn a_program_that_is_new_on_a_host_is_held_against_the_fleet() {
+    let of = |sensor: &str, events: Vec<Event>| {
+        let mut one = block(events);
+        one.origin.sensor = sensor.into();
+        one
+    };
+    let found = |others: &[u64], today: u64| {
+        let mut detector = Detector::new(config());
+        let mut alerts = Vec::new();
+        for (number, records) in others.iter().enumerate() {
+            alerts.extend(detector.block(&of(&format!("ws-{number}"), habit(8, *records))));
+        }
+        alerts.extend(detector.block(&of(
+            "new",
+            vec![process(super::ROOT, None, "/sbin/init"), read(0, 1, 0)],
+        )));
+        let first = [family(), reads(on(8), 10_000, today)].concat();
+        alerts.extend(detector.block(&of("new", first)));
+        assert!(alerts.iter().all(|alert| &*alert.origin.sensor == "new"));
+        alerts
+    };
+    assert_eq!(bulk(&found(&[400, 300, 200], 900)), []);
+    assert_eq!(bulk(&found(&[400, 300, 200], 901)), [(1, 901)]);
+    assert_eq!(
+        bulk(&found(&[4_000, 10, 10], 600)),
+        [(1, 600)],
+        "one that reads much is not usual"
+    );
+    assert_eq!(
+        bulk(&found(&[400, 300], 600)),
+        [(1, 600)],
+        "two are no fleet"
+    );
+    let reasons = found(&[400, 300, 200], 901)[0].severity.reasons.join(" ");
+    assert!(
+        reasons.contains("reads 300 records on its fullest day"),
+        "{reasons}"
+    );
+}
+
 /// A process of its own reads a record of 20 kB and sends most of it.
 fn part(number: u32, second: u64) -> Vec<Event> {
     let key = ProcessKey {
