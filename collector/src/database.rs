@@ -4,7 +4,7 @@
 //! somebody who may read the directory but not write to it (the analysts' group) could open nothing until the collector
 //! runs again, since reading a WAL database needs those files. So they are left where they are.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -23,7 +23,22 @@ pub(crate) enum Commit {
 }
 
 /// Opens a database for writing; makes an empty one when there is none.
+///
+/// # Errors
+///
+/// SQLite says no; or the file is gone or empty while its log is there. SQLite would take that for a new database and delete the
+/// log, and with it what was committed there.
 pub(crate) fn open(path: &Path, commit: Commit) -> Result<Connection, rusqlite::Error> {
+    let length = |path: &Path| path.metadata().map_or(0, |found| found.len());
+    let log = log_of(path);
+    if length(path) == 0 && length(&log) > 0 {
+        let reason = format!(
+            "the file is gone or empty, while {} is there; put both back from a backup, or move that away to begin with an empty database",
+            log.display()
+        );
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB);
+        return Err(rusqlite::Error::SqliteFailure(code, Some(reason)));
+    }
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -44,6 +59,12 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
 /// Version of the tables, as the database says; 0 for an empty one.
 pub(crate) fn format(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.query_row("SELECT user_version FROM pragma_user_version", [], |row| {
@@ -60,6 +81,27 @@ mod tests {
     fn pragma(connection: &Connection, name: &str) -> String {
         let ask = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
         connection.query_row(&ask, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_database_that_lost_its_file_is_not_taken_for_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let connection = open(&path, Commit::Durable).unwrap();
+        connection.execute_batch("CREATE TABLE t (n)").unwrap();
+        drop(connection);
+        let log = std::fs::read(log_of(&path)).unwrap();
+        std::fs::write(&path, "").unwrap();
+        for _ in 0..2 {
+            let error = open(&path, Commit::Durable).unwrap_err().to_string();
+            assert!(error.contains("gone or empty") && error.contains("a.db-wal"));
+            assert_eq!(std::fs::read(log_of(&path)).unwrap(), log);
+            if path.exists() {
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
+        std::fs::remove_file(log_of(&path)).unwrap();
+        open(&path, Commit::Durable).unwrap();
     }
 
     #[test]
