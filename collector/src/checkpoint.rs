@@ -75,15 +75,15 @@ pub fn read(data_dir: &Path) -> Result<Option<Learned>, CheckpointError> {
     }))
 }
 
-/// What was learned of a log that ends at `last_pos`; a file that cannot be used is set aside, and why is said.
+/// What was learned of a log that ends at `last_pos`; `None` when there is no file. One that cannot be used is set aside, and why is said.
 pub(crate) fn open(
     data_dir: &Path,
     log_id: Uuid,
     last_pos: i64,
-) -> Result<Learned, CheckpointError> {
+) -> Result<Option<Learned>, CheckpointError> {
     let path = data_dir.join(NAME);
     let reason = match kept(data_dir) {
-        Ok(None) => return Ok(Learned::default()),
+        Ok(None) => return Ok(None),
         Ok(Some(kept)) if kept.log_id != log_id => "it is of another log".to_owned(),
         Ok(Some(kept)) if kept.pos > last_pos => {
             format!(
@@ -92,10 +92,10 @@ pub(crate) fn open(
             )
         }
         Ok(Some(kept)) => {
-            return Ok(Learned {
+            return Ok(Some(Learned {
                 baseline: kept.baseline,
                 pos: kept.pos,
-            });
+            }));
         }
         Err(error @ CheckpointError::Io { .. }) => return Err(error),
         Err(CheckpointError::Content { reason, .. }) => reason,
@@ -108,7 +108,7 @@ pub(crate) fn open(
         "what was learned cannot be used and is set aside; it is learned anew, as far as the log is read back"
     );
     fs::rename(&path, &aside).map_err(|source| CheckpointError::Io { path, source })?;
-    Ok(Learned::default())
+    Ok(None)
 }
 
 /// A name that no file set aside has yet.
@@ -191,9 +191,9 @@ mod tests {
     fn what_was_saved_is_there_again_for_the_same_log() {
         let place = tempfile::tempdir().unwrap();
         let log = Uuid::new_v4();
-        assert_eq!(open(place.path(), log, 9).unwrap(), Learned::default());
+        assert_eq!(open(place.path(), log, 9).unwrap(), None);
         save(place.path(), log, (&learned(), 7)).unwrap();
-        let kept = open(place.path(), log, 9).unwrap();
+        let kept = open(place.path(), log, 9).unwrap().unwrap();
         assert_eq!((kept.pos, &kept.baseline), (7, &learned()));
         assert_eq!(read(place.path()).unwrap(), Some(kept));
     }
@@ -210,7 +210,7 @@ mod tests {
         ];
         for spoil in spoil {
             spoil();
-            assert_eq!(open(place.path(), log, 9).unwrap(), Learned::default());
+            assert_eq!(open(place.path(), log, 9).unwrap(), None);
             assert!(aside.exists() && !place.path().join(NAME).exists());
         }
         let all = fs::read_dir(place.path()).unwrap();

@@ -49,7 +49,9 @@ pub enum ReplayError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// A batch of the log cannot be decoded.
-    #[error("batch {pos} of the log cannot be decoded: {reason}")]
+    #[error(
+        "event log log.db: batch {pos} cannot be decoded, the file is damaged: {reason}; put log.db and log.db-wal back from a backup, the sensors offer again what they still hold"
+    )]
     Decode {
         /// Its position.
         pos: i64,

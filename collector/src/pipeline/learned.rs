@@ -28,7 +28,14 @@ pub(super) fn detector(
     store: &AlertStore,
 ) -> Result<(Detector, i64), StartError> {
     let reader = LogReader::open(&config.data_dir)?;
-    let mut learned = checkpoint::open(&config.data_dir, log_id, reader.last_pos()?)?;
+    let last_pos = reader.last_pos()?;
+    let kept = checkpoint::open(&config.data_dir, log_id, last_pos)?;
+    if kept.is_none() && last_pos == 0 {
+        // From here on all of the log has been looked at, or is after a crash, however old its events are.
+        checkpoint::save(&config.data_dir, log_id, (&Baseline::default(), 0))?;
+    }
+    let kept_up_to = kept.as_ref().map(|kept| kept.pos);
+    let mut learned = kept.unwrap_or_default();
     tell_unused(config, &mut learned.baseline);
     let missing = recall::recall(&mut learned.baseline, |telling| store.recall(telling))?;
     let horizon_ns = horizon_ns(config);
@@ -44,8 +51,8 @@ pub(super) fn detector(
     }
     let mut from = reader.first_pos_since(from_ns)?;
     // Without anything learned, the horizon is where learning begins.
-    if learned.pos > 0 {
-        from = from.min(learned.pos + 1);
+    if let Some(pos) = kept_up_to {
+        from = from.min(pos + 1);
     }
     let detector = Detector::following(detect).knowing(learned.baseline, learned.pos);
     Ok((detector, from))
