@@ -152,6 +152,13 @@ impl Collector {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// SIGKILL: no goodbye.
     pub(crate) fn kill(mut self) {
         self.end();
@@ -164,7 +171,7 @@ impl Collector {
 
     /// SIGTERM; it must end well, or is killed when something else is so first.
     pub(crate) fn stop_unless(mut self, mut is_overtaken: impl FnMut() -> bool) {
-        signal(&self.child, "TERM");
+        self.signal("TERM");
         let mut ended = None;
         until("the collector to stop", || {
             ended = self.child.try_wait().unwrap();
@@ -189,13 +196,6 @@ impl Drop for Collector {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Sends a signal by its name.
-pub(crate) fn signal(child: &Child, name: &str) {
-    let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-s", name, &pid]).status();
-    assert!(sent.unwrap().success());
 }
 
 fn listening(notify: &UnixDatagram) -> Option<String> {

@@ -10,6 +10,7 @@ pub(crate) mod model;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -297,7 +298,12 @@ impl Disk {
 
     fn unmount(&mut self) {
         if let Some(session) = self.mounted.take() {
-            session.umount_and_join().expect("nobody uses the disk");
+            match session.umount_and_join() {
+                Ok(()) => {}
+                // How the kernel says it to whoever waited for its next question in that moment.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => panic!("the disk is in use: {error}"),
+            }
         }
     }
 }

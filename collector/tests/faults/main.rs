@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod clock;
 mod daemon;
+mod damage;
 mod disk;
 #[allow(
     dead_code,
@@ -14,6 +16,7 @@ mod disk;
 #[path = "../blackbox/events.rs"]
 mod events;
 mod kills;
+mod network;
 mod power;
 #[allow(
     dead_code,
@@ -96,6 +99,51 @@ fn trials(apart: bool) -> Vec<Trial> {
             "a full disk is named, and works again when there is room",
             trouble::full,
         ),
+        needs(
+            None,
+            "connections that break in mid-message lose and double nothing",
+            network::broken_in_mid_message,
+        ),
+        needs(
+            None,
+            "connections that stall or are slow hold up nobody",
+            network::stalled_and_slow,
+        ),
+        needs(
+            None,
+            "batches that are doubled, swapped and dropped on the way are in the log once and in order",
+            network::doubled_swapped_and_dropped,
+        ),
+        needs(
+            None,
+            "what is never acknowledged is in the log once",
+            network::never_acknowledged,
+        ),
+        needs(
+            None,
+            "a damaged file is named and left alone, or what was in it is made good",
+            damage::is_said_or_made_good,
+        ),
+        needs(
+            None,
+            "after an older backup what sensors hold comes again and the rest is a gap",
+            damage::an_older_backup,
+        ),
+        needs(
+            clock::lacks().as_deref(),
+            "the collector's clock may jump by years",
+            clock::jumps_by_years,
+        ),
+        needs(
+            clock::lacks().as_deref(),
+            "the collector's machine may sleep for hours",
+            clock::sleeps,
+        ),
+        needs(
+            None,
+            "a host's clock may jump by years",
+            clock::of_a_host_jumps,
+        ),
     ]
 }
 
@@ -117,10 +165,9 @@ fn is_long() -> bool {
     std::env::var_os("CHARTWATCH_LONG").is_some()
 }
 
-/// At most so many numbers from 1 to `end`, evenly spread.
+/// So many numbers from 1 to `end`, evenly spread; the same ones again when there are not so many.
 fn spread(end: u64, count: u64) -> impl Iterator<Item = u64> {
-    let count = count.min(end);
-    (0..count).map(move |n| 1 + n * end / count + end / count / 2)
+    (0..count).map(move |n| 1 + (n * end / count + end / count / 2) % end)
 }
 
 /// Says, when something fails, what it was about.

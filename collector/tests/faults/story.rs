@@ -31,22 +31,46 @@ pub(crate) struct Story {
     alerts: OnceLock<Vec<serde_json::Value>>,
 }
 
-/// Up to which number each sensor was told that its events are durable.
+/// Up to which number each sensor was told that its events are durable, and up to which it holds nothing any more.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Acknowledged(Arc<Mutex<BTreeMap<String, u64>>>);
+pub(crate) struct Acknowledged {
+    seq: Arc<Mutex<Numbers>>,
+    gone: Arc<Mutex<Numbers>>,
+}
+
+/// A number of each sensor.
+pub(crate) type Numbers = BTreeMap<String, u64>;
 
 impl Acknowledged {
     pub(crate) fn of(&self, sensor: &str) -> u64 {
-        self.0.lock().unwrap().get(sensor).copied().unwrap_or(0)
+        self.seq.lock().unwrap().get(sensor).copied().unwrap_or(0)
     }
 
     /// All sensors together.
     pub(crate) fn total(&self) -> u64 {
-        self.0.lock().unwrap().values().sum()
+        self.seq.lock().unwrap().values().sum()
+    }
+
+    pub(crate) fn all(&self) -> Numbers {
+        self.seq.lock().unwrap().clone()
+    }
+
+    /// The log is an older one: what it held then is what counts.
+    pub(crate) fn take_back(&self, held: Numbers) {
+        *self.seq.lock().unwrap() = held;
+    }
+
+    /// Up to there the sensors hold nothing any more.
+    pub(crate) fn give_up(&self, gone: Numbers) {
+        *self.gone.lock().unwrap() = gone;
+    }
+
+    fn gone(&self, sensor: &str) -> u64 {
+        self.gone.lock().unwrap().get(sensor).copied().unwrap_or(0)
     }
 
     fn note(&self, sensor: &str, seq: u64) {
-        let mut all = self.0.lock().unwrap();
+        let mut all = self.seq.lock().unwrap();
         let known = all.entry(sensor.to_owned()).or_default();
         *known = seq.max(*known);
     }
@@ -79,6 +103,48 @@ impl Story {
             batches: batches.collect(),
             alerts: OnceLock::new(),
         }
+    }
+
+    /// The same with a host whose clock is ten years ahead for a while, and then ten years behind.
+    pub(crate) fn with_jumps(batches: u64) -> Self {
+        const TEN_YEARS_NS: u64 = 3_652 * 86_400 * 1_000_000_000;
+        let mut story = Self::of(batches, 0);
+        let of_one = story.batches.first_entry().unwrap().into_mut();
+        for (number, events) in (0..).zip(of_one.values_mut()) {
+            let off = |at: u64| match number {
+                5..10 => at + TEN_YEARS_NS,
+                15..18 => at - TEN_YEARS_NS,
+                _ => at,
+            };
+            for event in events {
+                event.time_unix_ns = off(event.time_unix_ns);
+                if let Some(Body::Access(access)) = &mut event.body {
+                    access.first_unix_ns = off(access.first_unix_ns);
+                    access.last_unix_ns = off(access.last_unix_ns);
+                }
+            }
+        }
+        story
+    }
+
+    /// The same up to that many batches of each sensor.
+    pub(crate) fn until(&self, batches: usize) -> Self {
+        let part = |all: &BTreeMap<u64, Vec<Event>>| {
+            let first = all.iter().take(batches);
+            first.map(|(seq, events)| (*seq, events.clone())).collect()
+        };
+        let batches = self.batches.iter();
+        Self {
+            batches: batches.map(|(id, all)| (id.clone(), part(all))).collect(),
+            alerts: OnceLock::new(),
+        }
+    }
+
+    /// The last number of each sensor.
+    pub(crate) fn ends(&self) -> Numbers {
+        let end = |all: &BTreeMap<u64, Vec<Event>>| all.last_key_value().map_or(0, last);
+        let batches = self.batches.iter();
+        batches.map(|(id, all)| (id.clone(), end(all))).collect()
     }
 
     /// Events of all sensors.
@@ -238,6 +304,11 @@ pub(crate) async fn deliver(
     result
 }
 
+/// The last number of a batch.
+fn last((first, events): (&u64, &Vec<Event>)) -> u64 {
+    first + events.len() as u64 - 1
+}
+
 /// One sensor delivers; the error says why it cannot go on at the moment.
 async fn one(
     id: &str,
@@ -250,8 +321,8 @@ async fn one(
     let connected = endpoint.connect_timeout(PATIENCE).connect().await;
     let channel = connected.map_err(|error| said(&error))?;
     let mut sensor = Sensor::over(channel).await.map_err(|error| said(&error))?;
-    let known = acknowledged.of(id);
-    sensor.hello(id, known + 1).await;
+    let (known, gone) = (acknowledged.of(id), acknowledged.gone(id));
+    sensor.hello(id, known.max(gone) + 1).await;
     let held = match sensor.answer().await {
         Ok(Some(Answer::Welcome(welcome))) => welcome.persisted.unwrap_or(0),
         other => return Err(format!("{id}: {other:?} instead of Welcome")),
@@ -261,9 +332,8 @@ async fn one(
         "{id}: {known} was acknowledged, the log holds {held}"
     );
     acknowledged.note(id, held);
-    let last = |(first, events): (&u64, &Vec<Event>)| first + events.len() as u64 - 1;
     let end = batches.last_key_value().map_or(0, last);
-    let mut to_send = batches.range(held + 1..);
+    let mut to_send = batches.range(held.max(gone) + 1..);
     let mut under_way = Vec::new();
     while acknowledged.of(id) < end {
         while under_way.len() < WINDOW
