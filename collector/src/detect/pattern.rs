@@ -42,7 +42,7 @@ pub struct About {
 }
 
 /// All patterns, in the order of their rules.
-pub const ALL: [About; 15] = [
+pub const ALL: [About; 16] = [
     direct::ABOUT,
     chain::ABOUT,
     staging::ABOUT,
@@ -58,6 +58,7 @@ pub const ALL: [About; 15] = [
     wipe::ABOUT,
     tampering::ABOUT,
     stale_feed::ABOUT,
+    doubled::ABOUT,
 ];
 
 #[cfg(test)]

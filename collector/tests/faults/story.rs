@@ -240,7 +240,9 @@ fn mark_of_stored(event: &collector::event::Event) -> (u64, &'static str, u64, u
         ),
         What::Process(process) => (event.at_ns, "process", u64::from(process.key.pid), 0),
         What::Flow(flow) => (event.at_ns, "flow", 0, flow.bytes_out),
-        What::Edge(_) | What::Tamper(_) | What::Gap(_) => (event.at_ns, "other", 0, 0),
+        What::Edge(_) | What::Tamper(_) | What::Gap(_) | What::Conflict(_) => {
+            (event.at_ns, "other", 0, 0)
+        }
     }
 }
 

@@ -31,7 +31,9 @@ fn block(host: &mut Host, events: Vec<Event>) -> Vec<Alert> {
             }
             What::Flow(flow) => host.flow(&flow, |_| false),
             What::Edge(edge) => host.edge(&edge),
-            What::Tamper(_) | What::Gap(_) => unreachable!("none is made here"),
+            What::Tamper(_) | What::Gap(_) | What::Conflict(_) => {
+                unreachable!("none is made here")
+            }
         }
     }
     host.judge(&DetectConfig::default())

@@ -4,9 +4,12 @@
 //! at the same time. What the log held stays. There is one alert for each epoch and kind; it is told again when the conflicts
 //! have doubled. Nobody is named: which of the two is the right one cannot be seen from here.
 //!
+//! False positives: a disk image that is rolled out with the sensor's data on it; enrol each machine after it was copied.
+//!
 //! ATT&CK: none says exactly this. T1565.001 (Stored Data Manipulation) is the nearest for what was to be put in the place of
 //! other events.
 
+use super::About;
 use crate::detect::alert::{self, Alert, Confidence, Figures, Level, Path, Severity, Technique};
 use crate::detect::host::{Doubled, Host};
 use crate::event::ConflictKind;
@@ -17,6 +20,17 @@ use crate::text;
 pub(in crate::detect) const NAME: &str = "doubled";
 /// Moves when the meaning of the pattern changes.
 const VERSION: u32 = 1;
+
+/// See [`About`].
+pub(super) const ABOUT: About = About {
+    rule: "",
+    name: NAME,
+    catches: "a sensor is there twice: other events come under numbers that the log holds, or two starts of it deliver at the same time",
+    alert: "its own",
+    thresholds: |_| Vec::new(),
+    techniques: &[MANIPULATION],
+    quiet: "a batch that is sent again is the same bytes, so it is no conflict",
+};
 
 const MANIPULATION: Technique = Technique {
     id: "T1565.001",
@@ -42,7 +56,7 @@ pub(in crate::detect) fn judge(host: &mut Host, alerts: &mut Vec<Alert>) {
 fn alert(host: &Host, (epoch, kind): (&[u8; 16], ConflictKind), doubled: &Doubled) -> Alert {
     let epoch = uuid::Uuid::from_bytes(*epoch).to_string();
     Alert {
-        id: alert::id_of(NAME, host.origin(), &[&epoch, kind.name()]),
+        id: alert::id_of(NAME, &host.origin().sensor, &[&epoch, kind.name()]),
         revision: doubled.revision,
         pattern: NAME,
         pattern_version: VERSION,
