@@ -75,11 +75,13 @@ pub fn read(data_dir: &Path) -> Result<Option<Learned>, CheckpointError> {
     }))
 }
 
-/// What was learned of a log that ends at `last_pos`; `None` when there is no file. One that cannot be used is set aside, and why is said.
+/// What was learned of a log that ends at `last_pos`; `None` when there is no file. One that cannot be used is set aside, and `set_aside` is
+/// told under which name and why.
 pub(crate) fn open(
     data_dir: &Path,
     log_id: Uuid,
     last_pos: i64,
+    set_aside: impl FnOnce(&Path, &str),
 ) -> Result<Option<Learned>, CheckpointError> {
     let path = data_dir.join(NAME);
     let reason = match kept(data_dir) {
@@ -108,6 +110,7 @@ pub(crate) fn open(
         "what was learned cannot be used and is set aside; it is learned anew, as far as the log is read back"
     );
     fs::rename(&path, &aside).map_err(|source| CheckpointError::Io { path, source })?;
+    set_aside(&aside, &reason);
     Ok(None)
 }
 
@@ -191,9 +194,9 @@ mod tests {
     fn what_was_saved_is_there_again_for_the_same_log() {
         let place = tempfile::tempdir().unwrap();
         let log = Uuid::new_v4();
-        assert_eq!(open(place.path(), log, 9).unwrap(), None);
+        assert_eq!(open(place.path(), log, 9, |_, _| ()).unwrap(), None);
         save(place.path(), log, (&learned(), 7)).unwrap();
-        let kept = open(place.path(), log, 9).unwrap().unwrap();
+        let kept = open(place.path(), log, 9, |_, _| ()).unwrap().unwrap();
         assert_eq!((kept.pos, &kept.baseline), (7, &learned()));
         assert_eq!(read(place.path()).unwrap(), Some(kept));
     }
@@ -210,7 +213,7 @@ mod tests {
         ];
         for spoil in spoil {
             spoil();
-            assert_eq!(open(place.path(), log, 9).unwrap(), None);
+            assert_eq!(open(place.path(), log, 9, |_, _| ()).unwrap(), None);
             assert!(aside.exists() && !place.path().join(NAME).exists());
         }
         let all = fs::read_dir(place.path()).unwrap();

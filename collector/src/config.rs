@@ -4,6 +4,7 @@
 
 mod approved;
 mod feed;
+mod privacy;
 mod raw;
 mod schedule;
 mod shared;
@@ -28,6 +29,8 @@ pub const DEFAULT_FILE: &str = "/etc/chartwatch/collector.toml";
 pub const APPROVED_DIR: &str = "approved.d";
 /// Where the collector keeps its data unless told otherwise.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/chartwatch";
+/// The key for names of records, below the data directory, unless told otherwise.
+pub const TOKEN_KEY: &str = "keys/token.key";
 /// Exit status for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
 pub const EXIT_BAD_CONFIG: u8 = 64;
 
@@ -38,6 +41,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Directory of the event log, the alerts and the list of sensors.
     pub data_dir: PathBuf,
+    /// The hospital's key for names of records, made at the first start and given to sensors that enrol; `None`: the collector has none.
+    pub token_key: Option<PathBuf>,
+    /// Address analysts connect to; `None`: they do not.
+    pub analysts: Option<SocketAddr>,
     /// How sensors are told from others on the link.
     pub tls: Tls,
     /// How far back the log is read at start, seconds of event time.
@@ -427,6 +434,9 @@ impl Config {
 
     /// Stays with a directory, whatever the file says.
     pub fn keep_data_dir(&mut self, data_dir: PathBuf) {
+        if self.token_key == Some(self.data_dir.join(TOKEN_KEY)) {
+            self.token_key = Some(data_dir.join(TOKEN_KEY));
+        }
         for feed in &mut self.feeds {
             feed.keep_below(&data_dir);
         }

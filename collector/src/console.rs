@@ -4,12 +4,14 @@
 //! through [`text::clean_json`]: what a terminal shows is what is there.
 
 pub mod approve;
+mod audit;
 mod backend;
 mod events;
 mod intel;
 mod list;
 mod page;
 mod refused;
+mod reveal;
 mod sensors;
 mod settings;
 mod svg;
@@ -17,11 +19,13 @@ mod usual;
 
 use std::io::Write;
 
+pub use audit::{AuditFilter, AuditViewError, audit, audit_verify};
 pub use events::{EventsError, events};
 pub use intel::{feeds, known};
 pub use list::alerts;
 pub use page::show;
 pub use refused::{refused, refused_below, refused_json};
+pub use reveal::{RevealError, ToReveal, reveal};
 pub use sensors::{sensors, sensors_json};
 pub use settings::config;
 pub use svg::svg;

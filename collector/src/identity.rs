@@ -7,6 +7,7 @@
 //! **Invariant:** a key that others can read is not used, and no key or certificate that is there is written over. TLS is 1.3 (RFC 8446)
 //! or nothing.
 
+mod analyst;
 mod authorities;
 mod authority;
 mod book;
@@ -20,6 +21,8 @@ mod token;
 
 use std::path::{Path, PathBuf};
 
+pub use analyst::{AnalystCertificate, Role, Roles};
+pub(crate) use analyst::{analyst_of, can_be_analyst, subject as analyst_subject};
 pub use authorities::Authorities;
 pub(crate) use authorities::short;
 pub use authority::Authority;
@@ -32,6 +35,7 @@ pub use revocations::watch as watch_revocations;
 pub use server::Server;
 pub(crate) use server::all_names as known_names;
 pub use token::Secret;
+pub(crate) use token::mark as token_mark;
 
 /// Directory of the authority, below the data directory.
 const DIRECTORY: &str = "pki";
@@ -113,6 +117,11 @@ pub enum IdentityError {
         /// Why.
         reason: String,
     },
+}
+
+/// Whether there is an authority of the collector's own already.
+pub(crate) fn has_authority(data_dir: &Path) -> bool {
+    directory(data_dir).join("ca.pem").exists()
 }
 
 /// The directory of the authority.

@@ -44,9 +44,11 @@ pub use convert::{WireError, block, stored};
 pub use enroll::Enroll;
 pub use error::Refusal;
 pub use note::overlap;
-use serve::OtherEnd;
 pub use serve::serve;
 
+pub(crate) use serve::{Caller, door};
+
+use crate::audit::{Action, Desk, Entry, Who};
 use crate::event::{Block, GapReason, What};
 use crate::fleet::FleetHandle;
 use crate::identity::{Lapse, Peer, Revoked, SensorCertificate};
@@ -74,6 +76,7 @@ pub struct Ingest {
     revoked: watch::Receiver<Revoked>,
     renewal: Option<Enroll>,
     lapse: Option<Arc<Lapse>>,
+    audit: Option<Desk>,
     counts: Arc<Counts>,
     streams: Arc<Streams>,
     places: Arc<Places>,
@@ -99,6 +102,7 @@ impl Ingest {
             revoked,
             renewal: None,
             lapse: None,
+            audit: None,
             counts: Arc::default(),
             streams: Arc::default(),
             places: Arc::default(),
@@ -118,6 +122,28 @@ impl Ingest {
         Self { lapse, ..self }
     }
 
+    /// The same, which says in the audit log whom it does not let in.
+    #[must_use]
+    pub fn auditing(self, audit: Desk) -> Self {
+        Self {
+            audit: Some(audit),
+            ..self
+        }
+    }
+
+    /// Says in the audit log that somebody was not let in.
+    fn audit(&self, who: Who, refusal: &Refusal) {
+        let Some(audit) = &self.audit else {
+            return;
+        };
+        let entry = Entry::new(Action::IdentityRefused).by(who);
+        let entry = match refusal {
+            Refusal::OtherName { claimed, .. } => entry.about(claimed),
+            _ => entry,
+        };
+        audit.repeated(entry.with("reason", &refusal.to_string()));
+    }
+
     /// The certificate of a connection, if it is let in.
     fn let_in(&self, peer: &Peer) -> Result<Option<Arc<SensorCertificate>>, Refusal> {
         let certificate = certificate(peer)?;
@@ -132,12 +158,13 @@ impl Ingest {
     }
 
     /// Counts who was refused for who they are; answers how many there have been.
-    fn refused(&self, end: &OtherEnd, refusal: &Refusal) -> u64 {
+    fn refused(&self, end: &Caller, refusal: &Refusal) -> u64 {
         let sensor = match (&end.peer, refusal) {
             (Peer::Certified(Ok(certificate)), _) => &*certificate.name,
             (_, _) => "",
         };
-        self.fleet.refused(end.address(), sensor, refusal.kind());
+        self.fleet.refused(&end.address(), sensor, refusal.kind());
+        self.audit(end.who(), refusal);
         self.counts.identity_refused()
     }
 
@@ -159,7 +186,7 @@ impl Link for Ingest {
         let session = Session {
             ingest: self.clone(),
             changes: renewal::Changes::of(self),
-            end: other_end(&request),
+            end: caller(&request),
             place: None,
             answers,
             inbound: request.into_inner(),
@@ -169,7 +196,7 @@ impl Link for Ingest {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
-        let end = other_end(&request);
+        let end = caller(&request);
         let certificate = self.let_in(&end.peer).map_err(|refusal| {
             self.refused(&end, &refusal);
             refusal.status()
@@ -178,7 +205,7 @@ impl Link for Ingest {
             return Err(Status::unimplemented("certificates are not renewed here"));
         };
         // Two signatures, a fraction of a millisecond: not worth a thread of its own.
-        let reply = renewal.renew(&certificate.name, &request.into_inner());
+        let reply = renewal.renew(&certificate.name, end.who(), &request.into_inner());
         reply.map(Response::new)
     }
 }
@@ -186,7 +213,7 @@ impl Link for Ingest {
 /// One stream.
 struct Session {
     ingest: Ingest,
-    end: OtherEnd,
+    end: Caller,
     /// Where it is, of a sensor that says which start of it it is.
     place: Option<Place>,
     /// Of the authority, from before anything was said about it.
@@ -424,8 +451,8 @@ fn answer(message: Answer) -> FromCollector {
     }
 }
 
-/// Who is at the other end of a request's connection. A connection always says; one that did not would be nobody's.
-fn other_end<T>(request: &Request<T>) -> OtherEnd {
+/// Who is at the other end of a request's connection.
+pub(crate) fn caller<T>(request: &Request<T>) -> Caller {
     request.extensions().get().cloned().unwrap_or_default()
 }
 

@@ -20,6 +20,8 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod analyst;
+pub mod audit;
 pub mod checkpoint;
 pub mod config;
 pub mod console;
@@ -33,6 +35,7 @@ pub mod ingest;
 pub mod intel;
 pub mod log;
 mod pipeline;
+pub mod privacy;
 pub mod replay;
 pub mod sink;
 pub mod text;

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use collector::admin::{self, AdminError, Step};
 use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
+use collector::identity::Role;
 use collector::intel::Intel;
 use collector::{Collector, StartError};
 use sd_notify::NotifyState;
@@ -25,6 +26,8 @@ Examples:
   sudo -u chartwatch chartwatch-collector rotate-authority
   sudo -u chartwatch chartwatch-collector rotate-authority --status
   sudo -u chartwatch chartwatch-collector rotate-authority --finish
+  sudo -u chartwatch chartwatch-collector token --analyst anna --role triage
+  sudo -u chartwatch chartwatch-collector roles --analyst anna --role triage,reveal
 
 Exit status:
   0   stopped as asked, or the configuration is good
@@ -60,8 +63,19 @@ enum Command {
     /// root can read. Run it as the collector's user.
     Token {
         /// The sensor's name, its `sensor_id`.
-        #[arg(long, value_name = "NAME")]
-        sensor: String,
+        #[arg(long, value_name = "NAME", required_unless_present = "analyst")]
+        sensor: Option<String>,
+        /// The token is for an analyst of this name, who then works over the network (`chartwatch enroll`).
+        #[arg(
+            long,
+            value_name = "NAME",
+            conflicts_with = "sensor",
+            requires = "role"
+        )]
+        analyst: Option<String>,
+        /// What the analyst may: read (look at everything but names), triage (close alerts too), reveal (turn tokens back too); several with commas.
+        #[arg(long, value_name = "ROLE", value_delimiter = ',', requires = "analyst")]
+        role: Vec<Role>,
         /// How long the token can be used: a number and s, m, h or d, at most 30d.
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = admin::validity)]
         valid: Duration,
@@ -76,8 +90,32 @@ enum Command {
     /// be enrolled again. Run it as the collector's user.
     Revoke {
         /// The sensor's name, its `sensor_id`.
-        #[arg(long, value_name = "NAME")]
-        sensor: String,
+        #[arg(long, value_name = "NAME", required_unless_present = "analyst")]
+        sensor: Option<String>,
+        /// The analyst's name.
+        #[arg(long, value_name = "NAME", conflicts_with = "sensor")]
+        analyst: Option<String>,
+        /// Configuration file.
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+        config: PathBuf,
+    },
+    /// List the analysts with their roles, or give one other roles, which counts at once. Run it as the collector's user.
+    Roles {
+        /// The analyst's name.
+        #[arg(long, value_name = "NAME", requires = "roles")]
+        analyst: Option<String>,
+        /// The roles, in the place of those before: read, triage, reveal; several with commas.
+        #[arg(
+            long,
+            value_name = "ROLE",
+            value_delimiter = ',',
+            group = "roles",
+            requires = "analyst"
+        )]
+        role: Vec<Role>,
+        /// No role at all: the analyst may do nothing any more.
+        #[arg(long, group = "roles", requires = "analyst")]
+        none: bool,
         /// Configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
         config: PathBuf,
@@ -112,16 +150,46 @@ fn main() -> ExitCode {
         Command::Check { config } => with_config(&config, |mut config| check(&mut config)),
         Command::Token {
             sensor,
+            analyst,
+            role,
             valid,
             address,
             config,
-        } => with_config(&config, |config| token(&config, &sensor, valid, address)),
-        Command::Revoke { sensor, config } => with_config(&config, |config| {
-            Ok(admin::revoke(
-                &config,
-                &sensor,
-                &mut std::io::stdout().lock(),
-            )?)
+        } => with_config(&config, |config| {
+            let (mut out, mut told) = (std::io::stdout().lock(), std::io::stderr().lock());
+            let (out, told) = (&mut out, &mut told);
+            match (sensor, analyst) {
+                (Some(sensor), _) => admin::token(&config, &sensor, valid, address, out, told)?,
+                (None, analyst) => {
+                    let (name, roles) = (analyst.unwrap_or_default(), role.into_iter().collect());
+                    admin::analyst_token(&config, &name, &roles, valid, address, out, told)?;
+                }
+            }
+            Ok(())
+        }),
+        Command::Revoke {
+            sensor,
+            analyst,
+            config,
+        } => with_config(&config, |config| {
+            let out = &mut std::io::stdout().lock();
+            match (sensor, analyst) {
+                (Some(sensor), _) => admin::revoke(&config, &sensor, out)?,
+                (None, analyst) => {
+                    admin::revoke_analyst(&config, &analyst.unwrap_or_default(), out)?;
+                }
+            }
+            Ok(())
+        }),
+        Command::Roles {
+            analyst,
+            role,
+            none: _,
+            config,
+        } => with_config(&config, |config| {
+            let roles = role.into_iter().collect();
+            let given = analyst.as_deref().map(|analyst| (analyst, &roles));
+            Ok(admin::roles(&config, given, &mut std::io::stdout().lock())?)
         }),
         Command::RotateAuthority {
             status,
@@ -170,10 +238,13 @@ fn with_config(
 
 /// Keys and certificates belong to the configuration: trying again does not make them better.
 fn is_about_configuration(error: &anyhow::Error) -> bool {
-    let start = matches!(error.downcast_ref(), Some(StartError::Identity(_)));
+    let start = matches!(
+        error.downcast_ref(),
+        Some(StartError::Identity(_) | StartError::Key(_))
+    );
     let admin = matches!(
         error.downcast_ref(),
-        Some(AdminError::NoAuthority | AdminError::Identity(_))
+        Some(AdminError::NoAuthority | AdminError::NoAnalysts | AdminError::Identity(_))
     );
     start || admin
 }
@@ -250,6 +321,7 @@ async fn reloads(path: &Path, collector: &Collector, mut hangup: Signal) {
             Ok(config) => collector.reload(config).await,
             Err(error) => {
                 tracing::error!(%error, "the configuration cannot be used; what was read before counts");
+                collector.refused(&error);
             }
         }
         notify(&[NotifyState::Ready]);
@@ -278,17 +350,6 @@ fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "the service manager could not be told");
     }
-}
-
-fn token(
-    config: &Config,
-    sensor: &str,
-    valid: Duration,
-    address: Option<String>,
-) -> Result<(), anyhow::Error> {
-    let (mut out, mut told) = (std::io::stdout().lock(), std::io::stderr().lock());
-    admin::token(config, sensor, valid, address, &mut out, &mut told)?;
-    Ok(())
 }
 
 /// Says what the configuration means.

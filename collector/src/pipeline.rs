@@ -1,5 +1,6 @@
 //! The pipeline: every stage, every channel, and how it all stops.
 
+mod audited;
 mod hunt;
 mod learned;
 mod stale;
@@ -17,15 +18,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::alerts::{self, AlertError, AlertStore, Raised};
+use crate::analyst::{self, Interface};
+use crate::audit::{self, Action, AuditError, Desk, Entry};
 use crate::checkpoint::CheckpointError;
-use crate::config::{Config, Shared, Tls};
+use crate::config::{Config, ConfigError, Shared, Tls};
 use crate::detect::Detector;
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
-use crate::identity::{Book, IdentityError, Lapse, Revoked, Server, watch_revocations};
+use crate::identity::{self, Book, IdentityError, Lapse, Revoked, Server, watch_revocations};
 use crate::ingest::{self, Enroll, Ingest};
 use crate::intel::{FeedConfig, Intel, pull};
 use crate::log::{self, LogError, LogHandle, LogStore, Logged, StoredBatch};
+use crate::privacy::{Key, KeyError};
 use crate::replay::{self, ReplayError};
 use crate::{durable, sink};
 use hunt::Current;
@@ -79,6 +83,12 @@ pub enum StartError {
     /// Keys or certificates cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The audit log cannot be used.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The key for names cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The event log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -109,8 +119,11 @@ pub struct Collector {
     log: LogHandle,
     fleet: FleetHandle,
     fleet_thread: JoinHandle<()>,
+    audit: Desk,
+    audit_thread: JoinHandle<()>,
     stopping: watch::Sender<bool>,
     server: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    analysts: Option<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>>,
     stages: Vec<JoinHandle<()>>,
     sinks: Vec<JoinHandle<()>>,
 }
@@ -129,13 +142,17 @@ impl Collector {
     ) -> Result<Self, StartError> {
         let data_dir = config.data_dir.clone();
         let lock = take(&data_dir)?;
+        let (audit, audit_thread) = audit::spawn(&data_dir)?;
+        let was_there = identity::has_authority(&data_dir);
         let tls = Server::open(&config.tls, &data_dir, config.listen)?.map(Arc::new);
+        audited::authority(&audit, tls.as_deref(), was_there);
         if tls.is_none() {
             tracing::warn!(
                 "TLS is off: whoever reaches the loopback address may speak for any sensor"
             );
         }
-        let enroll = enroll(&config, tls.as_deref())?;
+        let key = audited::key(&config, &audit)?;
+        let enroll = enroll(&config, tls.as_deref(), key, &audit)?;
         let lapse = lapse(&config)?;
         let revoked = revoked(&config)?;
         let listen_error = |source| StartError::Listen {
@@ -146,6 +163,7 @@ impl Collector {
             .await
             .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
+        let analyst_listener = audited::analyst_listener(&config).await?;
 
         let log_store = LogStore::open(&data_dir)?;
         let log_id = log_store.log_id();
@@ -156,7 +174,7 @@ impl Collector {
         hunt::tell(&config.read_feeds(&Intel::default()));
         let detect = Shared::new(config.detect.clone());
         let (mut detector, from) =
-            learned::detector(&config, detect.clone(), log_id, &alert_store)?;
+            learned::detector(&config, detect.clone(), log_id, &alert_store, &audit)?;
         learned::catch_up(
             &config,
             &mut detector,
@@ -178,6 +196,7 @@ impl Collector {
         let alert_thread = alerts::spawn(alert_store, to_alerts, newest, sink::ocsf::finding)?;
         let sinks = spawn_sinks(&config, &newest_seen)?;
         let (feeds, to_pull) = watch::channel(config.feeds.clone());
+        let lies_at = (config.data_dir.clone(), config.token_key.clone());
         let current = Current {
             config: Arc::new(Mutex::new(config)),
             detect,
@@ -195,10 +214,25 @@ impl Collector {
             fleet.clone(),
             log_id.into_bytes(),
             stop_seen.clone(),
-            revoked,
+            revoked.clone(),
         )
         .renewing(enroll.clone())
-        .after(lapse);
+        .after(lapse)
+        .auditing(audit.clone());
+        audit.note(audited::started(address));
+        let analysts = match (analyst_listener, &tls) {
+            (Some(listener), Some(tls)) => {
+                let book = Book::open_or_make(&data_dir)?;
+                let now = current.clone().now();
+                let interface =
+                    Interface::new(lies_at.0, lies_at.1, now, book, audit.clone(), revoked);
+                let (tls, enroll, stop) = (tls.clone(), enroll.clone(), stop_seen.clone());
+                Some(tokio::spawn(analyst::serve(
+                    listener, tls, interface, enroll, stop,
+                )))
+            }
+            (_, _) => None,
+        };
         let server = tokio::spawn(ingest::serve(listener, tls, service, enroll, stop_seen));
         let stages = vec![
             log_thread,
@@ -216,8 +250,11 @@ impl Collector {
             log,
             fleet,
             fleet_thread,
+            audit,
+            audit_thread,
             stopping,
             server,
+            analysts,
             stages,
             sinks,
         })
@@ -231,12 +268,19 @@ impl Collector {
         let read = tokio::task::spawn_blocking(move || current.read_feeds(Some(config)));
         match read.await {
             Ok(feeds) => {
+                self.audit.note(Entry::new(Action::ConfigurationReloaded));
                 self.feeds.send_replace(feeds);
             }
             Err(error) => {
                 tracing::error!(%error, "reading the feeds ended with a panic; what was read before counts");
             }
         }
+    }
+
+    /// Says in the audit log that a configuration was to be read again and cannot be used.
+    pub fn refused(&self, error: &ConfigError) {
+        let entry = Entry::new(Action::ConfigurationRefused);
+        self.audit.note(entry.with("reason", &error.to_string()));
     }
 
     /// The address it listens on.
@@ -258,8 +302,11 @@ impl Collector {
             log,
             fleet,
             fleet_thread,
+            audit,
+            audit_thread,
             stopping,
             mut server,
+            analysts,
             stages,
             sinks,
             ..
@@ -277,12 +324,21 @@ impl Collector {
                 server.abort();
             }
         }
+        if let Some(mut analysts) = analysts
+            && timeout(STREAM_GRACE, &mut analysts).await.is_err()
+        {
+            tracing::info!("commands of analysts are cut");
+            analysts.abort();
+        }
         // Detection tells the fleet of the last blocks, so the fleet is closed after the stages.
         log.close().await;
         join("stages", stages, STAGE_GRACE).await;
         fleet.close().await;
         join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
+        audit.note(Entry::new(Action::CollectorStopped));
+        drop(audit);
+        join("audit", vec![audit_thread], STAGE_GRACE).await;
         if timeout(PULL_GRACE, pull_ended).await.is_err() {
             tracing::info!("a pull of a feed is cut; what was pulled before stays");
         }
@@ -290,14 +346,20 @@ impl Collector {
 }
 
 /// The service that certifies sensors, if it is the collector's own authority that does.
-fn enroll(config: &Config, tls: Option<&Server>) -> Result<Option<Enroll>, IdentityError> {
+fn enroll(
+    config: &Config,
+    tls: Option<&Server>,
+    key: Option<Key>,
+    audit: &Desk,
+) -> Result<Option<Enroll>, IdentityError> {
     let (Tls::Own { valid, .. }, Some(authorities)) =
         (&config.tls, tls.and_then(Server::authorities))
     else {
         return Ok(None);
     };
     let book = Book::open_or_make(&config.data_dir)?;
-    Ok(Some(Enroll::new(authorities.clone(), book, *valid)))
+    let (authorities, audit) = (authorities.clone(), audit.clone());
+    Ok(Some(Enroll::new(authorities, book, *valid, key, audit)))
 }
 
 /// What is revoked, from now on; nothing when TLS is off and nobody shows a certificate.

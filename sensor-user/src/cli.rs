@@ -11,13 +11,13 @@ use clap_complete::Shell;
 use crate::config::{Config, DEFAULT_FILE, Guard, Privacy};
 use crate::link::{self, EnrollError, Files, IdentityError, Token};
 use crate::preflight::{self, Facts};
-use crate::privacy::{Key, KeyError};
+use crate::privacy::{Key, KeyError, Placed};
 
 const EXAMPLES: &str = "Examples:
-  chartwatch-sensor keygen --out /etc/chartwatch/token.key   make the hospital's key, once
-  chartwatch-sensor enroll --token-file /root/token          get this sensor's certificate from the collector
-  chartwatch-sensor check                                    is the configuration good, is the machine?
-  chartwatch-sensor run --config ./sensor.toml               watch until SIGTERM or SIGINT
+  chartwatch-sensor enroll --token-file /root/token   get this sensor's certificate, and the key for names, from the collector
+  chartwatch-sensor check                             is the configuration good, is the machine?
+  chartwatch-sensor run --config ./sensor.toml        watch until SIGTERM or SIGINT
+  chartwatch-sensor keygen --out ./token.key          make a key for names where no collector makes one
 
 Exit codes:
    0  done, or stopped as asked
@@ -58,7 +58,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Get this sensor's key and certificate from its collector, with a one-time token that `chartwatch-collector token` has printed.
+    /// Get this sensor's certificate, and the hospital's key for names, from its collector, with a one-time token that `chartwatch-collector token` has printed.
     Enroll {
         /// File with the token, readable for its owner only.
         #[arg(long, value_name = "FILE")]
@@ -175,10 +175,15 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     for store in &config.stores {
         writeln!(
             out,
-            "  store      {} {} {}",
+            "  store      {} {} {}{}",
             store.name,
             if store.service { "served by" } else { "at" },
-            store.path.display()
+            store.path.display(),
+            if store.plain && !store.service {
+                ", names leave as they are"
+            } else {
+                ""
+            }
         )?;
         if store.canonical != store.path {
             writeln!(out, "             which is {}", store.canonical.display())?;
@@ -212,7 +217,12 @@ pub fn enroll(
         .enable_all()
         .build()
         .map_err(|source| EnrollError::Runtime(source.to_string()))?;
-    runtime.block_on(link::enroll(&token, &config.sensor_id, &files, replace))?;
+    let names_key = match &config.privacy {
+        Privacy::Token { key_file } => Some(&**key_file),
+        Privacy::Plain => None,
+    };
+    let enrolled = link::enroll(&token, &config.sensor_id, &files, names_key, replace);
+    let placed = runtime.block_on(enrolled)?;
     let how = if before { "replaced" } else { "made" };
     let mut said = vec![format!(
         "{how} {} and {}: this sensor is {} now; remove the token's file\n",
@@ -226,9 +236,29 @@ pub fn enroll(
             "note: collector.address is {own} in the configuration, and https://{address} in the token\n"
         ));
     }
+    said.extend(names_key.map(|file| names_said(placed, file)));
     // It is done, said or not.
     out.write_all(said.concat().as_bytes()).ok();
     Ok(())
+}
+
+/// What is said of the key for names.
+fn names_said(placed: Option<Placed>, file: &Path) -> String {
+    let file = file.display();
+    match placed {
+        Some(Placed::Written) => {
+            format!("made {file}: names of records leave as tokens under the collector's key\n")
+        }
+        Some(Placed::Same) => format!("{file} holds the collector's key already\n"),
+        Some(Placed::Other) => format!(
+            "note: {file} holds another key than the collector's and stays: `chartwatch reveal` there cannot turn back this sensor's names. \
+             To have the collector's key, move the file away and enrol again with a new token and --replace. If this one is the \
+             hospital's key, put it at the collector (privacy.key_file) in the place of its own\n"
+        ),
+        None => format!(
+            "note: the collector has no key for names; copy the hospital's key to {file}, if it is not there\n"
+        ),
+    }
 }
 
 /// Whether the sensor's key and certificate, and the authority it trusts, can be used.

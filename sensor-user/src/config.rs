@@ -68,12 +68,13 @@ impl Collector {
 /// The form in which names of records leave the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Privacy {
-    /// `names = "token"`, the default: as tokens under the hospital's key, which only its holder can turn back.
+    /// `names = "token"`, the default: as tokens under the hospital's key, which only its holder can turn back; but for stores with
+    /// `names = "plain"` of their own.
     Token {
-        /// `key_file`: the key, made by `chartwatch-sensor keygen`. Default `/etc/chartwatch/token.key`.
+        /// `key_file`: the key, which `chartwatch-sensor enroll` gets from the collector. Default `/etc/chartwatch/token.key`.
         key_file: PathBuf,
     },
-    /// `names = "plain"`: as they are. For stores whose names identify nobody; the privacy officer decides.
+    /// `names = "plain"`, for all stores: as they are. For stores whose names identify nobody; the privacy officer decides.
     Plain,
 }
 

@@ -166,9 +166,11 @@ impl Enricher {
             What::Name(name) => {
                 let evicted = if name.is_carrier {
                     let path = self.media.absolute(name.record.device, name.untrusted_path);
-                    self.carriers.insert(name.record, &path)
+                    self.carriers.insert(name.record, &path, true)
                 } else {
-                    self.names.insert(name.record, &name.untrusted_path)
+                    let telling = !self.privacy.is_plain(name.store);
+                    self.names
+                        .insert(name.record, &name.untrusted_path, telling)
                 };
                 self.metrics.names_evicted.add(evicted);
             }
@@ -398,7 +400,7 @@ impl Enricher {
         let name = self
             .names
             .get(access.record)
-            .map(|path| (self.privacy.name(path), self.privacy.form()));
+            .map(|path| self.privacy.name(access.store, path));
         if name.is_none() {
             self.metrics.accesses_unnamed.one();
         }

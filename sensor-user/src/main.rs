@@ -38,7 +38,7 @@ fn execute(command: Command) -> Result<Exit, Failure> {
         }
         Command::Keygen { out: file } => {
             privacy::generate(&file).map_err(with(Exit::CannotCreate))?;
-            writeln!(out, "made {}; copy it to every sensor, and keep one copy where tokens may be turned back", file.display())
+            writeln!(out, "made {}; copy it to the collector (privacy.key_file) before its first start, which gives it to sensors that enrol", file.display())
                 .map_err(with(Exit::CannotCreate))?;
             Ok(Exit::Success)
         }
@@ -136,7 +136,7 @@ fn enrolment(error: EnrollError) -> Failure {
         | EnrollError::Token(_)
         | EnrollError::OtherSensor { .. }
         | EnrollError::Exists(_) => Exit::Usage,
-        EnrollError::Write { .. } => Exit::CannotCreate,
+        EnrollError::Write { .. } | EnrollError::Names(_) => Exit::CannotCreate,
         EnrollError::Runtime(_)
         | EnrollError::Key(_)
         | EnrollError::Tls(_)

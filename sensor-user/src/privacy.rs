@@ -1,8 +1,8 @@
 //! Names inside a store identify patients: here they become tokens before anything leaves the host.
 //!
-//! A token is AES-SIV (RFC 5297, 512-bit key, no associated data) of the path below the store's root, in URL-safe base64
-//! without padding (RFC 4648 section 5). It is deterministic: equal names give equal tokens, so records can be told
-//! apart and counted, and only the holder of the hospital's key can turn one back.
+//! What a token is stands in `proto/TOKENS.md`. It is deterministic: equal names give equal tokens, so records can be told
+//! apart and counted, and only the holder of the hospital's key can turn one back. Names of stores that are configured as plain leave as
+//! they are, in arguments and paths too.
 //!
 //! In arguments and paths a token is written `token:...` in the place of the name, so that `-F file=@/srv/pacs/doe.dcm`
 //! leaves as `-F file=@/srv/pacs/token:...`. What is found and what is not is said in [`text`] and [`relative`].
@@ -27,10 +27,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use escape::escape;
-pub use key::{Key, KeyError, generate};
+pub use key::{Key, KeyError, Placed, generate};
 use text::Root;
 
 use crate::config::Store;
+use crate::event::StoreId;
 
 /// What stands before a token in arguments and paths, so that a reader can tell it from a name.
 pub const TOKEN_PREFIX: &str = "token:";
@@ -49,12 +50,14 @@ pub struct Privacy {
     /// None: names leave as they are. A mutex because the cipher keeps scratch state; nothing waits under it.
     cipher: Option<Mutex<Aes256Siv>>,
     roots: Vec<Root>,
+    /// By place in the configuration: whose names leave as they are.
+    plain: Vec<bool>,
 }
 
 impl fmt::Debug for Privacy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Privacy")
-            .field("form", &self.form())
+            .field("has_key", &self.cipher.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -66,6 +69,7 @@ impl Privacy {
         Self {
             cipher: Some(Mutex::new(Aes256Siv::new(key.bytes().into()))),
             roots: text::roots(stores),
+            plain: stores.iter().map(|store| store.plain).collect(),
         }
     }
 
@@ -75,25 +79,26 @@ impl Privacy {
         Self {
             cipher: None,
             roots: Vec::new(),
+            plain: Vec::new(),
         }
     }
 
-    /// The form names leave in.
+    /// Whether the names below a store leave as they are. One that is not known is none of these.
     #[must_use]
-    pub fn form(&self) -> NameForm {
-        if self.cipher.is_some() {
-            NameForm::Token
-        } else {
-            NameForm::Plain
-        }
+    pub fn is_plain(&self, StoreId(number): StoreId) -> bool {
+        let index = (number as usize).checked_sub(1);
+        let plain = index.and_then(|index| self.plain.get(index).copied());
+        self.cipher.is_none() || plain.unwrap_or(false)
     }
 
-    /// The name of a record, given its path below the store's root.
+    /// The name of a record, given its store and its path below the store's root.
     #[must_use]
-    pub fn name(&self, untrusted_below: &[u8]) -> String {
+    pub fn name(&self, store: StoreId, untrusted_below: &[u8]) -> (String, NameForm) {
         match &self.cipher {
-            Some(cipher) => token(cipher, untrusted_below),
-            None => escape(untrusted_below).into_owned(),
+            Some(cipher) if !self.is_plain(store) => {
+                (token(cipher, untrusted_below), NameForm::Token)
+            }
+            Some(_) | None => (escape(untrusted_below).into_owned(), NameForm::Plain),
         }
     }
 

@@ -622,6 +622,9 @@ async fn a_sensor_enrols_with_a_token_and_delivers_to_the_real_collector() {
         );
         assert_eq!(real::mode(&files.identity), 0o600);
         files.check().unwrap();
+        let names = files.identity.with_file_name("token.key");
+        assert_eq!(real::mode(&names), 0o600);
+        assert_eq!(std::fs::read(&names).unwrap(), real::names_key(&collector));
         let before = std::fs::read(&files.identity).unwrap();
         let (code, said) = real::enroll(&config, &token, &[]);
         assert!(code == 64 && said.contains("--replace"), "{said}");
@@ -630,6 +633,13 @@ async fn a_sensor_enrols_with_a_token_and_delivers_to_the_real_collector() {
         assert_eq!(std::fs::read(&files.identity).unwrap(), before);
         let (code, said) = real::enroll(&config, &collector.token("sensor-1"), &["--replace"]);
         assert!(code == 0 && said.contains("replaced "), "{said}");
+        assert!(said.contains("holds the collector's key already"), "{said}");
+        // Another key stays, whatever the collector has.
+        let other = format!("{}\n", "0f".repeat(64));
+        std::fs::write(&names, &other).unwrap();
+        let (code, said) = real::enroll(&config, &collector.token("sensor-1"), &["--replace"]);
+        assert!(code == 0 && said.contains("holds another key"), "{said}");
+        assert_eq!(std::fs::read_to_string(&names).unwrap(), other);
         assert_ne!(std::fs::read(&files.identity).unwrap(), before);
 
         let address = format!("https://localhost:{}", collector.port);

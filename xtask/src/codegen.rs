@@ -14,7 +14,7 @@ use crate::{hooks, readme};
 
 /// Where the protocol's texts lie, relative to the root.
 const PROTO: &str = "proto";
-const PROTO_TEXTS: &str = "proto/sensor/v1";
+const PROTO_TEXTS: [&str; 2] = ["proto/analyst/v1", "proto/sensor/v1"];
 const GENERATED: &str = "proto/src/gen";
 const CATALOGUE: &str = "sensor-ebpf/HOOKS.md";
 
@@ -68,8 +68,12 @@ fn check(root: &Path, files: &[(PathBuf, String)]) -> Result<()> {
 
 /// The protocol code of every text, formatted like the rest of the workspace.
 fn protocol(root: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let texts = listed(&root.join(PROTO_TEXTS), "proto")?;
-    ensure!(!texts.is_empty(), "{PROTO_TEXTS} holds no protocol text");
+    let mut texts = Vec::new();
+    for place in PROTO_TEXTS {
+        let found = listed(&root.join(place), "proto")?;
+        ensure!(!found.is_empty(), "{place} holds no protocol text");
+        texts.extend(found);
+    }
     let set =
         protox::compile(&texts, [root.join(PROTO)]).context("failed to compile the protocol")?;
     let dir = tempfile::tempdir().context("failed to make a temporary directory")?;

@@ -1,9 +1,8 @@
 //! Builds the release programs and installs them with units, sample configuration, user, directories and completions.
 //!
-//! What lies in the rooms' `pkg/` directories is placed by its kind; the programs' own commands make the completions and
-//! the hospital's key.
+//! What lies in the rooms' `pkg/` directories is placed by its kind; the programs' own commands make the completions.
 //!
-//! **Invariant:** with `--destdir` nothing outside it is touched. A configuration or key that exists is never
+//! **Invariant:** with `--destdir` nothing outside it is touched. A configuration that exists is never
 //! overwritten: a newer sample is put beside it as `.new`.
 
 mod place;
@@ -25,8 +24,6 @@ const ROOMS: [(&str, &str); 2] = [
     ("sensor-user", "chartwatch-sensor"),
     ("collector", "chartwatch-collector"),
 ];
-/// The key under which names of records leave a host as tokens.
-const KEY: &str = "etc/chartwatch/token.key";
 
 /// Arguments of `cargo xtask install`.
 #[derive(clap::Args, Debug)]
@@ -55,12 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     setup::ensure(args.yes, &[Need::Compiler, Need::Bpf])?;
     let below = args.destdir.clone().unwrap_or_else(|| PathBuf::from("/"));
-    let key = if args.destdir.is_none() {
-        Key::Make
-    } else {
-        Key::Leave
-    };
-    let placed = into(&build()?, &below, &args.prefix, key)?;
+    let placed = into(&build()?, &below, &args.prefix)?;
     for (path, how) in &placed {
         say(format!("{how} {}", path.display()));
     }
@@ -71,22 +63,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What to do about the hospital's key where there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
-    /// Make one, as this is the machine that will use it.
-    Make,
-    /// Leave it to the machine: a key in a package would be everybody's.
-    Leave,
-}
-
 /// Installs the built programs (`release` is cargo's directory of them) and everything else below a directory.
-pub(crate) fn into(
-    release: &Path,
-    below: &Path,
-    prefix: &Path,
-    key: Key,
-) -> Result<Vec<(PathBuf, Placed)>> {
+pub(crate) fn into(release: &Path, below: &Path, prefix: &Path) -> Result<Vec<(PathBuf, Placed)>> {
     let mut tree = Tree::new(below);
     let own = prefix.strip_prefix("/").unwrap_or(prefix).to_path_buf();
     for program in PROGRAMS {
@@ -99,9 +77,6 @@ pub(crate) fn into(
     }
     for (room, name) in ROOMS {
         package_files(&mut tree, &root().join(room).join("pkg"), &own, name)?;
-    }
-    if key == Key::Make {
-        make_key(&mut tree, &release.join("chartwatch-sensor"))?;
     }
     Ok(tree.into_placed())
 }
@@ -215,19 +190,6 @@ fn completions(tree: &mut Tree, program: &Path, own: &Path, name: &str) -> Resul
     Ok(())
 }
 
-/// Makes the key, unless there is one.
-fn make_key(tree: &mut Tree, sensor: &Path) -> Result<()> {
-    let path = tree.path(Path::new(KEY));
-    if path.exists() {
-        tree.note(path, Placed::Kept);
-        return Ok(());
-    }
-    Tree::directory_of(&path)?;
-    capture(Command::new(sensor).arg("keygen").arg("--out").arg(&path))?;
-    tree.note(path, Placed::Made);
-    Ok(())
-}
-
 /// Lets systemd make the user and the directories that the installed files describe.
 fn create_user_and_directories(prefix: &Path) -> Result<()> {
     for (program, place, option) in [
@@ -271,18 +233,15 @@ fn next_steps(staged: bool, prefix: &Path) -> String {
     ];
     if staged {
         lines.push("  systemd-sysusers && systemd-tmpfiles --create".into());
-        lines.push(format!(
-            "  {sensor} keygen --out /{KEY}   (or copy the hospital's key there)"
-        ));
     }
     lines.extend([
         "  edit /etc/chartwatch/sensor.toml (stores) and /etc/chartwatch/collector.toml (sinks, approved ways)".into(),
-        format!("  {sensor} check --config /etc/chartwatch/sensor.toml"),
         format!("  {collector} check --config /etc/chartwatch/collector.toml"),
         "  systemctl daemon-reload".into(),
         "  systemctl enable --now chartwatch-collector.service".into(),
         format!("  (umask 077; sudo -u chartwatch {collector} token --sensor \"$(uname -n)\" > /root/token)"),
         format!("  {sensor} enroll --token-file /root/token && rm /root/token"),
+        format!("  {sensor} check --config /etc/chartwatch/sensor.toml"),
         "  systemctl enable --now chartwatch-sensor.service".into(),
     ]);
     lines.join("\n")
@@ -296,18 +255,11 @@ pub(crate) fn check(release: &Path, below: &Path) -> Result<()> {
         capture(Command::new(&path).arg("--version"))?;
     }
     let config = below.join("etc/chartwatch/sensor.toml");
-    let key = below.join(KEY);
-    ensure!(
-        !key.exists(),
-        "an installation for a package made {}",
-        key.display()
-    );
-    into(release, below, prefix, Key::Make)?;
-    let old_key = fs::read(&key).with_context(|| format!("failed to read {}", key.display()))?;
+    into(release, below, prefix)?;
     let own_text = "# the administrator's own\n";
     fs::write(&config, own_text)
         .with_context(|| format!("failed to write {}", config.display()))?;
-    into(release, below, prefix, Key::Make)?;
+    into(release, below, prefix)?;
     let kept = fs::read_to_string(&config)
         .with_context(|| format!("failed to read {}", config.display()))?;
     ensure!(
@@ -320,12 +272,6 @@ pub(crate) fn check(release: &Path, below: &Path) -> Result<()> {
         beside.exists(),
         "a second installation put no new sample at {}",
         beside.display()
-    );
-    let new_key = fs::read(&key).with_context(|| format!("failed to read {}", key.display()))?;
-    ensure!(
-        old_key == new_key,
-        "a second installation replaced {}",
-        key.display()
     );
     Ok(())
 }

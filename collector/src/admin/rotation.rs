@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::AdminError;
+use crate::audit::{Action, Audit, Entry, Who};
 use crate::config::{Config, Tls};
 use crate::fleet::{self, Sensor};
 use crate::identity::{Authorities, Book, IdentityError, Revoked, short};
@@ -49,8 +50,12 @@ pub fn rotate(config: &Config, step: Step, out: &mut impl Write) -> Result<(), A
     match step {
         Step::Status => state(config, &before, *valid, out),
         Step::Begin => {
+            let audit = Audit::open(&config.data_dir, Who::runs_this())?;
+            audit.ready()?;
             let both = Authorities::begin(&config.data_dir)?;
             if before.next().is_none() {
+                let made = Entry::new(Action::AuthorityMade);
+                audit.append(&made.with("sha256", &both.newest().fingerprint()))?;
                 writeln!(
                     out,
                     "A new authority was made. Sensors that are connected get a certificate of it within minutes, the others when they come back."
@@ -81,6 +86,13 @@ fn finish(
         });
     }
     let unused = Book::open(&config.data_dir)?.unused(now_s())?;
+    let audit = Audit::open(&config.data_dir, Who::runs_this())?;
+    let retired = Entry::new(Action::AuthorityRetired);
+    audit.append(
+        &retired
+            .with("sha256", &before.current().fingerprint())
+            .counting("left_behind", left.missing.len() as u64),
+    )?;
     let kept = Authorities::finish(&config.data_dir)?;
     writeln!(
         out,

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::feed::{self, RawFeed};
+use super::privacy::Privacy;
 use super::thresholds::Detect;
 use super::tls;
 use super::{
-    ApprovedWay, Config, DEFAULT_DATA_DIR, FileSinkConfig, Keeper, Schedule, SyslogSinkConfig,
+    ApprovedWay, Config, DEFAULT_DATA_DIR, FileSinkConfig, Keeper, Schedule, SyslogSinkConfig, Tls,
     Whereto,
 };
 
@@ -32,6 +33,10 @@ pub(super) struct Raw {
     /// `"off"`, or a table; default: an empty table.
     tls: Option<toml::Value>,
     #[serde(default)]
+    privacy: Privacy,
+    #[serde(default)]
+    analyst: Analyst,
+    #[serde(default)]
     detect: Detect,
     #[serde(default)]
     approved: Vec<Approved>,
@@ -43,6 +48,12 @@ pub(super) struct Raw {
     sink: Sinks,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Analyst {
+    /// `IP:port`; default: analysts are not listened to.
+    listen: Option<SocketAddr>,
+}
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawKeeper {
@@ -111,8 +122,18 @@ impl Raw {
         absolute("data_dir", &self.data_dir)?;
         let (approved, keepers) = (approved(self.approved, &[])?, keepers(self.keeper)?);
         let (horizon, detect) = self.detect.check(approved, keepers)?;
+        let tls = tls::check(self.tls, self.listen)?;
+        if self.analyst.listen.is_some() && tls == Tls::Off {
+            return Err(refused(
+                "analyst.listen",
+                "analysts are told apart by certificates, and tls is \"off\"; leave one of the two out"
+                    .to_owned(),
+            ));
+        }
         Ok(Config {
-            tls: tls::check(self.tls, self.listen)?,
+            analysts: self.analyst.listen,
+            token_key: self.privacy.check(&self.data_dir)?,
+            tls,
             listen: self.listen,
             horizon,
             detect,

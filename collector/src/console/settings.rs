@@ -33,7 +33,24 @@ pub fn config(
     writeln!(out, "The configuration is good. The collector would:")?;
     writeln!(out, "- listen on {}", config.listen)?;
     writeln!(out, "- {}", link(&config.tls))?;
+    if let Some(listen) = config.analysts {
+        writeln!(
+            out,
+            "- let analysts with a certificate and roles in on {listen}"
+        )?;
+    }
     writeln!(out, "- keep its data in {}", config.data_dir.display())?;
+    match &config.token_key {
+        Some(file) => writeln!(
+            out,
+            "- give sensors that enrol the key for names in {}",
+            file.display()
+        )?,
+        None => writeln!(
+            out,
+            "- have no key for names: it gives none to sensors and turns no token back"
+        )?,
+    }
     writeln!(
         out,
         "- read back {} of the log at start",

@@ -205,9 +205,37 @@ impl Authority {
         now: OffsetDateTime,
         valid: Duration,
     ) -> Result<CertificateDer<'static>, IdentityError> {
+        let san = SanType::DnsName(name.try_into()?);
+        self.client(name, san, key, now, valid)
+    }
+
+    /// A certificate for an analyst's key, valid from `now` on. The name stands in it as a URI and as the common name.
+    ///
+    /// # Errors
+    ///
+    /// The name is not one that can stand in a URI (RFC 5280, 4.2.1.6).
+    pub fn analyst(
+        &self,
+        name: &str,
+        key: &impl PublicKeyData,
+        now: OffsetDateTime,
+        valid: Duration,
+    ) -> Result<CertificateDer<'static>, IdentityError> {
+        let san = SanType::URI(super::analyst::certified(name).as_str().try_into()?);
+        self.client(name, san, key, now, valid)
+    }
+
+    fn client(
+        &self,
+        name: &str,
+        san: SanType,
+        key: &impl PublicKeyData,
+        now: OffsetDateTime,
+        valid: Duration,
+    ) -> Result<CertificateDer<'static>, IdentityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = named(name);
-        params.subject_alt_names = vec![SanType::DnsName(name.try_into()?)];
+        params.subject_alt_names = vec![san];
         params.not_before = now;
         params.not_after = now + valid;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

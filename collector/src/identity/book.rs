@@ -24,6 +24,10 @@ CREATE TABLE IF NOT EXISTS alive (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   until_s INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS analyst (
+  name TEXT PRIMARY KEY,
+  roles TEXT NOT NULL
+) STRICT;
 ";
 /// Tokens are forgotten so long after they could be used.
 const FORGET_S: i64 = 90 * 86_400;
@@ -44,7 +48,7 @@ impl Revoked {
 /// The database, open.
 #[derive(Debug)]
 pub struct Book {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
 }
 
@@ -202,7 +206,7 @@ impl Book {
         inner().map(Revoked).map_err(|source| self.error(source))
     }
 
-    fn error(&self, source: rusqlite::Error) -> IdentityError {
+    pub(super) fn error(&self, source: rusqlite::Error) -> IdentityError {
         let path = self.path.clone();
         IdentityError::Database { path, source }
     }

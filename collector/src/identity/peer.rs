@@ -38,6 +38,11 @@ pub enum PeerError {
     /// Not exactly one DNS name.
     #[error("the certificate must hold exactly one DNS name, the sensor's, and holds {0}")]
     Names(usize),
+    /// Not exactly one name, an analyst's.
+    #[error(
+        "the certificate is no analyst's; `chartwatch enroll` gets one with a token of `chartwatch-collector token --analyst`"
+    )]
+    NoAnalyst,
     /// It cannot be read.
     #[error("the certificate cannot be read: {0}")]
     Form(String),

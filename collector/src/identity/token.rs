@@ -36,6 +36,11 @@ impl Secret {
         Ok(Self(secret))
     }
 
+    /// By what the audit log names it.
+    pub fn mark(&self) -> String {
+        mark(&self.0)
+    }
+
     /// What is kept of it.
     pub(super) fn hash(&self) -> Vec<u8> {
         hash(&self.0)
@@ -43,15 +48,29 @@ impl Secret {
 
     /// The line that is carried to the sensor: kind, sensor, address, fingerprint of the authority, secret.
     pub fn token(&self, sensor: &str, address: &str, authority: &Authority) -> String {
+        self.line("chartwatch-token-1", sensor, address, authority)
+    }
+
+    /// The line that is carried to an analyst; of another kind, so that neither takes the other's.
+    pub fn analyst_token(&self, analyst: &str, address: &str, authority: &Authority) -> String {
+        self.line("chartwatch-analyst-1", analyst, address, authority)
+    }
+
+    fn line(&self, kind: &str, name: &str, address: &str, authority: &Authority) -> String {
         let fingerprint = authority.fingerprint();
         let secret = hex(&self.0);
-        format!("chartwatch-token-1 {sensor} {address} {fingerprint} {secret}")
+        format!("{kind} {name} {address} {fingerprint} {secret}")
     }
 }
 
 /// What is kept of a secret.
 pub(super) fn hash(secret: &[u8]) -> Vec<u8> {
     digest(&SHA256, secret).as_ref().to_vec()
+}
+
+/// By what a token is named in the audit log, from being made to being spent: the beginning of the hash that is kept of it.
+pub(crate) fn mark(secret: &[u8]) -> String {
+    hex(&hash(secret)[..8])
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -1,16 +1,22 @@
-//! A sensor's first certificate, for a token that is spent with it, and the later ones, for the one before.
+//! A sensor's first certificate, for a token that is spent with it, and the later ones, for the one before. With the first goes the
+//! hospital's key for names.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::privacy::Key;
 use proto::sensor::v1::enrollment_server::{Enrollment, EnrollmentServer};
 use proto::sensor::v1::{EnrollReply, EnrollRequest, RenewReply, RenewRequest};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::caller;
+use crate::audit::{Action, AuditError, Desk, Entry, Who};
 use crate::fleet::FleetHandle;
-use crate::identity::{Authorities, Book, IdentityError, RequestError, RequestedKey};
+use crate::identity::{
+    Authorities, Book, IdentityError, RequestError, RequestedKey, analyst_of, token_mark,
+};
 
 /// Largest request taken off the wire: a certificate request and a secret.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
@@ -27,6 +33,8 @@ struct Inner {
     authorities: watch::Receiver<Arc<Authorities>>,
     book: Mutex<Book>,
     valid: Duration,
+    key: Option<Key>,
+    audit: Desk,
 }
 
 /// Why nobody was certified.
@@ -40,6 +48,8 @@ enum EnrollError {
     Request(#[from] RequestError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 impl Enroll {
@@ -48,12 +58,16 @@ impl Enroll {
         authorities: watch::Receiver<Arc<Authorities>>,
         book: Book,
         valid: Duration,
+        key: Option<Key>,
+        audit: Desk,
     ) -> Self {
         let book = Mutex::new(book);
         let inner = Arc::new(Inner {
             authorities,
             book,
             valid,
+            key,
+            audit,
         });
         Self { inner, fleet: None }
     }
@@ -71,7 +85,12 @@ impl Enroll {
     }
 
     /// Certifies the key of a request for a sensor whose certificate was let in.
-    pub(super) fn renew(&self, sensor: &str, request: &RenewRequest) -> Result<RenewReply, Status> {
+    pub(super) fn renew(
+        &self,
+        sensor: &str,
+        who: Who,
+        request: &RenewRequest,
+    ) -> Result<RenewReply, Status> {
         // Before anything else: a revocation that comes meanwhile is then later, and holds for the new one too.
         let now = OffsetDateTime::now_utc();
         let renewed = RequestedKey::read(&request.request)
@@ -82,9 +101,15 @@ impl Enroll {
             });
         let reply = renewed.map_err(|error| {
             tracing::warn!(sensor = %sensor.escape_debug(), %error, "a certificate was not renewed");
+            let entry = Entry::new(Action::CertificateRefused).by(who.clone());
+            let entry = entry.about(sensor).with("reason", &error.to_string());
+            self.inner.audit.repeated(entry);
             error.status()
         })?;
         tracing::info!(sensor = %sensor.escape_debug(), "certificate renewed");
+        // It lets in nobody who was not in: a disk that is full must not lock out sensors, so this does not wait for it.
+        let entry = Entry::new(Action::CertificateRenewed).by(who).about(sensor);
+        self.inner.audit.note(entry);
         Ok(RenewReply {
             chain: reply.chain,
             authority: reply.authority,
@@ -93,7 +118,7 @@ impl Enroll {
     }
 
     /// The service as tonic's router wants it, with its size limit set.
-    pub(super) fn into_server(self) -> EnrollmentServer<Self> {
+    pub(crate) fn into_server(self) -> EnrollmentServer<Self> {
         EnrollmentServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
@@ -104,32 +129,46 @@ impl Enrollment for Enroll {
         &self,
         request: Request<EnrollRequest>,
     ) -> Result<Response<EnrollReply>, Status> {
-        let end = super::other_end(&request);
-        let (inner, request) = (self.inner.clone(), request.into_inner());
-        let certified = tokio::task::spawn_blocking(move || inner.certify(&request)).await;
+        let end = caller(&request);
+        let who = end.who();
+        let (inner, request, by) = (self.inner.clone(), request.into_inner(), who.clone());
+        let certified = tokio::task::spawn_blocking(move || inner.certify(&request, by)).await;
         let certified = certified.map_err(|_| Status::internal("enrolment ended with a panic"))?;
         certified.map(Response::new).map_err(|error| {
             tracing::warn!(address = end.address(), %error, "a sensor was not enrolled");
             if let (Some(fleet), Some(kind)) = (&self.fleet, error.kind()) {
-                fleet.refused(end.address(), "", kind);
+                fleet.refused(&end.address(), "", kind);
             }
+            let entry = Entry::new(Action::TokenRefused).by(who);
+            self.inner
+                .audit
+                .repeated(entry.with("reason", &error.to_string()));
             error.status()
         })
     }
 }
 
 impl Inner {
-    fn certify(&self, request: &EnrollRequest) -> Result<EnrollReply, EnrollError> {
-        // A request that cannot be used costs no token.
+    fn certify(&self, request: &EnrollRequest, who: Who) -> Result<EnrollReply, EnrollError> {
+        // What cannot be certified, or not be said in the audit log, costs no token.
         let key = RequestedKey::read(&request.request)?;
+        self.audit.ready()?;
         let now = OffsetDateTime::now_utc();
         let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let sensor = book
             .spend(&request.secret, now.unix_timestamp())?
             .ok_or(EnrollError::Token)?;
         drop(book);
-        let reply = self.sign(&sensor, &key, now, request.takes_authorities)?;
-        tracing::info!(sensor = %sensor.escape_debug(), "sensor enrolled");
+        let analyst = analyst_of(&sensor);
+        let mut reply = self.sign(&sensor, &key, now, request.takes_authorities)?;
+        // An analyst has names turned back here, with a reason, and gets no key for it.
+        if let (Some(key), None) = (&self.key, analyst) {
+            reply.token_key = key.bytes().to_vec();
+        }
+        let entry = Entry::new(Action::CertificateIssued).by(who).about(&sensor);
+        self.audit
+            .must(&entry.with("token", &token_mark(&request.secret)))?;
+        tracing::info!(sensor = %sensor.escape_debug(), "enrolled");
         Ok(reply)
     }
 
@@ -148,12 +187,17 @@ impl Inner {
         } else {
             authorities.current()
         };
-        let certificate = authority.sensor(sensor, key, now, valid)?;
+        let certificate = match analyst_of(sensor) {
+            Some(analyst) => authority.analyst(analyst, key, now, valid)?,
+            None => authority.sensor(sensor, key, now, valid)?,
+        };
         let all = authorities.certificates().into_iter();
         Ok(EnrollReply {
             chain: vec![certificate.to_vec()],
             authority: authorities.current().certificate().to_vec(),
             authorities: all.map(|authority| authority.to_vec()).collect(),
+            // Only who enrols gets it: whoever renews has it.
+            token_key: Vec::new(),
         })
     }
 }
@@ -164,7 +208,7 @@ impl EnrollError {
         match self {
             Self::Token => Some("its token is unknown, used or expired"),
             Self::Request(_) => Some("its certificate request cannot be used"),
-            Self::Identity(_) => None,
+            Self::Identity(_) | Self::Audit(_) => None,
         }
     }
 
@@ -173,7 +217,7 @@ impl EnrollError {
             Self::Token => Status::permission_denied(self.to_string()),
             Self::Request(_) => Status::invalid_argument(self.to_string()),
             // Of no use to a stranger; the log has it.
-            Self::Identity(_) => {
+            Self::Identity(_) | Self::Audit(_) => {
                 Status::unavailable("the collector could not certify; its log says why")
             }
         }

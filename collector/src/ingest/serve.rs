@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -16,6 +17,7 @@ use tonic::transport::server::Connected;
 
 use super::counts::Counts;
 use super::{Enroll, Ingest};
+use crate::audit::{Action, Desk, Entry, Who};
 use crate::fleet::FleetHandle;
 use crate::identity::{Peer, Server};
 
@@ -54,7 +56,9 @@ pub async fn serve(
         listener,
         tls,
         counts: service.counts.clone(),
-        fleet: service.fleet.clone(),
+        fleet: Some(service.fleet.clone()),
+        audit: service.audit.clone(),
+        open: None,
         ready,
     };
     let door = tokio::spawn(door.keep());
@@ -70,12 +74,39 @@ pub async fn serve(
     served
 }
 
+/// A door for others than sensors: its task, and the connections that come through it, at most `open_max` at a time.
+pub(crate) fn door(
+    listener: TcpListener,
+    tls: Arc<Server>,
+    audit: Desk,
+    open_max: usize,
+) -> (
+    tokio::task::JoinHandle<()>,
+    ReceiverStream<Result<Connection, std::io::Error>>,
+) {
+    let (ready, connections) = mpsc::channel(HANDSHAKES_MAX);
+    let door = Door {
+        listener,
+        tls: Some(tls),
+        counts: Arc::default(),
+        fleet: None,
+        audit: Some(audit),
+        open: Some(Arc::new(Semaphore::new(open_max))),
+        ready,
+    };
+    (tokio::spawn(door.keep()), ReceiverStream::new(connections))
+}
+
 /// Takes connections and has each shake hands in a task of its own: a slow one holds up nobody.
 struct Door {
     listener: TcpListener,
     tls: Option<Arc<Server>>,
     counts: Arc<Counts>,
-    fleet: FleetHandle,
+    /// Where those who are refused are listed; none: they are no sensors.
+    fleet: Option<FleetHandle>,
+    audit: Option<Desk>,
+    /// Of how many connections may be open; none: any number.
+    open: Option<Arc<Semaphore>>,
     ready: mpsc::Sender<Result<Connection, std::io::Error>>,
 }
 
@@ -85,25 +116,34 @@ impl Door {
         // The semaphore is never closed.
         while let Ok(permit) = handshakes.clone().acquire_owned().await {
             let (stream, from) = match self.listener.accept().await {
-                Ok(accepted) => accepted,
+                Ok((stream, from)) => (stream, from.ip()),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            self.let_in(stream, from.ip(), permit);
+            self.let_in(stream, from, permit);
         }
     }
 
     fn let_in(&self, stream: TcpStream, from: IpAddr, permit: OwnedSemaphorePermit) {
         let ready = self.ready.clone();
+        let open = match &self.open {
+            None => None,
+            Some(open) => match open.clone().try_acquire_owned() {
+                Ok(permit) => Some(Arc::new(permit)),
+                Err(_) => {
+                    return tracing::warn!(%from, "a connection is refused: too many are open");
+                }
+            },
+        };
         let (counts, fleet) = (self.counts.clone(), self.fleet.clone());
-        let tls = self.tls.clone();
+        let (audit, tls) = (self.audit.clone(), self.tls.clone());
         tokio::spawn(async move {
             let shaken = match tls {
-                None => Ok(Connection::Plain(stream)),
-                Some(tls) => shake_hands(&tls, stream).await,
+                None => Ok(Connection::Plain(stream, from)),
+                Some(tls) => shake_hands(&tls, stream, from, open).await,
             };
             drop(permit);
             match shaken {
@@ -113,15 +153,28 @@ impl Door {
                     }
                 }
                 Err(error) => {
-                    fleet.refused(&from.to_string(), "", &format!("TLS: {error}"));
                     counts.handshake_failed(&error);
+                    if let Some(fleet) = fleet {
+                        fleet.refused(&from.to_string(), "", &format!("TLS: {error}"));
+                    }
+                    if let Some(audit) = audit {
+                        let entry = Entry::new(Action::IdentityRefused)
+                            .by(Who::Stranger { from: Some(from) })
+                            .with("reason", &format!("the TLS handshake failed: {error}"));
+                        audit.repeated(entry);
+                    }
                 }
             }
         });
     }
 }
 
-async fn shake_hands(tls: &Server, stream: TcpStream) -> Result<Connection, std::io::Error> {
+async fn shake_hands(
+    tls: &Server,
+    stream: TcpStream,
+    from: IpAddr,
+    open: Option<Arc<OwnedSemaphorePermit>>,
+) -> Result<Connection, std::io::Error> {
     let acceptor = TlsAcceptor::from(tls.config());
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
     let stream = shaken.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
@@ -129,49 +182,89 @@ async fn shake_hands(tls: &Server, stream: TcpStream) -> Result<Connection, std:
         Some([certificate, ..]) => Peer::Certified(tls.read(certificate).map(Arc::new)),
         Some([]) | None => Peer::Nobody,
     };
-    Ok(Connection::Tls(Box::new(stream), peer))
+    let shown = stream.get_ref().1.peer_certificates();
+    let certificate = shown.and_then(|chain| chain.first().cloned());
+    let caller = Caller {
+        peer,
+        certificate: certificate.map(CertificateDer::into_owned),
+        from: Some(from),
+        _open: open,
+    };
+    Ok(Connection::Tls(Box::new(stream), caller))
 }
 
-/// The other end of a connection, as requests know it.
+/// A connection, with what the other end has shown of itself.
+pub(crate) enum Connection {
+    Plain(TcpStream, IpAddr),
+    Tls(Box<TlsStream<TcpStream>>, Caller),
+}
+
+/// The other end of a connection, and where it is.
 #[derive(Debug, Clone)]
-pub(super) struct OtherEnd {
+pub(crate) struct Caller {
     pub(super) peer: Peer,
-    address: String,
+    /// As it was shown; verified against the authority when the connection began.
+    certificate: Option<CertificateDer<'static>>,
+    from: Option<IpAddr>,
+    /// Held by connections that are counted.
+    _open: Option<Arc<OwnedSemaphorePermit>>,
 }
 
-impl OtherEnd {
-    /// Its address; empty when the system could not say.
-    pub(super) fn address(&self) -> &str {
-        &self.address
+impl Caller {
+    /// The certificate, whatever it says.
+    pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.certificate.as_ref()
     }
-}
 
-impl Default for OtherEnd {
-    fn default() -> Self {
-        Self {
-            peer: Peer::Nobody,
-            address: String::new(),
+    /// Where it is.
+    pub(crate) fn from(&self) -> Option<IpAddr> {
+        self.from
+    }
+
+    /// The same as text; empty when it is not known.
+    pub(super) fn address(&self) -> String {
+        self.from
+            .map_or_else(String::new, |address| address.to_string())
+    }
+
+    /// As the audit log has it.
+    pub(super) fn who(&self) -> Who {
+        let from = self.from;
+        match &self.peer {
+            Peer::Certified(Ok(certificate)) => Who::Certified {
+                name: certificate.name.to_string(),
+                from,
+            },
+            Peer::Trusted | Peer::Nobody | Peer::Certified(Err(_)) => Who::Stranger { from },
         }
     }
 }
 
-/// A connection, with what the other end has shown of itself.
-enum Connection {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>, Peer),
+/// A connection always says who is at its other end; one that did not would be nobody's.
+impl Default for Caller {
+    fn default() -> Self {
+        Self {
+            peer: Peer::Nobody,
+            certificate: None,
+            from: None,
+            _open: None,
+        }
+    }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = OtherEnd;
+    type ConnectInfo = Caller;
 
-    fn connect_info(&self) -> OtherEnd {
-        let (stream, peer) = match self {
-            Self::Plain(stream) => (stream, Peer::Trusted),
-            Self::Tls(stream, peer) => (stream.get_ref().0, peer.clone()),
-        };
-        let address = stream.peer_addr().ok();
-        let address = address.map_or_else(String::new, |address| address.ip().to_string());
-        OtherEnd { peer, address }
+    fn connect_info(&self) -> Caller {
+        match self {
+            Self::Plain(_, from) => Caller {
+                peer: Peer::Trusted,
+                certificate: None,
+                from: Some(*from),
+                _open: None,
+            },
+            Self::Tls(_, caller) => caller.clone(),
+        }
     }
 }
 
@@ -182,7 +275,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Plain(stream, _) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream, _) => Pin::new(stream).poll_read(context, buffer),
         }
     }
@@ -195,21 +288,21 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Plain(stream, _) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream, _) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Plain(stream, _) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream, _) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Plain(stream, _) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream, _) => Pin::new(stream).poll_shutdown(context),
         }
     }

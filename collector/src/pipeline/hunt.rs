@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{decode, horizon_ns};
 use crate::alerts::Raised;
+use crate::analyst;
 use crate::config::{Config, Shared};
 use crate::detect::{Alert, Detector};
 use crate::intel::{FeedConfig, Status};
@@ -38,6 +39,21 @@ impl Current {
         current.feeds.clone()
     }
 
+    /// What analysts' commands work with; the feeds' state is read anew when it is asked for.
+    pub(super) fn now(self) -> analyst::Now {
+        Arc::new(move |wants_feeds| {
+            let detect = self.detect.get();
+            let feeds = if wants_feeds {
+                let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut config = config.clone();
+                config.read_feeds(&detect.intel)
+            } else {
+                Vec::new()
+            };
+            ((*detect).clone(), feeds)
+        })
+    }
+
     /// Reads the feeds again, with a new configuration if there is one, and looks for what is new in them in the log. Returns when
     /// detection works with them, with what feeds there are now.
     pub(super) fn read_feeds(&self, new: Option<Config>) -> Vec<FeedConfig> {
@@ -65,17 +81,23 @@ impl Current {
 fn as_it_runs(mut new: Config, running: &Config) -> Config {
     let fixed = |config: &Config| {
         let sinks = (config.file_sink.clone(), config.syslog_sink.clone());
-        let link = (config.listen, config.tls.clone());
+        let link = (
+            (config.analysts, config.listen),
+            config.tls.clone(),
+            config.token_key.clone(),
+        );
         (link, config.data_dir.clone(), sinks)
     };
     if fixed(&new) != fixed(running) {
         tracing::warn!(
-            "listen, tls, data_dir or a sink is another in the configuration: that counts after a restart"
+            "listen, tls, privacy, analyst, data_dir or a sink is another in the configuration: that counts after a restart"
         );
     }
     new.keep_data_dir(running.data_dir.clone());
     new.listen = running.listen;
+    new.analysts = running.analysts;
     new.tls.clone_from(&running.tls);
+    new.token_key.clone_from(&running.token_key);
     new.file_sink.clone_from(&running.file_sink);
     new.syslog_sink.clone_from(&running.syslog_sink);
     new

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::{StartError, decode, horizon_ns};
 use crate::alerts::{self, AlertStore, Raised, Then};
+use crate::audit::{Action, Desk, Entry};
 use crate::checkpoint;
 use crate::config::{Config, Shared};
 use crate::detect::baseline::Baseline;
@@ -26,10 +27,14 @@ pub(super) fn detector(
     detect: Shared,
     log_id: uuid::Uuid,
     store: &AlertStore,
+    audit: &Desk,
 ) -> Result<(Detector, i64), StartError> {
     let reader = LogReader::open(&config.data_dir)?;
     let last_pos = reader.last_pos()?;
-    let kept = checkpoint::open(&config.data_dir, log_id, last_pos)?;
+    let kept = checkpoint::open(&config.data_dir, log_id, last_pos, |aside, reason| {
+        let entry = Entry::new(Action::SetAside).about(&aside.to_string_lossy());
+        audit.note(entry.with("reason", reason));
+    })?;
     if kept.is_none() && last_pos == 0 {
         // From here on all of the log has been looked at, or is after a crash, however old its events are.
         checkpoint::save(&config.data_dir, log_id, (&Baseline::default(), 0))?;

@@ -15,7 +15,7 @@ use crate::sensor::Sensor;
 use crate::tls::Client;
 
 /// The token that the command prints for a sensor.
-fn token(place: &Place, more: &[&str]) -> String {
+pub(crate) fn token(place: &Place, more: &[&str]) -> String {
     let output = place.collector(&[&["token", "--address", "localhost:7443"], more].concat());
     assert!(output.status.success(), "{}", said(&output));
     let token = String::from_utf8(output.stdout).unwrap();
@@ -27,7 +27,7 @@ pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn secret(token: &str) -> Vec<u8> {
+pub(crate) fn secret(token: &str) -> Vec<u8> {
     let hex = token.rsplit(' ').next().unwrap();
     let pairs = (0..hex.len()).step_by(2);
     pairs
@@ -40,7 +40,7 @@ pub(crate) fn request(key: &KeyPair) -> Vec<u8> {
     params.serialize_request(key).unwrap().der().to_vec()
 }
 
-async fn enroll(
+pub(crate) async fn enroll(
     place: &Place,
     daemon: &Daemon,
     secret: Vec<u8>,

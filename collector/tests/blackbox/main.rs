@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod analyst;
+mod audit;
 mod commands;
 mod conflict;
 mod daemon;
@@ -15,6 +17,7 @@ mod export;
 mod identity;
 mod intel;
 mod packed;
+mod reveal;
 mod rotation;
 mod sensor;
 mod service;

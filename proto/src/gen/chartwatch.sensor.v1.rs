@@ -27,6 +27,10 @@ pub struct EnrollReply {
     /// one too. Empty from an older collector, which has `authority` only.
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub authorities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The hospital's key for names of records (TOKENS.md): 64 bytes, or none when the collector has none. Whoever gets it can turn back
+    /// every token, so it is given once, for a token that is spent, and over TLS pinned to the authority only.
+    #[prost(bytes = "vec", tag = "4")]
+    pub token_key: ::prost::alloc::vec::Vec<u8>,
 }
 /// Generated client implementations.
 pub mod enrollment_client {

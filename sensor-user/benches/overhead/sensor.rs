@@ -121,6 +121,7 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
             name: "store".into(),
             canonical: store.canonicalize()?,
             service: false,
+            plain: false,
             path: store.to_owned(),
         }],
     })

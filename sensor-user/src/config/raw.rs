@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::spool::BATCH_EVENTS_MAX;
 
+use super::stores::Names;
 use super::{Backend, Collector, Config, Guard, Kernel, Privacy, Queue, Spool, stores};
 
 /// Key and reason of a refusal.
@@ -92,13 +93,6 @@ struct CollectorTable {
 struct PrivacyTable {
     names: Names,
     key_file: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Names {
-    Token,
-    Plain,
 }
 
 #[derive(Deserialize)]
@@ -190,14 +184,15 @@ impl Default for KernelTable {
 
 impl File {
     pub(super) fn check(self, host: &str) -> Result<Config, Refusal> {
+        let stores = stores::check(self.store, self.privacy.names)?;
         Ok(Config {
             sensor_id: sensor_id(self.sensor_id, host)?,
             collector: self.collector.check()?,
-            privacy: self.privacy.check()?,
+            privacy: self.privacy.check(&stores)?,
             queue: self.queue.check()?,
             spool: self.spool.check()?,
             kernel: self.kernel.check(self.backend)?,
-            stores: stores::check(self.store)?,
+            stores,
         })
     }
 }
@@ -267,13 +262,16 @@ fn absolute(key: &str, path: PathBuf) -> Result<PathBuf, Refusal> {
 }
 
 impl PrivacyTable {
-    fn check(self) -> Result<Privacy, Refusal> {
-        match self.names {
-            Names::Plain => Ok(Privacy::Plain),
-            Names::Token => Ok(Privacy::Token {
-                key_file: absolute("privacy.key_file", self.key_file)?,
-            }),
+    /// A key is needed as soon as one store's names leave as tokens.
+    fn check(self, stores: &[stores::Store]) -> Result<Privacy, Refusal> {
+        let key_file = absolute("privacy.key_file", self.key_file)?;
+        let named = |store: &&stores::Store| !store.service;
+        if stores.iter().filter(named).any(|store| !store.plain)
+            || self.names == Names::Token && !stores.iter().any(|store| store.plain)
+        {
+            return Ok(Privacy::Token { key_file });
         }
+        Ok(Privacy::Plain)
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Store {
     pub path: PathBuf,
     /// The same with every symbolic link resolved, as the kernel knows it.
     pub canonical: PathBuf,
+    /// `names`: whether names below it leave as they are and not as tokens. Default as `privacy.names` says. Set by the administrator when the
+    /// privacy officer has decided that they identify nobody.
+    pub plain: bool,
     /// Whether it is a service: what its processes send to others of this machine is what was read of the store.
     pub service: bool,
 }
@@ -32,9 +35,18 @@ pub(super) struct Entry {
     name: String,
     path: Option<PathBuf>,
     service: Option<PathBuf>,
+    names: Option<Names>,
 }
 
-pub(super) fn check(entries: Vec<Entry>) -> Result<Vec<Store>, Refusal> {
+/// The form in which names leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Names {
+    Token,
+    Plain,
+}
+
+pub(super) fn check(entries: Vec<Entry>, otherwise: Names) -> Result<Vec<Store>, Refusal> {
     if entries.is_empty() {
         return refuse(
             "store",
@@ -54,7 +66,7 @@ pub(super) fn check(entries: Vec<Entry>) -> Result<Vec<Store>, Refusal> {
     let mut stores = Vec::with_capacity(entries.len());
     for (index, entry) in entries.into_iter().enumerate() {
         let key = format!("store[{}]", index + 1);
-        let store = entry.check(&key)?;
+        let store = entry.check(&key, otherwise)?;
         apart(&key, &store, &stores)?;
         stores.push(store);
     }
@@ -62,7 +74,7 @@ pub(super) fn check(entries: Vec<Entry>) -> Result<Vec<Store>, Refusal> {
 }
 
 impl Entry {
-    fn check(self, key: &str) -> Result<Store, Refusal> {
+    fn check(self, key: &str, otherwise: Names) -> Result<Store, Refusal> {
         name(&format!("{key}.name"), &self.name)?;
         let (path, canonical, service) = match (self.path, self.service) {
             (Some(path), None) => {
@@ -87,7 +99,15 @@ impl Entry {
                 );
             }
         };
+        if service && self.names.is_some() {
+            return refuse(
+                &format!("{key}.names"),
+                "is for stores with a path; what a service serves has no names here, leave it out"
+                    .to_owned(),
+            );
+        }
         Ok(Store {
+            plain: self.names.unwrap_or(otherwise) == Names::Plain,
             name: self.name,
             path: path.components().collect(),
             canonical,

@@ -58,10 +58,13 @@ impl Names {
         Some(&path.untrusted)
     }
 
-    /// Takes a name, in the place of an earlier one of the record; answers how many were put out for it.
-    pub(super) fn insert(&mut self, record: RecordId, untrusted_path: &[u8]) -> u64 {
+    /// Takes a name, in the place of an earlier one of the record; answers how many were put out for it. A `telling` one is looked for in
+    /// arguments.
+    pub(super) fn insert(&mut self, record: RecordId, untrusted_path: &[u8], telling: bool) -> u64 {
         let hash = self.hash(untrusted_path);
-        self.by_file_name.insert(hash, record);
+        if telling {
+            self.by_file_name.insert(hash, record);
+        }
         let path = Path {
             untrusted: untrusted_path.into(),
             used: Cell::new(false),
@@ -160,10 +163,10 @@ mod tests {
     #[test]
     fn the_oldest_name_makes_room_and_a_new_name_replaces_the_old() {
         let mut names = Names::new(2);
-        assert_eq!(names.insert(record(1), b"a/one.dcm"), 0);
-        assert_eq!(names.insert(record(2), b"a/two.dcm"), 0);
-        assert_eq!(names.insert(record(2), b"b/new.dcm"), 0);
-        assert_eq!(names.insert(record(3), b"three.dcm"), 1);
+        assert_eq!(names.insert(record(1), b"a/one.dcm", true), 0);
+        assert_eq!(names.insert(record(2), b"a/two.dcm", true), 0);
+        assert_eq!(names.insert(record(2), b"b/new.dcm", true), 0);
+        assert_eq!(names.insert(record(3), b"three.dcm", true), 1);
         assert_eq!(names.get(record(1)), None);
         assert_eq!(names.get(record(2)), Some(&b"b/new.dcm"[..]));
         assert_eq!(names.by_file_name.len(), 2);
@@ -172,16 +175,16 @@ mod tests {
     #[test]
     fn a_name_in_use_stays_however_many_come() {
         let mut names = Names::new(3);
-        names.insert(record(0), b"in-use.dcm");
+        names.insert(record(0), b"in-use.dcm", true);
         for other in 1..100 {
-            names.insert(record(other), b"other.dcm");
+            names.insert(record(other), b"other.dcm", true);
             assert!(names.get(record(0)).is_some(), "after {other}");
             assert!(names.paths.len() <= 3);
         }
         // All asked for: the oldest goes.
         let mut names = Names::new(2);
         for one in 0..3 {
-            names.insert(record(one), b"one.dcm");
+            names.insert(record(one), b"one.dcm", true);
             assert!(names.get(record(one)).is_some());
         }
         assert!(names.get(record(0)).is_none());

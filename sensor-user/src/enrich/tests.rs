@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::event::{Edge, EdgeKind, End, Gap, GapReason, Name, RecordId};
-use crate::privacy::{Key, NameForm, TOKEN_PREFIX, generate};
+use crate::privacy::{Key, TOKEN_PREFIX, generate};
 
 /// A host: processes are directories with what /proc has of them.
 struct Host {
@@ -94,6 +94,7 @@ impl Host {
             path: self.store(),
             canonical: self.store(),
             service: false,
+            plain: false,
         }];
         let places = Places {
             proc: self.proc(),
@@ -439,10 +440,7 @@ fn names_leave_as_tokens_and_equal_names_are_equal() {
         .collect();
     assert_eq!(
         names,
-        [
-            Some((enricher.privacy.name(b"doe/1.dcm"), NameForm::Token)),
-            None
-        ]
+        [Some(enricher.privacy.name(StoreId(1), b"doe/1.dcm")), None]
     );
 }
 

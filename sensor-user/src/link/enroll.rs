@@ -28,6 +28,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::identity::{self, Files, IdentityError};
 use super::session::first_cause;
 use super::tls;
+use crate::privacy::{Key, KeyError, Placed};
 
 /// How long the collector may take for all of it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -101,6 +102,11 @@ pub enum EnrollError {
     /// The answer is not what it must be. The token is used up.
     #[error("the collector's answer cannot be used: {0}; the token is used up, make a new one")]
     Answer(String),
+    /// The key for names that came could not be written, or compared with the one that is there. The certificate is in its place.
+    #[error(
+        "this sensor is enrolled, but its key for names is not in place: {0}; put that right, and copy the key from the collector or another sensor, or enrol again with a new token and --replace"
+    )]
+    Names(#[from] KeyError),
     /// Key or certificate could not be written. The token is used up.
     #[error("{file}: {source}; the token is used up, make a new one")]
     Write {
@@ -138,7 +144,8 @@ impl Token {
     }
 }
 
-/// Enrols the sensor `own`: makes a key, has it certified, and writes the files.
+/// Enrols the sensor `own`: makes a key, has it certified, and writes the files; and the key for names that came with the certificate to
+/// `names_key`, if that is wanted. Answers what became of that; `None` when none came or none is wanted.
 ///
 /// # Errors
 ///
@@ -147,8 +154,9 @@ pub async fn enroll(
     token: &Token,
     own: &str,
     files: &Files,
+    names_key: Option<&Path>,
     replace: bool,
-) -> Result<(), EnrollError> {
+) -> Result<Option<Placed>, EnrollError> {
     if token.sensor != own {
         let (token, own) = (token.sensor.clone(), own.to_owned());
         return Err(EnrollError::OtherSensor { token, own });
@@ -173,7 +181,15 @@ pub async fn enroll(
         let reason = "it names another authority than the token".to_owned();
         return Err(EnrollError::Answer(reason));
     }
-    keep(&reply, &key, files)
+    let names = match &*reply.token_key {
+        [] => None,
+        bytes => Some(Key::received(bytes).ok_or_else(|| {
+            EnrollError::Answer("its key for names is not one of 64 bytes".to_owned())
+        })?),
+    };
+    keep(&reply, &key, files)?;
+    let placed = names.zip(names_key).map(|(names, file)| names.place(file));
+    Ok(placed.transpose()?)
 }
 
 /// Has a new key certified over a connection of the sensor, and writes it over the one before.
@@ -195,6 +211,7 @@ pub(super) async fn renew(channel: Channel, files: Files) -> Result<(), EnrollEr
         chain: renewed.chain,
         authority: renewed.authority,
         authorities: renewed.authorities,
+        token_key: Vec::new(),
     };
     let kept = tokio::task::spawn_blocking(move || keep(&reply, &key, &files)).await;
     kept.map_err(|error| EnrollError::Runtime(error.to_string()))?

@@ -27,7 +27,7 @@ impl fmt::Debug for Key {
 pub enum KeyError {
     /// The file is not there.
     #[error(
-        "{0}: there is no key file; copy the hospital's key there, or make the first one with `chartwatch-sensor keygen --out {0}`"
+        "{0}: there is no key file; enrol this sensor, which gets the key from its collector, or copy the hospital's key there, or make the first one with `chartwatch-sensor keygen --out {0}`"
     )]
     Missing(PathBuf),
     /// The file cannot be read or written.
@@ -104,14 +104,22 @@ impl Key {
 
 /// Makes a new key and writes it to a new file of mode 0600.
 pub fn generate(path: &Path) -> Result<(), KeyError> {
+    let mut key = [0; KEY_BYTES];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut key))
+        .map_err(|source| KeyError::Io {
+            file: path.to_owned(),
+            source,
+        })?;
+    create(path, &key)
+}
+
+/// Writes a key to a new file of mode 0600.
+fn create(path: &Path, key: &[u8; KEY_BYTES]) -> Result<(), KeyError> {
     let failed = |source| KeyError::Io {
         file: path.to_owned(),
         source,
     };
-    let mut key = [0; KEY_BYTES];
-    File::open("/dev/urandom")
-        .and_then(|mut random| random.read_exact(&mut key))
-        .map_err(failed)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -129,6 +137,34 @@ pub fn generate(path: &Path) -> Result<(), KeyError> {
     file.write_all(format!("{line}\n").as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(failed)
+}
+
+/// What became of a key that came from the collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// It was written to its file.
+    Written,
+    /// The file has it already.
+    Same,
+    /// The file has another one, which stays.
+    Other,
+}
+
+impl Key {
+    /// A key as it travels; none of another length.
+    pub fn received(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().map(Self).ok()
+    }
+
+    /// Writes the key to its file, unless there is one: a key that is written over can never turn its tokens back.
+    pub fn place(&self, path: &Path) -> Result<Placed, KeyError> {
+        match Self::read(path) {
+            Err(KeyError::Missing(_)) => create(path, &self.0).map(|()| Placed::Written),
+            Err(error) => Err(error),
+            Ok(there) if there.0 == self.0 => Ok(Placed::Same),
+            Ok(_) => Ok(Placed::Other),
+        }
+    }
 }
 
 fn digit(c: u8) -> Option<u8> {

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
+/// The first store of a configuration.
+const S: StoreId = StoreId(1);
+
 fn store(name: &str, path: &Path) -> Store {
     Store {
         name: name.into(),
         path: path.into(),
         canonical: path.into(),
         service: false,
+        plain: false,
     }
 }
 
@@ -28,6 +32,7 @@ fn privacy() -> Privacy {
         path: "/mnt/scans".into(),
         canonical: "/data/scans".into(),
         service: false,
+        plain: false,
     };
     Privacy::token(&key().1, &[store("s", Path::new("/srv/store")), linked])
 }
@@ -38,7 +43,7 @@ fn expected(privacy: &Privacy, pattern: &str) -> String {
     for piece in pattern.split_inclusive('>') {
         match piece.strip_suffix('>').and_then(|p| p.split_once('<')) {
             Some((before, name)) => {
-                out.extend([before, TOKEN_PREFIX, &privacy.name(name.as_bytes())]);
+                out.extend([before, TOKEN_PREFIX, &privacy.name(S, name.as_bytes()).0]);
             }
             None => out += piece,
         }
@@ -223,10 +228,10 @@ fn known_file_names_are_replaced_by_the_token_of_the_record() {
 #[test]
 fn tokens_are_deterministic_under_one_key_and_differ_under_another() {
     let (one, other) = (key().1, key().1);
-    let name = |key: &Key| Privacy::token(key, &[]).name(b"a/b.dcm");
+    let name = |key: &Key| Privacy::token(key, &[]).name(S, b"a/b.dcm").0;
     assert_eq!(name(&one), name(&one));
     assert_ne!(name(&one), name(&other));
-    assert_eq!(Privacy::plain().name(b"a/b.dcm"), "a/b.dcm");
+    assert_eq!(Privacy::plain().name(S, b"a/b.dcm").0, "a/b.dcm");
     assert_eq!(
         Privacy::plain().text(b"/srv/store/a\xff"),
         r"/srv/store/a\xff"
@@ -239,9 +244,53 @@ fn tokens_are_deterministic_under_one_key_and_differ_under_another() {
 fn a_token_turns_back_under_its_key() {
     let (one, other) = (key().1, key().1);
     let sealed = URL_SAFE_NO_PAD
-        .decode(Privacy::token(&one, &[]).name(b"a/b.dcm"))
+        .decode(Privacy::token(&one, &[]).name(S, b"a/b.dcm").0)
         .unwrap();
     let open = |key: &Key| Aes256Siv::new(key.bytes().into()).decrypt(NO_HEADERS, &sealed);
     assert_eq!(open(&one).unwrap(), b"a/b.dcm");
     assert!(open(&other).is_err());
+}
+
+#[test]
+fn tokens_are_those_of_the_common_vectors() {
+    let mut lines = include_str!("../../../proto/vectors/tokens.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'));
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("key");
+    let key = lines.next().unwrap().strip_prefix("key ").unwrap();
+    std::fs::write(&file, key).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let privacy = Privacy::token(&Key::read(&file).unwrap(), &[]);
+    let mut checked = 0;
+    for (name, token) in lines.map(|line| line.split_once(' ').unwrap()) {
+        let pairs = (0..name.len()).step_by(2);
+        let name: Vec<u8> = pairs
+            .map(|at| u8::from_str_radix(&name[at..at + 2], 16).unwrap())
+            .collect();
+        assert_eq!(privacy.name(S, &name), (token.to_owned(), NameForm::Token));
+        checked += 1;
+    }
+    assert!(checked >= 5);
+}
+
+#[test]
+fn names_of_a_plain_store_leave_as_they_are_and_those_of_another_do_not() {
+    let plain = Store {
+        plain: true,
+        ..store("teaching", Path::new("/srv/teaching"))
+    };
+    let stores = [store("pacs", Path::new("/srv/pacs")), plain];
+    let privacy = Privacy::token(&key().1, &stores);
+    let (shown, form) = privacy.name(StoreId(2), b"phantom.dcm");
+    assert_eq!((&*shown, form), ("phantom.dcm", NameForm::Plain));
+    for hidden in [StoreId(1), StoreId(0), StoreId(9)] {
+        let (shown, form) = privacy.name(hidden, b"doe.dcm");
+        assert!(form == NameForm::Token && !shown.contains("doe"));
+    }
+    let shown = privacy.text(b"cp /srv/teaching/phantom.dcm /srv/pacs/doe.dcm");
+    assert!(
+        shown.starts_with("cp /srv/teaching/phantom.dcm /srv/pacs/token:"),
+        "{shown}"
+    );
 }

@@ -21,11 +21,11 @@ pub(super) struct Root {
     pub(super) parts: Vec<Vec<u8>>,
 }
 
-/// The roots to look for: longest first, so that a resolved root inside another's spelling is found first.
+/// The roots to look for, of stores whose names leave as tokens: longest first, so that a resolved root inside another's spelling is found first.
 pub(super) fn roots(stores: &[Store]) -> Vec<Root> {
     use std::os::unix::ffi::OsStrExt;
     let mut paths: Vec<&[u8]> = Vec::new();
-    for store in stores.iter().filter(|store| !store.service) {
+    for store in stores.iter().filter(|store| !store.service && !store.plain) {
         paths.push(store.path.as_os_str().as_bytes());
         paths.push(store.canonical.as_os_str().as_bytes());
     }

@@ -95,6 +95,7 @@ impl Watch {
         for name in stores {
             let path = home.path().join(name);
             watched.push(Store {
+                plain: false,
                 name: (*name).to_owned(),
                 canonical: path.canonicalize()?,
                 service: path.is_file(),

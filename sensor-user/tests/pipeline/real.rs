@@ -152,10 +152,11 @@ impl Real {
         let config = self.place.path().join("sensor.toml");
         let text = format!(
             "sensor_id = \"sensor-1\"\n[collector]\naddress = \"https://localhost:{}\"\nidentity = \"{}\"\nca = \"{}\"\n\
-             [privacy]\nnames = \"plain\"\n[[store]]\nname = \"pacs\"\npath = \"{}\"\n",
+             [privacy]\nkey_file = \"{}\"\n[[store]]\nname = \"pacs\"\npath = \"{}\"\n",
             self.port,
             files.identity.display(),
             files.ca.display(),
+            below.join("token.key").display(),
             self.place.path().display()
         );
         std::fs::write(&config, text).unwrap();
@@ -168,6 +169,11 @@ impl Drop for Real {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// The hospital's key, as the collector has it.
+pub(crate) fn names_key(collector: &Real) -> Vec<u8> {
+    std::fs::read(collector.place.path().join("data/keys/token.key")).unwrap()
 }
 
 fn listening(notify: &UnixDatagram) -> u16 {

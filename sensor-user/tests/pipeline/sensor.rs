@@ -159,6 +159,7 @@ fn config(place: &Path, queue: Queue) -> Config {
             name: "pacs".into(),
             canonical: path.clone(),
             service: false,
+            plain: false,
             path,
         }],
     }

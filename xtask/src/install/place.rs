@@ -17,8 +17,6 @@ pub(crate) enum Placed {
     Kept,
     /// There already with another content: this is the new sample beside it.
     Beside,
-    /// Made on this machine.
-    Made,
 }
 
 impl std::fmt::Display for Placed {
@@ -27,7 +25,6 @@ impl std::fmt::Display for Placed {
             Self::Installed => "installed",
             Self::Kept => "kept",
             Self::Beside => "new sample beside yours:",
-            Self::Made => "made",
         })
     }
 }

@@ -367,7 +367,7 @@ fn restarts(daemon: &str, more: &[&str]) -> Result<Tally> {
 fn install_and_units() -> Result<Tally> {
     let dir = tempfile::tempdir().context("failed to make a temporary directory")?;
     let release = install::build()?;
-    install::into(&release, dir.path(), Path::new("/usr"), install::Key::Leave)?;
+    install::into(&release, dir.path(), Path::new("/usr"))?;
     install::check(&release, dir.path())?;
     let mut tally = Tally::passed();
     let units = install::units_for_verification(dir.path())?;

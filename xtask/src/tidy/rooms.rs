@@ -22,7 +22,12 @@ const SENSOR: &[(&str, &[&str])] = &[
 ];
 const COLLECTOR: &[(&str, &[&str])] = &[
     ("event", &[]),
-    ("ingest", &["event", "log", "fleet", "identity"]),
+    ("audit", &[]),
+    ("privacy", &[]),
+    (
+        "ingest",
+        &["event", "log", "fleet", "identity", "audit", "privacy"],
+    ),
     ("identity", &[]),
     ("log", &["event"]),
     ("intel", &[]),
@@ -32,7 +37,9 @@ const COLLECTOR: &[(&str, &[&str])] = &[
     ("fleet", &["event"]),
     (
         "console",
-        &["event", "log", "detect", "fleet", "replay", "intel"],
+        &[
+            "event", "log", "detect", "fleet", "replay", "intel", "audit", "privacy",
+        ],
     ),
 ];
 
@@ -64,7 +71,7 @@ const RESERVED: &[Reserved] = &[
     Reserved {
         library: "proto",
         room_crate: "collector",
-        rooms: &["ingest", "console"],
+        rooms: &["ingest", "console", "analyst"],
     },
 ];
 
@@ -276,7 +283,7 @@ mod tests {
             (
                 "collector/src/detect.rs",
                 "use proto::sensor;\n",
-                ":1: only ingest and console may see `proto`",
+                ":1: only ingest and console and analyst may see `proto`",
             ),
             (
                 "sensor-user/src/enrich.rs",

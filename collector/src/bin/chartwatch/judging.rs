@@ -1,49 +1,17 @@
-//! What a person makes of an alert: it is closed, or such work is approved.
+//! What a person makes of an alert: such work is approved.
 
 use std::io::{IsTerminal as _, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use collector::alerts::{AlertReader, AlertStore, Closing, Verdict};
+use collector::alerts::AlertReader;
+use collector::analyst::find;
+use collector::audit::{Action, Audit, Entry, Who};
 use collector::config::DetectConfig;
 use collector::console::approve::{self, Proposal};
-use collector::{console, sink, text};
+use collector::{console, text};
 
-use super::{Judged, find, now_ns};
-
-pub(super) fn close(
-    data: &Path,
-    id: &str,
-    judged: Judged,
-    why: String,
-    out: &mut impl Write,
-) -> Result<(), anyhow::Error> {
-    let alert = find(&AlertReader::open(data)?, id)?;
-    let closing = Closing {
-        revision: alert.revision,
-        verdict: match judged {
-            Judged::TruePositive => Verdict::TruePositive,
-            Judged::FalsePositive => Verdict::FalsePositive,
-        },
-        why,
-        who: who(),
-        at_ns: now_ns(),
-    };
-    AlertStore::open(data)
-        .and_then(|mut store| store.close(&alert.id, &closing, sink::ocsf::closed))
-        .context(
-            "failed to close the alert; that needs the right to write to the collector's data",
-        )?;
-    writeln!(
-        out,
-        "Closed {} at revision {} as {}, by {}.",
-        alert.id,
-        closing.revision,
-        closing.verdict.name(),
-        text::clean(&closing.who)
-    )
-    .context("failed to write")
-}
+use super::now_ns;
 
 /// What to approve.
 pub(super) struct Approval {
@@ -107,14 +75,21 @@ pub(super) fn approve(
     if !asked.yes && !agreed()? {
         bail!("nothing was written");
     }
+    let audit = auditing(data)?;
     let comment = format!(
         "Approved by {} on {}, after alert {}.\nWhy: {}",
-        who(),
+        Who::runs_this().name(),
         text::rfc3339(now_ns()),
         alert.id,
         asked.why
     );
     let file = approve::write(config, &proposal, &comment, &short)?;
+    let entry = Entry::new(Action::WayApproved).about(&alert.id);
+    audit.append(
+        &entry
+            .with("file", &file.to_string_lossy())
+            .with("why", &asked.why),
+    )?;
     writeln!(
         out,
         "Written to {}. It counts after `systemctl reload chartwatch-collector`.",
@@ -136,16 +111,9 @@ fn agreed() -> Result<bool, anyhow::Error> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Who logged in, which sudo does not change (`/proc/self/loginuid`), else who this program runs as; by name if there is one.
-fn who() -> String {
-    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
-    let login = login.trim().parse().ok().filter(|uid| *uid != u32::MAX);
-    let uid = login.unwrap_or_else(|| rustix::process::getuid().as_raw());
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| uid.to_string())
+/// The audit log, which can be written to: what is not said there is not done.
+fn auditing(data: &Path) -> Result<Audit, anyhow::Error> {
+    let audit = Audit::open(data, Who::runs_this())?;
+    audit.ready()?;
+    Ok(audit)
 }

@@ -1,26 +1,30 @@
-//! `chartwatch`: the analyst's command line. Reads the collector's data, beside a collector that runs or without one.
+//! `chartwatch`: the analyst's command line. Reads the collector's data, beside a collector that runs or without one, or asks a collector over
+//! the network.
 //!
 //! Exit status: 0 done, 1 failure (an unknown id too), 2 wrong usage, 64 configuration that cannot be used.
 
+mod enrolling;
 mod judging;
-mod replaying;
+mod remote;
+mod revealing;
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use collector::alerts::AlertReader;
-use collector::alerts::form::AlertForm;
-use collector::config::{Config, DEFAULT_DATA_DIR, DEFAULT_FILE, DetectConfig, EXIT_BAD_CONFIG};
+use collector::alerts::Verdict;
+use collector::analyst::{self, AnalystError, Bench, Form};
+use collector::audit::{Hash, Who};
+use collector::config::{Config, ConfigError, DEFAULT_DATA_DIR, DEFAULT_FILE, EXIT_BAD_CONFIG};
+use collector::console::AuditFilter;
 use collector::intel::{Intel, Status};
-use collector::log::LogReader;
-use collector::replay::Span;
-use collector::{checkpoint, console, fleet, text};
-use judging::{Approval, approve, close};
-use replaying::{ReplayArgs, replay};
+use collector::text;
+use enrolling::EnrollArgs;
+use judging::{Approval, approve};
+use revealing::RevealArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +39,11 @@ Examples:
   chartwatch sensors                      who is alive, and what it cannot see
   chartwatch intel 203.0.113.9 evil.example   what the feeds say of these
   chartwatch usual                        what was learned to be usual
+  chartwatch reveal /srv/pacs/token:96kZMR6GRte1... --why 'ticket 4713'   the name behind a token
+  chartwatch audit --what certificate-    whom the collector certified, and whom not
+  chartwatch audit verify                 whether the audit log is whole
+  chartwatch enroll --token-file ./token  get a certificate, to work over the network
+  chartwatch --collector chartwatch.hospital.example:7444 alerts
 
 Exit status:
   0   done
@@ -56,11 +65,17 @@ struct Cli {
     /// there].
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Have the commands carried out by this collector, over the network; needs a certificate (`chartwatch enroll`) and a role.
+    #[arg(long, global = true, value_name = "HOST:PORT", conflicts_with_all = ["data", "config"])]
+    collector: Option<String>,
+    /// Directory of the analyst's key and certificate [default: ~/.config/chartwatch].
+    #[arg(long, global = true, value_name = "DIR")]
+    identity: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// List the alerts, the latest first.
     Alerts {
@@ -119,7 +134,17 @@ enum Command {
         after_help = "Times are RFC 3339, for example 2026-03-16T03:00:00Z or 2026-03-16T04:00:00+01:00.\n\
                             The log is only read. Equal settings give equal alerts with equal ids."
     )]
-    Replay(ReplayArgs),
+    Replay {
+        /// Tell alerts from this time on; without it from the beginning of the log.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        from: Option<u64>,
+        /// Look at events up to this time; without it to the end of the log.
+        #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+        to: Option<u64>,
+        /// Every revision of every alert as a line of JSON, instead of a table of the newest revisions.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the stored events of a span, one JSON object to a line.
     #[command(
         after_help = "Times are RFC 3339, for example 2026-03-16T03:00:00Z or 2026-03-16T04:00:00+01:00.\n\
@@ -167,11 +192,79 @@ enum Command {
         #[arg(long, conflicts_with = "sensor")]
         json: bool,
     },
+    /// Turn tokens back to the names of records. Needs a reason; the audit log says who asked, for what and why, before anything is shown.
+    #[command(after_help = "Needs the hospital's key, so run it as the collector's user.")]
+    Reveal(RevealArgs),
+    /// Show who did or tried what: tokens, certificates, refusals, revocations, what was revealed, closed and approved.
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Times are RFC 3339. `chartwatch audit verify` says whether the log is whole."
+    )]
+    Audit {
+        #[command(flatten)]
+        shown: AuditArgs,
+        #[command(subcommand)]
+        command: Option<AuditCommand>,
+    },
+    /// Get an analyst's certificate from a collector, with a one-time token that `chartwatch-collector token --analyst` has printed.
+    Enroll(EnrollArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Which entries of the audit log are shown.
+#[derive(Debug, Clone, clap::Args)]
+struct AuditArgs {
+    /// Entries from this time on.
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+    from: Option<u64>,
+    /// Entries up to this time.
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
+    to: Option<u64>,
+    /// Only what begins like this, for example revealed or certificate-.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    what: String,
+    /// Only of whose name holds this.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    who: String,
+    /// Only about what holds this: a sensor, an alert's id.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    about: String,
+    /// As one JSON object to a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum AuditCommand {
+    /// Check that no entry was changed, removed or put in. Exit status 1 when one was, and the message says where.
+    Verify {
+        /// A hash of the log that was noted elsewhere: whether an entry has it. The collector says each of its own in its journal.
+        #[arg(long, value_name = "HASH", value_parser = hash)]
+        head: Option<Hash>,
+    },
+}
+
+fn hash(text: &str) -> Result<Hash, String> {
+    Hash::parse(text.trim()).ok_or_else(|| "not 64 hexadecimal digits".into())
 }
 
 /// What an alert turned out to be.
@@ -198,48 +291,55 @@ fn reason(text: &str) -> Result<String, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let (detect, feeds) = match detect_config(cli.config.as_deref(), &cli.command) {
-        Ok(found) => found,
-        Err(error) => {
-            say(&format!("chartwatch: {error}"));
-            return ExitCode::from(EXIT_BAD_CONFIG);
-        }
-    };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let done =
-        run(cli, detect, &feeds, &mut out).and_then(|()| out.flush().context("failed to write"));
+    let done = run(&cli, &mut out).and_then(|exit| {
+        out.flush().context("failed to write")?;
+        Ok(exit)
+    });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => ExitCode::from(exit),
         // Whoever read the output has seen enough, as `head` has.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("chartwatch: {error:#}"));
-            ExitCode::FAILURE
+            ExitCode::from(exit_of(&error))
         }
     }
 }
 
-/// Thresholds and feeds for a replay: of the file named, else of the usual file if there is one, else the defaults.
-fn detect_config(
-    named: Option<&Path>,
-    command: &Command,
-) -> Result<(DetectConfig, Vec<Status>), collector::config::ConfigError> {
+/// A configuration or key that cannot be used has an exit status of its own.
+fn exit_of(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigError>() {
+        return EXIT_BAD_CONFIG;
+    }
+    error
+        .downcast_ref::<AnalystError>()
+        .map_or(1, AnalystError::exit)
+}
+
+/// Thresholds, feeds and where the key lies: of the file named, else of the usual file if there is one, else the defaults.
+fn read_config(cli: &Cli) -> Result<(Config, Vec<Status>), ConfigError> {
+    let command = &cli.command;
     let usual = Some(Path::new(DEFAULT_FILE)).filter(|path| {
         path.exists()
             && matches!(
                 command,
-                Command::Replay(_)
+                Command::Replay { .. }
                     | Command::Intel { .. }
                     | Command::Approve { .. }
                     | Command::Usual { .. }
+                    | Command::Reveal(_)
             )
     });
-    let mut config = match named.or(usual) {
-        Some(path) => Config::load(path)?,
-        None => Config::parse("", Path::new("the defaults"))?,
+    let mut config = if let Some(path) = cli.config.as_deref().or(usual) {
+        Config::load(path)?
+    } else {
+        let mut config = Config::parse("", Path::new("the defaults"))?;
+        config.keep_data_dir(cli.data.clone());
+        config
     };
     let states = config.read_feeds(&Intel::default());
-    if matches!(command, Command::Replay(_)) {
+    if matches!(command, Command::Replay { .. }) {
         for state in &states {
             if let Some(problem) = &state.problem {
                 say(&format!(
@@ -250,154 +350,160 @@ fn detect_config(
             }
         }
     }
-    Ok((config.detect, states))
+    Ok((config, states))
 }
 
-fn run(
-    cli: Cli,
-    detect: DetectConfig,
-    feeds: &[Status],
-    out: &mut impl Write,
-) -> Result<(), anyhow::Error> {
-    match cli.command {
-        Command::Alerts { json } => {
-            console::alerts(out, &AlertReader::open(&cli.data)?.newest()?, json)?;
-        }
-        Command::Show {
-            id,
-            svg: Some(file),
-            ..
-        } => draw(&cli.data, &id, &file, out)?,
-        Command::Show { id, json, .. } => show(&cli.data, &id, json, out)?,
-        Command::Close { id, verdict, why } => close(&cli.data, &id, verdict, why, out)?,
-        Command::Approve { id, name, why, yes } => {
-            let config = cli.config.unwrap_or_else(|| DEFAULT_FILE.into());
-            approve(
-                &cli.data,
-                &config,
-                &detect,
-                &Approval { id, name, why, yes },
-                out,
-            )?;
-        }
-        Command::Replay(args) => replay(&cli.data, detect, &args, out)?,
-        Command::Events { from, to } => events(&cli.data, from, to, out)?,
-        Command::Sensors { refused, json } => sensors(&cli.data, refused, json, out)?,
-        Command::Intel { value, json } if value.is_empty() => {
-            console::feeds(out, feeds, now_ns(), json)?;
-        }
-        Command::Intel { value, json } => {
-            for value in &value {
-                let known = detect.intel.explain(value, now_ns());
-                let known = known
-                    .with_context(|| format!("{:?} cannot be looked up", text::clean(value)))?;
-                console::known(out, value, &known, json)?;
-            }
-        }
-        Command::Usual { sensor, json } => {
-            let learned = checkpoint::read(&cli.data)?.unwrap_or_default();
-            let approved = &detect.approved;
-            console::usual(out, &learned.baseline, approved, sensor.as_deref(), json)?;
-        }
+/// Does what is asked; answers the exit status.
+fn run(cli: &Cli, out: &mut impl Write) -> Result<u8, anyhow::Error> {
+    match &cli.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "chartwatch", &mut script);
+            clap_complete::generate(*shell, &mut Cli::command(), "chartwatch", &mut script);
             out.write_all(&script).context("failed to write")?;
+            return Ok(0);
         }
-    }
-    Ok(())
-}
-
-/// The one alert whose id begins like this.
-fn find(reader: &AlertReader, id: &str) -> Result<AlertForm, anyhow::Error> {
-    let prefix = id.to_ascii_lowercase();
-    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
-        bail!(
-            "{id:?} is no alert id: ids are hexadecimal digits and dashes; `chartwatch alerts` lists them"
-        );
-    }
-    let mut matching = reader.matching(&prefix)?;
-    match matching.len() {
-        0 => bail!("no alert has an id that begins with {prefix}; `chartwatch alerts` lists them"),
-        1 => Ok(matching.remove(0)),
-        _ => {
-            let ids: Vec<String> = matching.into_iter().map(|alert| alert.id).collect();
+        Command::Enroll(args) => {
+            enrolling::enroll(args, &identity(cli)?, out)?;
+            return Ok(0);
+        }
+        Command::Approve { .. } if cli.collector.is_some() => {
             bail!(
-                "{prefix} is the beginning of {} ids: {}",
-                ids.len(),
-                ids.join(", ")
-            );
+                "approve writes to the collector's configuration; run it on the collector's machine"
+            )
+        }
+        Command::Approve { id, name, why, yes } => {
+            let (config, _) = read_config(cli)?;
+            let file = cli.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+            let asked = Approval {
+                id: id.clone(),
+                name: name.clone(),
+                why: why.clone(),
+                yes: *yes,
+            };
+            approve(&cli.data, &file, &config.detect, &asked, out)?;
+            return Ok(0);
+        }
+        _ => {}
+    }
+    match picture(&cli.command) {
+        None => carry_out(cli, out),
+        // Drawn by whoever carries it out, written here.
+        Some(file) => {
+            let mut drawn = Vec::new();
+            let exit = carry_out(cli, &mut drawn)?;
+            if exit == 0 {
+                std::fs::write(file, drawn)
+                    .with_context(|| format!("failed to write {}", file.display()))?;
+            }
+            Ok(exit)
         }
     }
 }
 
-fn draw(data: &Path, id: &str, file: &Path, out: &mut impl Write) -> Result<(), anyhow::Error> {
-    let picture = console::svg(&find(&AlertReader::open(data)?, id)?);
-    if file == Path::new("-") {
-        return out.write_all(picture.as_bytes()).context("failed to write");
+/// The file a picture is to be drawn into, unless it is standard output.
+fn picture(command: &Command) -> Option<&Path> {
+    match command {
+        Command::Show { svg, .. } => svg.as_deref().filter(|file| *file != Path::new("-")),
+        _ => None,
     }
-    std::fs::write(file, picture).with_context(|| format!("failed to write {}", file.display()))
 }
 
-fn sensors(
-    data: &Path,
-    refused: bool,
-    json: bool,
-    out: &mut impl Write,
-) -> Result<(), anyhow::Error> {
-    match (refused, json) {
-        (true, true) => console::refused_json(out, &fleet::read_refused(data)?)?,
-        (true, false) => console::refused(out, &fleet::read_refused(data)?)?,
-        (false, true) => console::sensors_json(out, &fleet::read(data)?, now_ns())?,
-        (false, false) => {
-            console::sensors(out, &fleet::read(data)?, now_ns())?;
-            console::refused_below(out, &fleet::read_refused(data)?)?;
-        }
+/// Has a command carried out, here or by the collector.
+fn carry_out(cli: &Cli, out: &mut impl Write) -> Result<u8, anyhow::Error> {
+    if let Some(address) = &cli.collector {
+        let files = remote::Files::below(&identity(cli)?);
+        return remote::run(address, &files, asked(&cli.command)?, out);
     }
-    Ok(())
-}
-
-fn show(data: &Path, id: &str, json: bool, out: &mut impl Write) -> Result<(), anyhow::Error> {
-    let reader = AlertReader::open(data)?;
-    let alert = find(&reader, id)?;
-    if json {
-        let finding = reader
-            .finding(&alert.id)?
-            .context("the alert has no finding")?;
-        console::json_line(out, &finding).context("failed to write")?;
-        return Ok(());
-    }
-    // An alert is shown without the list of sensors too, but not as if there were none.
-    let sensors = fleet::read(data).unwrap_or_else(|error| {
-        say(&format!("chartwatch: {error}"));
-        Vec::new()
-    });
-    console::show(
-        out,
-        &alert,
-        sensors.iter().find(|sensor| sensor.id == alert.sensor),
-    )?;
-    Ok(())
-}
-
-fn events(
-    data: &Path,
-    from: Option<u64>,
-    to: Option<u64>,
-    out: &mut impl Write,
-) -> Result<(), anyhow::Error> {
-    let span = Span {
-        from_ns: from.unwrap_or(0),
-        to_ns: to.unwrap_or(u64::MAX),
+    let (config, feeds) = read_config(cli)?;
+    let bench = Bench {
+        data: cli.data.clone(),
+        key: config.token_key,
+        detect: config.detect,
+        feeds,
+        who: Who::runs_this(),
+        terminal: std::io::stderr().is_terminal(),
     };
-    let unknown = console::events(out, &LogReader::open(data)?, span, collector::decode)?;
-    if unknown > 0 {
-        say(&format!(
-            "{} of a kind this version does not know left out",
-            text::count(unknown, "event")
-        ));
+    analyst::run(&bench, asked(&cli.command)?, out, &mut std::io::stderr())?;
+    Ok(0)
+}
+
+/// The command, as it is carried out.
+fn asked(command: &Command) -> Result<analyst::Command, anyhow::Error> {
+    use analyst::Command as Asked;
+    Ok(match command.clone() {
+        Command::Alerts { json } => Asked::Alerts { json },
+        Command::Show { id, json, svg } => {
+            let form = match (json, svg) {
+                (true, _) => Form::Json,
+                (false, Some(_)) => Form::Svg,
+                (false, None) => Form::Text,
+            };
+            Asked::Show { id, form }
+        }
+        Command::Close { id, verdict, why } => {
+            let verdict = match verdict {
+                Judged::TruePositive => Verdict::TruePositive,
+                Judged::FalsePositive => Verdict::FalsePositive,
+            };
+            Asked::Close { id, verdict, why }
+        }
+        Command::Replay { from, to, json } => {
+            if from.zip(to).is_some_and(|(from, to)| from > to) {
+                Cli::command()
+                    .error(
+                        clap::error::ErrorKind::ValueValidation,
+                        "--from is later than --to; no event can be in between",
+                    )
+                    .exit();
+            }
+            Asked::Replay {
+                from_ns: from,
+                to_ns: to,
+                json,
+            }
+        }
+        Command::Events { from, to } => Asked::Events {
+            from_ns: from,
+            to_ns: to,
+        },
+        Command::Sensors { refused, json } => Asked::Sensors { refused, json },
+        Command::Intel { value, json } => Asked::Intel {
+            values: value,
+            json,
+        },
+        Command::Usual { sensor, json } => Asked::Usual { sensor, json },
+        Command::Reveal(args) => args.asked()?,
+        Command::Audit {
+            command: Some(AuditCommand::Verify { head }),
+            ..
+        } => Asked::AuditVerify { head },
+        Command::Audit { shown, .. } => Asked::Audit {
+            filter: AuditFilter {
+                from_ns: shown.from,
+                to_ns: shown.to,
+                what: shown.what,
+                who: shown.who,
+                about: shown.about,
+            },
+            json: shown.json,
+        },
+        Command::Approve { .. } | Command::Enroll(_) | Command::Completions { .. } => {
+            bail!("is not carried out by a collector")
+        }
+    })
+}
+
+/// Where the analyst's key and certificate lie.
+fn identity(cli: &Cli) -> Result<PathBuf, anyhow::Error> {
+    if let Some(directory) = &cli.identity {
+        return Ok(directory.clone());
     }
-    Ok(())
+    let configured = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let usual = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".config"));
+    let directory = configured.or_else(usual);
+    let directory =
+        directory.context("there is neither HOME nor XDG_CONFIG_HOME; give --identity DIR")?;
+    Ok(directory.join("chartwatch"))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1,0 +1,18 @@
+//! The analyst's commands: what can be asked, what role it needs, and how it is carried out, beside the data or over the network alike.
+//!
+//! `chartwatch` carries commands out itself where the data lies, or has the collector do it ([`Interface`], gRPC over TLS with a
+//! certificate under the analyst's name). It is the same code, so it prints the same.
+//!
+//! **Invariant:** a command that comes over the network is one of [`Command`], with arguments that are checked; none names a file of the collector's.
+//! Nothing is carried out that the audit log could not take.
+
+mod command;
+mod pipe;
+mod run;
+mod serve;
+mod wire;
+
+pub use command::{Command, Form};
+pub use run::{AnalystError, Bench, find, run};
+pub use serve::{Interface, Now, serve};
+pub use wire::{OutOfBounds, command, request};

@@ -1,0 +1,314 @@
+//! The analyst's interface over the network: TLS 1.3 with client certificates, roles, and bounds on what runs at a time.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use proto::analyst::v1::analyst_server::{Analyst, AnalystServer};
+use proto::analyst::v1::run_reply::Part;
+use proto::analyst::v1::{RunReply, RunRequest};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::pipe::Pipe;
+use super::{Bench, Command, run, wire};
+use crate::audit::{Action, Desk, Entry, Who};
+use crate::config::DetectConfig;
+use crate::identity::{AnalystCertificate, Book, IdentityError, Revoked, Role, Roles, Server};
+use crate::ingest::{self, Enroll};
+use crate::intel::Status as FeedStatus;
+
+/// Commands at a time, of all analysts, and of these that work through the log.
+const COMMANDS_MAX: usize = 16;
+const LONG_MAX: usize = 2;
+/// Connections that are open at a time: an idle one costs a handshake's memory.
+const CONNECTIONS_MAX: usize = 64;
+/// Parts of an answer that wait for a slow analyst, 32 KiB each.
+const PARTS_MAX: usize = 8;
+/// Largest request taken off the wire: the tokens to turn back, and their frame.
+const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What the collector works with now: thresholds, intelligence, and the feeds' state.
+pub type Now = Arc<dyn Fn(bool) -> (DetectConfig, Vec<FeedStatus>) + Send + Sync>;
+
+/// The service, one for all analysts.
+#[derive(Clone)]
+pub struct Interface(Arc<Inner>);
+
+struct Inner {
+    data: PathBuf,
+    key: Option<PathBuf>,
+    now: Now,
+    book: Mutex<Book>,
+    audit: Desk,
+    revoked: watch::Receiver<Revoked>,
+    commands: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Interface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interface")
+            .field("data", &self.0.data)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a command is not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(
+        "a client certificate is needed: `chartwatch enroll` gets one with a token of `chartwatch-collector token --analyst`"
+    )]
+    NoCertificate,
+    #[error("{0}")]
+    Certificate(String),
+    #[error("the certificate has expired; enrol again with a new token")]
+    Expired,
+    #[error(
+        "the certificate was revoked; ask the administrator for a new token if that is not right"
+    )]
+    Revoked,
+    #[error(
+        "this needs the role {needs}, and {name} has {roles}; an administrator gives roles with `chartwatch-collector roles --analyst {name}`"
+    )]
+    Role {
+        name: String,
+        needs: Role,
+        roles: Roles,
+    },
+    #[error(transparent)]
+    Arguments(#[from] wire::OutOfBounds),
+    #[error("too many commands run at the moment; try again shortly")]
+    Busy,
+    #[error(
+        "nothing is carried out while the audit log cannot be written to; the collector's log says why"
+    )]
+    Audit,
+    #[error("the collector could not look roles up; its log says why")]
+    Book,
+}
+
+impl Refused {
+    fn status(&self) -> Status {
+        let text = self.to_string();
+        match self {
+            Self::NoCertificate | Self::Certificate(_) | Self::Expired | Self::Revoked => {
+                Status::unauthenticated(text)
+            }
+            Self::Role { .. } => Status::permission_denied(text),
+            Self::Arguments(wire::OutOfBounds::Unknown) => Status::unimplemented(text),
+            Self::Arguments(wire::OutOfBounds::Argument(_)) => Status::invalid_argument(text),
+            Self::Busy => Status::resource_exhausted(text),
+            Self::Audit | Self::Book => Status::unavailable(text),
+        }
+    }
+}
+
+/// What a command holds while it runs.
+type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+impl Interface {
+    /// A service on a data directory. `now` tells what the collector works with, and the feeds' state when it is asked for it.
+    pub fn new(
+        data: PathBuf,
+        key: Option<PathBuf>,
+        now: Now,
+        book: Book,
+        audit: Desk,
+        revoked: watch::Receiver<Revoked>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            data,
+            key,
+            now,
+            book: Mutex::new(book),
+            audit,
+            revoked,
+            commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
+            long: Arc::new(Semaphore::new(LONG_MAX)),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl Analyst for Interface {
+    type RunStream = Pin<Box<dyn Stream<Item = Result<RunReply, Status>> + Send>>;
+
+    async fn run(&self, request: Request<RunRequest>) -> Result<Response<Self::RunStream>, Status> {
+        let caller = ingest::caller(&request);
+        let certificate = caller
+            .certificate()
+            .map(AnalystCertificate::read)
+            .transpose();
+        let from = caller.from();
+        let who = match &certificate {
+            Ok(Some(certificate)) => Who::Certified {
+                name: certificate.name.to_string(),
+                from,
+            },
+            Ok(None) | Err(_) => Who::Stranger { from },
+        };
+        let certificate = match certificate {
+            Ok(Some(certificate)) => Ok(certificate),
+            Ok(None) => Err(Refused::NoCertificate),
+            Err(error) => Err(Refused::Certificate(error.to_string())),
+        };
+        let command = wire::command(request.into_inner()).map_err(Refused::from);
+        let said = command
+            .as_ref()
+            .map_or_else(|_| String::new(), Command::said);
+        let (inner, asks) = (self.0.clone(), who.clone());
+        // Roles and the audit log are on the disk.
+        let accepted = tokio::task::spawn_blocking(move || {
+            let certificate = certificate?;
+            let command = command?;
+            let permits = inner.accept(&certificate, &command, &asks)?;
+            Ok::<_, Refused>((certificate, command, permits))
+        });
+        let accepted = accepted
+            .await
+            .map_err(|_| Status::internal("the command ended with a panic"))?;
+        let (certificate, command, permits) = accepted.map_err(|refused| {
+            let entry = Entry::new(Action::AnalystRefused).by(who.clone());
+            let entry = entry.about(&said).with("reason", &refused.to_string());
+            self.0.audit.repeated(entry);
+            refused.status()
+        })?;
+        let (parts, receiver) = mpsc::channel(PARTS_MAX);
+        let pipe = Pipe {
+            parts,
+            revoked: self.0.revoked.clone(),
+            certificate,
+            runtime: Handle::current(),
+        };
+        let inner = self.0.clone();
+        tokio::task::spawn_blocking(move || inner.carry_out(command, who, &pipe, permits));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+impl Inner {
+    /// Whether a command is carried out for whom a certificate names.
+    fn accept(
+        &self,
+        certificate: &AnalystCertificate,
+        command: &Command,
+        who: &Who,
+    ) -> Result<Permits, Refused> {
+        if certificate.has_expired() {
+            return Err(Refused::Expired);
+        }
+        let failed = |error: IdentityError| {
+            tracing::error!(%error, "roles cannot be looked up");
+            Refused::Book
+        };
+        // From the disk, not from what was told a second ago: nothing is carried out after a revocation.
+        let (revoked, roles) = {
+            let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+            let roles = book.roles(&certificate.name).map_err(failed)?;
+            (book.revoked().map_err(failed)?, roles)
+        };
+        if certificate.is_revoked(&revoked) {
+            return Err(Refused::Revoked);
+        }
+        if !roles.may(command.needs()) {
+            return Err(Refused::Role {
+                name: certificate.name.to_string(),
+                needs: command.needs(),
+                roles,
+            });
+        }
+        let take = |semaphore: &Arc<Semaphore>| {
+            let permit = semaphore.clone().try_acquire_owned();
+            permit.map_err(|_| Refused::Busy)
+        };
+        let permits = (
+            take(&self.commands)?,
+            command.is_long().then(|| take(&self.long)).transpose()?,
+        );
+        self.audit.ready().map_err(|error| {
+            tracing::error!(%error, "the audit log cannot be written to");
+            Refused::Audit
+        })?;
+        // Who looks at the same again and again makes a line and a count.
+        let looked = Entry::new(Action::Looked).by(who.clone());
+        self.audit.repeated(looked.about(&command.said()));
+        Ok(permits)
+    }
+
+    fn carry_out(&self, command: Command, who: Who, pipe: &Pipe, permits: Permits) {
+        let wants_feeds = matches!(&command, Command::Intel { values, .. } if values.is_empty());
+        let (detect, feeds) = (self.now)(wants_feeds);
+        let bench = Bench {
+            data: self.data.clone(),
+            key: self.key.clone(),
+            detect,
+            feeds,
+            who,
+            terminal: false,
+        };
+        let (mut out, mut told) = (pipe.writer(Part::Out), pipe.writer(Part::Told));
+        let done = run(&bench, command, &mut out, &mut told);
+        let exit = match &done {
+            Ok(()) => 0,
+            Err(error) => error.exit(),
+        };
+        let last = (|| {
+            use std::io::Write as _;
+            out.flush()?;
+            if let Err(error) = &done {
+                writeln!(told, "chartwatch: {error}")?;
+            }
+            told.flush()?;
+            pipe.send(Part::Exit(exit.into()))
+        })();
+        drop(permits);
+        if let Err(error) = last {
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                return pipe.refuse(Refused::Revoked.status());
+            }
+            tracing::debug!(%error, "an analyst left before the end of a command");
+        }
+    }
+}
+
+/// Serves analysts until `stopping` turns true; with `enroll` also whoever comes with a token.
+///
+/// # Errors
+///
+/// Whatever makes the HTTP/2 layer end before that.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<Server>,
+    interface: Interface,
+    enroll: Option<Enroll>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let stop = async move {
+        // An error means that the collector was dropped, which is as good a reason.
+        if stopping.wait_for(|stop| *stop).await.is_err() {
+            tracing::debug!("the collector was dropped");
+        }
+    };
+    let audit = interface.0.audit.clone();
+    let (door, connections) = ingest::door(listener, tls, audit, CONNECTIONS_MAX);
+    let server = AnalystServer::new(interface).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let served = tonic::transport::Server::builder()
+        .max_concurrent_streams(Some(4))
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(server)
+        .add_optional_service(enroll.map(Enroll::into_server))
+        .serve_with_incoming_shutdown(connections, stop)
+        .await;
+    door.abort();
+    served
+}
