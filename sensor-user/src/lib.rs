@@ -33,6 +33,7 @@ pub mod link;
 pub mod spool;
 
 pub mod clock;
+mod durable;
 pub mod health;
 pub mod metrics;
 pub mod mounts;

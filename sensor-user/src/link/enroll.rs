@@ -3,9 +3,9 @@
 //! **Invariant:** the key never leaves this machine, nothing is asked of a collector before its chain has been checked, and files
 //! that are there are written over only when that was asked for.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::identity::{self, Files, IdentityError};
 use super::session::first_cause;
 use super::tls;
+use crate::durable;
 use crate::privacy::{Key, KeyError, Placed};
 
 /// How long the collector may take for all of it.
@@ -285,10 +286,7 @@ fn keep(reply: &EnrollReply, key: &rcgen::KeyPair, files: &Files) -> Result<(), 
 fn write(file: &Path, text: &str, mode: u32) -> Result<(), EnrollError> {
     let inner = || {
         if let Some(directory) = file.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)?;
+            durable::make_directory(directory, 0o700)?;
         }
         match std::fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -6,8 +6,8 @@
 //!
 //! **Invariant:** a row of `batch` is never changed, and goes only as a whole.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::memory::{Earlier, Evicted, Work};
 use super::trouble::Trouble;
 use super::{Batch, Disk, Encoding, Loss, LossKind};
-use crate::clock;
+use crate::{clock, durable};
 
 /// Version of the tables, kept in `user_version`.
 const FORMAT: i64 = 2;
@@ -376,10 +376,7 @@ fn file(directory: &Path) -> PathBuf {
 
 fn make(directory: &Path) -> Result<(), Trouble> {
     // What is in it can name patients.
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory);
+    let made = durable::make_directory(directory, 0o700);
     made.map_err(|error| Trouble::system(directory, &error))
 }
 

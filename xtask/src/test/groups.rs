@@ -23,7 +23,7 @@ const LIMIT_LONG: Duration = Duration::from_hours(4);
 const KERNEL_TESTS: &str = "kernel";
 const COVERAGE_TESTS: &str = "coverage";
 const STORM_TESTS: &str = "storms";
-/// The test target of faults: minutes, or hours in a long run.
+/// The test targets of faults: minutes, or hours in a long run.
 const FAULT_TESTS: &str = "faults";
 /// Kernels and backends of every run, at a good minute each; `tracepoint` runs on this machine's own kernel too.
 const MACHINES: [(&str, &str); 6] = [
@@ -185,7 +185,8 @@ fn workspace() -> Result<Tally> {
 /// Power cuts, kills, failing disks and bad networks; dozens of each, or thousands.
 fn faults(long: bool) -> Result<Tally> {
     let mut command = cargo();
-    command.args(["test", "--locked", "--package", "collector"]);
+    command.args(["test", "--locked", "--no-fail-fast"]);
+    command.args(["--package", "collector", "--package", "sensor-user"]);
     command.args(["--test", FAULT_TESTS]);
     let limit = if long {
         command.env("CHARTWATCH_LONG", "1");

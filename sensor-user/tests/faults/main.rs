@@ -1,0 +1,279 @@
+//! The sensor's disk spool on a disk whose power can be cut: what was committed is delivered, once the power is back, in order and
+//! without holes.
+//!
+//! The spool is used by children of this program, as the sensor uses it; the disk is the one of the collector's tests.
+//! `CHARTWATCH_LONG=1` makes thousands of cuts of what is dozens otherwise. All of it is in a mount namespace of its own.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the collector, which use more of it"
+)]
+#[path = "../../../collector/tests/faults/disk.rs"]
+mod disk;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use disk::Disk;
+use disk::model::{Cut, Dice};
+use libtest_mimic::{Arguments, Trial};
+use sensor_user::metrics::Metrics;
+use sensor_user::spool::{self, Block, Spool, Writer};
+
+/// Set once this program is in a namespace of its own.
+const APART: &str = "CHARTWATCH_FAULTS_APART";
+/// Set when this program is to play a sensor, delivering or not: the spool's directory, and the first mark it may use.
+const PLACE: &str = "CHARTWATCH_FAULTS_PLACE";
+const FIRST: &str = "CHARTWATCH_FAULTS_FIRST";
+/// Batches that a sensor writes before it ends by itself.
+const BATCHES: u64 = 60;
+/// Lives of a disk in a short run and in a long one, and the power cuts in each.
+const LIVES: u64 = 12;
+const LIVES_LONG: u64 = 1_000;
+const CUTS: u64 = 4;
+/// No child takes so long.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn main() -> ExitCode {
+    if let Some(place) = std::env::var_os(PLACE) {
+        let first: u64 = std::env::var(FIRST).unwrap().parse().unwrap();
+        play(&PathBuf::from(place), first);
+        return ExitCode::SUCCESS;
+    }
+    let apart = std::env::var_os(APART).is_some();
+    if rustix::process::geteuid().is_root() && !apart {
+        let mut again = Command::new("unshare");
+        again.args(["--mount", "--propagation", "private"]);
+        again.arg(std::env::current_exe().unwrap());
+        let error = again
+            .args(std::env::args_os().skip(1))
+            .env(APART, "1")
+            .exec();
+        panic!("unshare cannot be run: {error}");
+    }
+    let lacks = disk::lacks();
+    let run = || {
+        for seed in 0..lives() {
+            let lived = std::panic::catch_unwind(|| life(seed));
+            if let Err(why) = lived {
+                eprintln!("in life {seed}");
+                std::panic::resume_unwind(why);
+            }
+        }
+        Ok(())
+    };
+    let name = "power cuts take nothing from the spool that was committed";
+    let trial = Trial::test(name, run).with_ignored_flag(lacks.is_some());
+    let trial = match lacks {
+        None => trial,
+        Some(missing) => trial.with_kind(format!("skipped: {missing}")),
+    };
+    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit_code()
+}
+
+fn lives() -> u64 {
+    if std::env::var_os("CHARTWATCH_LONG").is_some() {
+        LIVES_LONG
+    } else {
+        LIVES
+    }
+}
+
+/// A spool on a disk, with marks from `first` on: says what is committed and what is delivered. With a `first` of 0 it offers nothing
+/// and delivers all there is.
+fn play(place: &Path, first: u64) {
+    let (spool, writer) = open(place);
+    let mut out = std::io::stdout();
+    let mut say = |line: String| {
+        // Nobody listens any more when the power is gone.
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            std::process::exit(1);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut said = 0;
+    let last = if first == 0 { 0 } else { first + BATCHES };
+    for mark in first.max(1)..last {
+        while !offer(&spool, mark, 8 + (mark as usize * 397) % 6_000) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let committed = spool.committed();
+        if committed > said {
+            said = committed;
+            say(format!("committed {}", first + said - 1));
+        }
+        std::thread::sleep(Duration::from_micros(300));
+        // A little of it is delivered meanwhile.
+        if mark % 7 == 0 {
+            runtime.block_on(deliver(&spool, 1, &mut say));
+        }
+    }
+    if first == 0 {
+        runtime.block_on(deliver(&spool, usize::MAX, &mut say));
+        spool.close();
+        writer.finish();
+        say("all".to_owned());
+    }
+    // Else it is as if it were killed.
+}
+
+fn open(place: &Path) -> (Arc<Spool>, Writer) {
+    let disk = spool::Disk {
+        directory: place.join("var/spool"),
+        bytes_max: 1 << 30,
+        age_max: Duration::from_hours(1),
+        keep: Duration::from_millis(1),
+        commit_every: Duration::from_millis(1),
+        retry_every: Duration::from_millis(20),
+    };
+    Spool::on_disk(1_000_000, 8 << 20, disk, Arc::new(Metrics::default())).unwrap()
+}
+
+fn offer(spool: &Spool, mark: u64, bytes: usize) -> bool {
+    let mut payload = mark.to_le_bytes().to_vec();
+    payload.resize(bytes, 7);
+    let block = Block {
+        events: 1,
+        stands_for: 0,
+        payload,
+    };
+    spool.offer(block).is_ok()
+}
+
+/// Delivers up to so many batches, as the link does: says it, and only then takes it as persisted.
+async fn deliver(spool: &Arc<Spool>, most: usize, say: &mut impl FnMut(String)) {
+    let mut count = 0;
+    while count < most && spool.depth().events > 0 {
+        let (epoch, first) = spool.turn();
+        let mut sent = first - 1;
+        while count < most && spool.depth().events > 0 {
+            let Some(batch) = spool.after(epoch, sent).await else {
+                break;
+            };
+            sent = batch.last_seq;
+            count += 1;
+            let mark = u64::from_le_bytes(batch.payload[..8].try_into().unwrap());
+            say(format!("got {epoch} {} {mark}", batch.first_seq));
+            spool.persisted(epoch, sent).unwrap();
+        }
+    }
+}
+
+/// What children have said.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Marks of each epoch by their number.
+    got: BTreeMap<String, BTreeMap<u64, u64>>,
+    /// Of each sensor that was started: its first mark and the last that it said to be committed.
+    committed: Vec<(u64, u64)>,
+    is_all: bool,
+}
+
+impl Heard {
+    fn take(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |word: &str| word.parse::<u64>().unwrap();
+        match words[..] {
+            ["committed", mark] => self.committed.last_mut().unwrap().1 = number(mark),
+            ["got", epoch, seq, mark] => {
+                let of = self.got.entry(epoch.to_owned()).or_default();
+                let before = of.insert(number(seq), number(mark));
+                assert!(before.is_none_or(|before| before == number(mark)), "{line}");
+            }
+            ["all"] => self.is_all = true,
+            _ => panic!("{line}"),
+        }
+    }
+
+    /// Every mark that was committed came, and each epoch came without holes and in order.
+    fn check(&self) {
+        assert!(self.is_all, "the last one did not end");
+        let mut came = Vec::new();
+        for (epoch, marks) in &self.got {
+            let first = *marks.values().next().unwrap();
+            let dense: BTreeMap<u64, u64> = (marks.keys())
+                .zip(first..)
+                .map(|(seq, mark)| (*seq, mark))
+                .collect();
+            assert_eq!(*marks, dense, "{epoch}");
+            let numbers: Vec<u64> = marks.keys().copied().collect();
+            assert_eq!(
+                numbers,
+                (1..=marks.len() as u64).collect::<Vec<_>>(),
+                "{epoch}"
+            );
+            came.extend(marks.values().copied());
+        }
+        for (first, last) in &self.committed {
+            for mark in *first..=*last {
+                assert!(came.contains(&mark), "{mark} was committed and never came");
+            }
+        }
+    }
+}
+
+/// Sensors that lose power one after the other, and one that delivers what they left.
+fn life(seed: u64) {
+    let mut disk = Disk::new();
+    let mut dice = Dice(seed);
+    let mut heard = Heard::default();
+    for number in 0..CUTS {
+        disk.cut_at(1 + dice.below(if number == 0 { 60 } else { 300 }) as u64);
+        let first = 1 + number * 1_000;
+        heard.committed.push((first, first - 1));
+        run(&disk, first, &mut heard);
+        disk.cut_now();
+        disk.power_on(match dice.below(2) {
+            0 => Cut::All,
+            _ => Cut::Some(seed * CUTS + number),
+        });
+    }
+    // Power goes once more while what was left is delivered.
+    disk.cut_at(1 + dice.below(100) as u64);
+    run(&disk, 0, &mut heard);
+    disk.cut_now();
+    disk.power_on(Cut::Some(seed));
+    heard.is_all = false;
+    run(&disk, 0, &mut heard);
+    heard.check();
+}
+
+/// Runs a sensor until it ends or the power is gone.
+fn run(disk: &Disk, first: u64, heard: &mut Heard) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .env(PLACE, disk.path())
+        .env(FIRST, first.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || said.lines().collect::<Result<Vec<_>, _>>().unwrap());
+    wait(&mut child, disk);
+    for line in reader.join().unwrap() {
+        heard.take(&line);
+    }
+}
+
+fn wait(child: &mut Child, disk: &Disk) {
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() && disk.has_power() {
+        assert!(began.elapsed() < PATIENCE, "it does not end");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if child.try_wait().unwrap().is_none() {
+        // Time for what must not be done any more.
+        std::thread::sleep(Duration::from_millis(30));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
