@@ -130,7 +130,7 @@ impl Step {
 }
 
 /// A program that the kernel ends when the thread that starts it has ended, whatever ended us: for what would else run on for hours. By way of
-/// setpriv(1), which asks for the signal (PR_SET_PDEATHSIG, prctl(2)) and becomes the program.
+/// setpriv(1), which asks for the signal (`PR_SET_PDEATHSIG`, prctl(2)) and becomes the program.
 pub(crate) fn ending_with_us(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
