@@ -1,10 +1,11 @@
 //! `chartwatch show ID --svg`: the way of the records as a picture, from the store on the left to the destination on the right.
 //!
 //! Boxes stand in columns by the longest way from the store (Sugiyama, Tagawa, Toda 1981, in its plainest form: steps that lead back
-//! are set aside for that, and boxes of a column are put in order by the middle of those before them). The picture is plain SVG 1.1
+//! are set aside for that, and boxes of a column are put in order by the middle of those before them). An arrow over several columns has a lane
+//! of its own in those between, so it runs behind no box, and its label stands where no other does. The picture is plain SVG 1.1
 //! without scripts or anything from elsewhere, and takes the viewer's choice of light or dark.
 //!
-//! **Invariant:** no two boxes overlap, every box lies within the picture, and every text is escaped and bounded.
+//! **Invariant:** no two boxes overlap, nor do two labels, every box lies within the picture, and every text is escaped and bounded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,8 +19,14 @@ const GAP: (u32, u32) = (90, 22);
 const MARGIN: u32 = 24;
 /// Room for the title.
 const HEAD: u32 = 64;
+/// Height of a lane.
+const LANE: u32 = 6;
 /// Characters of a line in a box.
-const SHOWN: usize = 30;
+const SHOWN: usize = 26;
+/// Size of a label's line, and how wide a character of it is at most.
+const LABEL: (u32, u32) = (12, 7);
+/// So many lines up or down a label may stand from where it belongs.
+const LABEL_TRIES: u32 = 40;
 /// Turns of putting columns in order.
 const TURNS: usize = 6;
 
@@ -27,13 +34,13 @@ const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#1b1f24}.small{font-size:11px;fill:#57606a}.head{font-size:16px;font-weight:600}\
 rect{fill:#fff;stroke:#57606a;rx:6}.store rect{fill:#ddf4ff;stroke:#0969da}.destination rect{fill:#ffebe9;stroke:#cf222e}\
 .carrier rect{fill:#fff8c5;stroke:#9a6700}path{fill:none;stroke:#57606a;stroke-width:1.5}.back{stroke-dasharray:4 3}\
-.paper{fill:#f6f8fa;stroke:none}marker path{fill:#57606a;stroke:none}\
+.paper{fill:#f6f8fa;stroke:none}.label{paint-order:stroke;stroke:#f6f8fa;stroke-width:3px}marker path{fill:#57606a;stroke:none}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}rect{fill:#161b22;stroke:#9198a1}\
 .store rect{fill:#0c2d6b;stroke:#58a6ff}.destination rect{fill:#67060c;stroke:#ff7b72}.carrier rect{fill:#4b2900;stroke:#d29922}\
-path{stroke:#9198a1}.paper{fill:#0d1117}marker path{fill:#9198a1}}";
+path{stroke:#9198a1}.label{stroke:#0d1117}.paper{fill:#0d1117}marker path{fill:#9198a1}}";
 
-/// What a box stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a box stands for; a lane of an arrow has neither class nor text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Node {
     class: &'static str,
     title: String,
@@ -48,6 +55,8 @@ struct Arrow {
     from: usize,
     to: usize,
     label: String,
+    /// Lanes it runs through.
+    via: Vec<usize>,
     /// It leads back, so it does not count for columns.
     back: bool,
 }
@@ -64,6 +73,7 @@ pub fn svg(alert: &AlertForm) -> String {
     let mut picture = Picture::of(alert);
     picture.set_back();
     picture.columns();
+    picture.lanes();
     picture.order();
     picture.draw(alert)
 }
@@ -86,6 +96,7 @@ impl Picture {
                 from,
                 to,
                 label,
+                via: Vec::new(),
                 back: from == to,
             });
         }
@@ -136,6 +147,20 @@ impl Picture {
         }
     }
 
+    /// Gives each arrow a lane in the columns that it only passes.
+    fn lanes(&mut self) {
+        for arrow in self.arrows.iter_mut().filter(|arrow| !arrow.back) {
+            let (from, to) = (self.nodes[arrow.from].at.0, self.nodes[arrow.to].at.0);
+            for column in from + 1..to {
+                arrow.via.push(self.nodes.len());
+                self.nodes.push(Node {
+                    at: (column, 0),
+                    ..Node::default()
+                });
+            }
+        }
+    }
+
     /// Puts the boxes of each column in the order of the middle of what leads to them, and from them, in turns.
     fn order(&mut self) {
         let last = self.nodes.iter().map(|node| node.at.0).max().unwrap_or(0);
@@ -165,13 +190,11 @@ impl Picture {
 
     /// Middle of the places of the boxes before a box, or behind it.
     fn middle(&self, number: usize, forward: bool) -> f64 {
-        let others = self.arrows.iter().filter_map(|arrow| {
-            let (own, other) = if forward {
-                (arrow.to, arrow.from)
-            } else {
-                (arrow.from, arrow.to)
-            };
-            (own == number && !arrow.back).then(|| self.nodes[other].at.1 as f64)
+        let forward_arrows = self.arrows.iter().filter(|arrow| !arrow.back);
+        let steps = forward_arrows.flat_map(Arrow::steps);
+        let others = steps.filter_map(|(from, to)| {
+            let (own, other) = if forward { (to, from) } else { (from, to) };
+            (own == number).then(|| self.nodes[other].at.1 as f64)
         });
         let (sum, count) =
             others.fold((0.0, 0.0), |(sum, count), place| (sum + place, count + 1.0));
@@ -182,20 +205,37 @@ impl Picture {
         }
     }
 
-    /// Upper left corner of a box; columns stand around a middle line.
-    fn corner(&self, node: &Node) -> (u32, u32) {
-        let of_column =
-            |column| self.nodes.iter().filter(|node| node.at.0 == column).count() as u32;
-        let most = (0..self.nodes.len()).map(of_column).max().unwrap_or(0);
-        let shift = (most - of_column(node.at.0)) * (BOX.1 + GAP.1) / 2;
-        (
-            MARGIN + node.at.0 as u32 * (BOX.0 + GAP.0),
-            HEAD + MARGIN + shift + node.at.1 as u32 * (BOX.1 + GAP.1),
-        )
+    /// Upper left corners of all boxes and lanes; columns stand around a middle line.
+    fn corners(&self) -> Vec<(u32, u32)> {
+        let last = self.nodes.iter().map(|node| node.at.0).max().unwrap_or(0);
+        let columns: Vec<Vec<usize>> = (0..=last)
+            .map(|column| {
+                let of_column = (0..self.nodes.len()).filter(|n| self.nodes[*n].at.0 == column);
+                let mut of_column: Vec<usize> = of_column.collect();
+                of_column.sort_by_key(|number| self.nodes[*number].at.1);
+                of_column
+            })
+            .collect();
+        let room = |number: &usize| self.nodes[*number].height() + GAP.1;
+        let heights: Vec<u32> = columns
+            .iter()
+            .map(|column| column.iter().map(room).sum())
+            .collect();
+        let most = heights.iter().copied().max().unwrap_or(0);
+        let mut corners = vec![(0, 0); self.nodes.len()];
+        for (number, (column, height)) in columns.iter().zip(heights).enumerate() {
+            let x = MARGIN + number as u32 * (BOX.0 + GAP.0);
+            let mut y = HEAD + MARGIN + (most - height) / 2;
+            for node in column {
+                corners[*node] = (x, y);
+                y += room(node);
+            }
+        }
+        corners
     }
 
     fn draw(&self, alert: &AlertForm) -> String {
-        let corners: Vec<(u32, u32)> = self.nodes.iter().map(|node| self.corner(node)).collect();
+        let corners = self.corners();
         let right = corners
             .iter()
             .map(|corner| corner.0 + BOX.0)
@@ -236,31 +276,102 @@ impl Picture {
             escaped(&line, 120)
         );
         for arrow in &self.arrows {
-            draw_arrow(&mut out, arrow, corners[arrow.from], corners[arrow.to]);
+            draw_arrow(&mut out, arrow, &corners);
         }
         for (node, corner) in self.nodes.iter().zip(&corners) {
-            draw_box(&mut out, node, *corner);
+            if !node.is_lane() {
+                draw_box(&mut out, node, *corner);
+            }
         }
+        self.draw_labels(&mut out, &corners);
         out.push_str("</svg>\n");
         out
     }
 }
 
-fn draw_arrow(out: &mut String, arrow: &Arrow, from: (u32, u32), to: (u32, u32)) {
-    let (x, y) = (from.0 + BOX.0, from.1 + BOX.1 / 2);
-    let (to_x, to_y) = (to.0, to.1 + BOX.1 / 2);
+impl Picture {
+    /// Each label at the end of its arrow where fewer others are, as near as there is room.
+    fn draw_labels(&self, out: &mut String, corners: &[(u32, u32)]) {
+        let mut placed: Vec<(u32, u32, u32)> = Vec::new();
+        let count = |of: &dyn Fn(&Arrow) -> bool| self.arrows.iter().filter(|one| of(one)).count();
+        for arrow in &self.arrows {
+            let (from, to) = (corners[arrow.from], corners[arrow.to]);
+            let label = escaped(&arrow.label, 16);
+            let wide = arrow.label.chars().count().min(16) as u32 * LABEL.1;
+            let start = (from.0 + BOX.0 + 6, from.1 + BOX.1 / 2 - 4);
+            let end = (to.0.saturating_sub(12 + wide), to.1 + BOX.1 / 2 - 5);
+            let crowded = count(&|one| one.from == arrow.from) > count(&|one| one.to == arrow.to);
+            let wanted = if crowded { end } else { start };
+            let free = |(x, y): (u32, u32)| {
+                let apart = |(left, top, other): &(u32, u32, u32)| {
+                    x + wide <= *left || left + other <= x || y.abs_diff(*top) >= LABEL.0
+                };
+                placed.iter().all(apart)
+            };
+            let tries = (0..LABEL_TRIES).flat_map(|lines| {
+                let by = lines * LABEL.0;
+                [wanted.1.checked_sub(by), Some(wanted.1 + by)]
+            });
+            let mut tries = tries.flatten().map(|y| (wanted.0, y.max(HEAD)));
+            let Some((x, y)) = tries.find(|place| free(*place)) else {
+                continue;
+            };
+            placed.push((x, y, wide));
+            let _ok = writeln!(
+                out,
+                "<text class=\"small label\" x=\"{x}\" y=\"{y}\">{label}</text>"
+            );
+        }
+    }
+}
+
+impl Node {
+    fn is_lane(&self) -> bool {
+        self.class.is_empty()
+    }
+
+    fn height(&self) -> u32 {
+        if self.is_lane() { LANE } else { BOX.1 }
+    }
+}
+
+impl Arrow {
+    /// From box to lane to box, by their numbers.
+    fn steps(&self) -> impl Iterator<Item = (usize, usize)> {
+        let stops: Vec<usize> = std::iter::once(self.from)
+            .chain(self.via.iter().copied())
+            .chain([self.to])
+            .collect();
+        let next = stops.clone().into_iter().skip(1);
+        stops.into_iter().zip(next)
+    }
+}
+
+fn draw_arrow(out: &mut String, arrow: &Arrow, corners: &[(u32, u32)]) {
+    let middle = |number: usize| {
+        let height = if arrow.via.contains(&number) {
+            LANE
+        } else {
+            BOX.1
+        };
+        corners[number].1 + height / 2
+    };
     let bend = GAP.0 * 2 / 3;
+    let mut way = format!("M{} {}", corners[arrow.from].0 + BOX.0, middle(arrow.from));
+    for (from, to) in arrow.steps() {
+        let (x, y) = (corners[from].0 + BOX.0, middle(from));
+        let (to_x, to_y) = (corners[to].0, middle(to));
+        let (out_x, in_x) = (x + bend, to_x.saturating_sub(bend));
+        let _ok = write!(way, "C{out_x} {y} {in_x} {to_y} {to_x} {to_y}");
+        if to != arrow.to {
+            let _ok = write!(way, "H{}", to_x + BOX.0);
+        }
+    }
     let class = if arrow.back { " class=\"back\"" } else { "" };
+    let label = escaped(&arrow.label, 16);
     let _ok = writeln!(
         out,
-        "<path{class} marker-end=\"url(#end)\" d=\"M{x} {y}C{} {y} {} {to_y} {to_x} {to_y}\"><title>{label}</title></path>\n\
-         <text class=\"small\" x=\"{}\" y=\"{}\">{label}</text>",
-        x + bend,
-        to_x.saturating_sub(bend),
-        x + 6,
-        // Above the line where it begins, a little towards where it goes.
-        (y * 5 + to_y) / 6 - 4,
-        label = escaped(&arrow.label, 16),
+        "<path{class} marker-end=\"url(#end)\" d=\"{way}\"><title>{label}</title></path>",
     );
 }
 
@@ -472,6 +583,54 @@ mod tests {
                 let apart = (x - other_x).abs() >= *w || (y - other_y).abs() >= *h;
                 assert!(apart, "boxes at {x},{y} and {other_x},{other_y} overlap");
             }
+        }
+    }
+
+    /// Where a label lies: left, right, and the line.
+    fn labels(text: &str) -> Vec<(f64, f64, f64)> {
+        let document = roxmltree::Document::parse(text).unwrap();
+        let labels = document
+            .descendants()
+            .filter(|one| one.attribute("class") == Some("small label"));
+        labels
+            .map(|one| {
+                let wide = one.text().unwrap().chars().count() as f64 * f64::from(LABEL.1);
+                (number(one, "x"), number(one, "x") + wide, number(one, "y"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn labels_lie_apart_and_long_arrows_have_lanes() {
+        let mut form = wide();
+        // Straight from the store to the senders, past all others.
+        form.path
+            .extend((0..7).map(|n| step(place("store", 0), place("process", 300 + n))));
+        let labels = labels(&svg(&form));
+        assert!(labels.len() > 70, "{}", labels.len());
+        for (index, (left, right, line)) in labels.iter().enumerate() {
+            for (other_left, other_right, other_line) in &labels[index + 1..] {
+                let apart = right <= other_left || other_right <= left;
+                assert!(apart || (line - other_line).abs() >= 11.0, "{left},{line}");
+            }
+        }
+        let mut picture = Picture::of(&form);
+        picture.set_back();
+        picture.columns();
+        picture.lanes();
+        picture.order();
+        let corners = picture.corners();
+        let long = picture.arrows.iter().filter(|arrow| !arrow.via.is_empty());
+        assert!(long.clone().count() >= 7);
+        for lane in long.flat_map(|arrow| &arrow.via) {
+            let (x, y) = corners[*lane];
+            let hits = |(number, corner): (usize, &(u32, u32))| {
+                number != *lane
+                    && corner.0 == x
+                    && y >= corner.1
+                    && y <= corner.1 + picture.nodes[number].height()
+            };
+            assert!(!corners.iter().enumerate().any(hits), "a lane behind a box");
         }
     }
 
