@@ -2,6 +2,7 @@
 
 pub(crate) mod collector;
 mod daemons;
+pub(crate) mod fleet;
 pub(crate) mod idle;
 pub(crate) mod overhead;
 mod page;
@@ -35,6 +36,8 @@ enum What {
     Graph(collector::Args),
     /// Measure what a million indicators of threat intelligence cost the collector, in time and memory
     Intel(collector::Args),
+    /// Measure what a hospital's sensors ask of one collector: events made durable, the time that takes, memory, a restart, a flood
+    Fleet(fleet::Args),
     /// Measure what real work on this machine takes with the sensor, and with empty programs in its place
     Real(real::Args),
 }
@@ -50,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Idle(args) => idle::run(args),
         What::Graph(args) => collector::run(&collector::GRAPH, args),
         What::Intel(args) => collector::run(&collector::INTEL, args),
+        What::Fleet(args) => fleet::run(args),
         What::Real(args) => real::run(args),
     }
 }

@@ -24,6 +24,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("idle", bench::idle::section),
     ("graph", bench::collector::graph_section),
     ("intel", bench::collector::intel_section),
+    ("fleet", bench::fleet::section),
     ("coverage", coverage::section),
 ];
 

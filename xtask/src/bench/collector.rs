@@ -1,39 +1,53 @@
-//! `cargo xtask bench graph` and `intel`: what an edge of a host's graph, and what a million indicators, cost the collector in time
-//! and memory. Each is measured by an example of the collector of that name.
+//! `cargo xtask bench graph`, `intel` and `fleet`: what an edge of a host's graph, a million indicators, and a hospital's sensors cost
+//! the collector. Each is measured by an example of the collector of that name.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::readme;
-use crate::step::{Step, capture, cargo, root};
+use crate::step::{Step, capture, cargo, root, target_dir};
 use crate::table::Table;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject {
     /// Name of the example that measures it.
-    example: &'static str,
+    pub(super) example: &'static str,
     /// What the table is about.
-    title: &'static str,
-    /// Most of a metric, in its own unit.
-    targets: &'static [(&'static str, f64)],
+    pub(super) title: &'static str,
+    /// What a metric should be, in its own unit.
+    pub(super) targets: &'static [(&'static str, Target)],
+}
+
+/// Between what a figure should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    Most(f64),
+    Least(f64),
 }
 
 /// A host's graph.
 pub(crate) const GRAPH: Subject = Subject {
     example: "graph",
     title: "a host's graph",
-    targets: &[("time_per_edge", 5.0), ("memory", 500.0)],
+    targets: &[
+        ("time_per_edge", Target::Most(5.0)),
+        ("memory", Target::Most(500.0)),
+    ],
 };
 /// Threat intelligence.
 pub(crate) const INTEL: Subject = Subject {
     example: "intel",
     title: "threat intelligence",
-    targets: &[("time_per_lookup", 1.0), ("memory", 200.0)],
+    targets: &[
+        ("time_per_lookup", Target::Most(1.0)),
+        ("memory", Target::Most(200.0)),
+    ],
 };
 
 impl Subject {
@@ -43,8 +57,9 @@ impl Subject {
     }
 }
 
-/// Arguments of both.
+/// Arguments of all.
 #[derive(clap::Args, Debug)]
+#[group(skip)]
 pub(crate) struct Args {
     /// Write the rows there as JSON, too
     #[arg(long, value_name = "FILE")]
@@ -57,6 +72,22 @@ pub(crate) struct Args {
     check: bool,
 }
 
+impl Target {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::Most(most) => value <= most,
+            Self::Least(least) => value >= least,
+        }
+    }
+
+    fn said(self) -> String {
+        match self {
+            Self::Most(most) => most.to_string(),
+            Self::Least(least) => format!("at least {least}"),
+        }
+    }
+}
+
 /// A figure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Figure {
@@ -66,14 +97,15 @@ struct Figure {
 }
 
 impl Figure {
-    fn target(&self, subject: &Subject) -> Option<f64> {
+    fn target(&self, subject: &Subject) -> Option<Target> {
         let mut targets = subject.targets.iter();
         let target = targets.find(|(metric, _)| *metric == self.metric);
-        target.map(|(_, most)| *most)
+        target.map(|(_, target)| *target)
     }
 
     fn holds(&self, subject: &Subject) -> bool {
-        self.target(subject).is_none_or(|most| self.value <= most)
+        self.target(subject)
+            .is_none_or(|target| target.holds(self.value))
     }
 }
 
@@ -82,21 +114,26 @@ impl Figure {
 /// # Errors
 /// The program that measures could not be built or fails, or with `--check` a target does not hold.
 pub(crate) fn run(subject: &Subject, args: &Args) -> Result<()> {
-    let example = [
-        "--release",
-        "--locked",
-        "--package",
-        "collector",
-        "--example",
-        subject.example,
-    ];
+    let program = build(subject, &[])?;
+    report(subject, &capture(&mut Command::new(program))?, args)
+}
+
+/// Builds what measures, and other programs of the collector beside it.
+pub(super) fn build(subject: &Subject, more: &[&str]) -> Result<PathBuf> {
     let mut build = cargo();
-    build.arg("build").args(example);
+    build
+        .args(["build", "--release", "--locked", "--package", "collector"])
+        .args(["--example", subject.example])
+        .args(more);
     Step::new(format!("building what measures {}", subject.title), build).run()?;
-    let mut measure = cargo();
-    measure.args(["run", "--quiet"]).args(example);
-    let figures: Vec<Figure> = serde_json::from_str(&capture(&mut measure)?)
-        .context("failed to understand what the example printed")?;
+    let examples = target_dir().join("release/examples");
+    Ok(examples.join(subject.example))
+}
+
+/// Shows and keeps what the program that measures has printed.
+pub(super) fn report(subject: &Subject, printed: &str, args: &Args) -> Result<()> {
+    let figures: Vec<Figure> =
+        serde_json::from_str(printed).context("failed to understand what the example printed")?;
     let table = table(&figures);
     table.report(args.json.as_deref())?;
     if args.write {
@@ -139,7 +176,7 @@ pub(crate) fn intel_section(root: &Path) -> Result<String> {
     section(&INTEL, root)
 }
 
-fn section(subject: &Subject, root: &Path) -> Result<String> {
+pub(super) fn section(subject: &Subject, root: &Path) -> Result<String> {
     let figures = super::kept::<Figure>(&root.join(subject.results()))?;
     Ok(page(subject, &figures))
 }
@@ -157,7 +194,7 @@ fn page(subject: &Subject, figures: &[Figure]) -> String {
             figure.metric.replace('_', " "),
             figure.value,
             figure.unit,
-            target.map_or_else(String::new, |most| most.to_string()),
+            target.map_or_else(String::new, Target::said),
             match (target, figure.holds(subject)) {
                 (None, _) => "",
                 (Some(_), true) => "holds",
