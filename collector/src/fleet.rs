@@ -3,18 +3,22 @@
 //! **Invariant:** news of a sensor never waits and never holds up its events. What does not fit the queue is dropped
 //! and counted. A lost heartbeat is made good by the next one; a lost connect, disconnect or gap is not, so the list may
 //! show a stream or miss a gap until the collector starts anew. The log has the gaps all the same.
+//!
+//! What comes within a second is written together: at most so much later is it seen by another process.
 
 mod refused;
 mod table;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use refused::Refusals;
 pub use refused::Refused;
@@ -22,8 +26,12 @@ pub use table::{FleetError, read, read_refused};
 
 use crate::event::{Block, What};
 
-/// News that may wait to be written.
-const QUEUE_MAX: usize = 4096;
+/// News that may wait to be taken in.
+const QUEUE_MAX: usize = 16_384;
+/// News are written no more often, so that a sensor of which many come is written once.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How often the queue is emptied meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What a sensor says about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -303,8 +311,9 @@ fn run(
 ) {
     let mut told = 0;
     let mut open = true;
+    let mut due = Instant::now();
     while open && let Some(first) = news.blocking_recv() {
-        let mut changed = std::collections::BTreeSet::new();
+        let mut changed = BTreeSet::new();
         let mut next = Some(first);
         while let Some((sensor, heard_ns, news_of)) = next {
             if matches!(news_of, News::End) {
@@ -315,12 +324,9 @@ fn run(
                 apply(table.sensor(&sensor), heard_ns, news_of);
                 changed.insert(sensor);
             }
-            next = if changed.len() < QUEUE_MAX {
-                news.try_recv().ok()
-            } else {
-                None
-            };
+            next = next_before(due, &mut news);
         }
+        due = Instant::now() + WRITE_EVERY;
         if let Err(error) = table.write(&changed, &refusals.take_changed()) {
             tracing::warn!(%error, "the list of sensors could not be written; it is kept in memory");
         }
@@ -333,6 +339,17 @@ fn run(
             told = now;
         }
     }
+}
+
+/// The next news, waited for until it is time to write.
+fn next_before<T>(due: Instant, news: &mut mpsc::Receiver<T>) -> Option<T> {
+    while Instant::now() < due {
+        match news.try_recv() {
+            Err(TryRecvError::Empty) => std::thread::sleep(LOOK_EVERY),
+            received => return received.ok(),
+        }
+    }
+    None
 }
 
 fn apply(sensor: &mut Sensor, heard_ns: u64, news: News) {
@@ -384,4 +401,22 @@ fn now_ns() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn news_are_taken_in_until_it_is_time_to_write() {
+        let (send, mut receive) = mpsc::channel(2);
+        let (past, later) = (Instant::now(), Instant::now() + Duration::from_hours(1));
+        send.try_send(1).unwrap();
+        assert_eq!(next_before(past, &mut receive), None);
+        assert_eq!(next_before(later, &mut receive), Some(1));
+        drop(send);
+        assert_eq!(next_before(later, &mut receive), None);
+    }
 }
