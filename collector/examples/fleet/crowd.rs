@@ -70,6 +70,13 @@ impl Crowd {
             .await
     }
 
+    /// Waits until so many batches have been acknowledged since the beginning.
+    pub(crate) async fn came_to(&self, batches: u64) -> Outcome<()> {
+        let done = || self.meter.batches_persisted();
+        let so_far = || format!("{} of {batches} batches acknowledged", done());
+        self.until(|| done() >= batches, so_far).await
+    }
+
     async fn until(&self, is_so: impl Fn() -> bool, so_far: impl Fn() -> String) -> Outcome<()> {
         let (began, mut said) = (Instant::now(), Instant::now());
         while !is_so() {

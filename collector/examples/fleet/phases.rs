@@ -16,7 +16,7 @@ use crate::{Cli, Outcome, identities, say};
 /// A figure: its name, value and unit.
 pub(crate) type Row = (&'static str, f64, &'static str);
 
-/// How long a load runs before it is looked at.
+/// How long a load runs at least before it is looked at.
 const WARM_UP: Duration = Duration::from_secs(4);
 /// How long connections may settle before their memory is looked at.
 const SETTLE: Duration = Duration::from_secs(8);
@@ -220,9 +220,12 @@ impl Bench {
 
     /// Has the sensors work, looks at them after a while, and waits until all is acknowledged.
     async fn loaded(&mut self, work: Work) -> Outcome<Load> {
+        let batches = self.crowd.meter.batches_persisted();
         self.crowd.work(work);
-        say(&format!("warming up for {WARM_UP:?}"), false);
+        say("warming up", false);
         sleep(WARM_UP).await;
+        // Ten thousand sensors that begin at once take this program a while: until each has had its turn.
+        self.crowd.came_to(batches + self.cli.sensors).await?;
         let load = self.look().await?;
         self.crowd.work(Work::Idle);
         self.crowd.drained().await?;
