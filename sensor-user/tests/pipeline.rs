@@ -2,8 +2,12 @@
 //! the other.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests")]
 
+#[path = "pipeline/backup.rs"]
+mod backup;
 #[path = "pipeline/collector.rs"]
 mod collector;
+#[path = "pipeline/outage.rs"]
+mod outage;
 #[path = "pipeline/real.rs"]
 mod real;
 #[path = "pipeline/restart.rs"]

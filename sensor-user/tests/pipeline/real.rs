@@ -20,12 +20,10 @@ pub(crate) struct Real {
 impl Real {
     /// Starts one; `None`, said in a line that `cargo xtask test` finds, where it is not built.
     pub(crate) fn start() -> Option<Self> {
-        let sensor = Path::new(env!("CARGO_BIN_EXE_chartwatch-sensor"));
-        let program = sensor.with_file_name("chartwatch-collector");
-        if !program.exists() {
+        let Some(program) = program() else {
             skip("chartwatch-collector is not built beside the sensor");
             return None;
-        }
+        };
         let place = tempfile::tempdir().unwrap();
         let config = place.path().join("collector.toml");
         let data = place.path().join("data");
@@ -176,7 +174,14 @@ pub(crate) fn names_key(collector: &Real) -> Vec<u8> {
     std::fs::read(collector.place.path().join("data/keys/token.key")).unwrap()
 }
 
-fn listening(notify: &UnixDatagram) -> u16 {
+/// The collector that is built beside the sensor, if there is one.
+pub(crate) fn program() -> Option<PathBuf> {
+    let sensor = Path::new(env!("CARGO_BIN_EXE_chartwatch-sensor"));
+    let program = sensor.with_file_name("chartwatch-collector");
+    program.exists().then_some(program)
+}
+
+pub(crate) fn listening(notify: &UnixDatagram) -> u16 {
     let mut buffer = [0; 4096];
     loop {
         let length = notify.recv(&mut buffer).unwrap();
@@ -215,7 +220,7 @@ pub(crate) fn mode(file: &Path) -> u32 {
     clippy::explicit_write,
     reason = "eprintln! is captured by the test harness"
 )]
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     use std::io::Write as _;
     // Past the test harness's capture, so that it is seen when the test passes.
     writeln!(std::io::stderr(), "SKIPPED: {reason}").unwrap();

@@ -23,7 +23,7 @@ const ROUND: &str = "CHARTWATCH_PIPELINE_ROUND";
 /// Bytes read in the first access of a round are one more than so many times the round.
 const ROUND_BYTES: u64 = 1_000_000;
 
-fn gaps(events: &[v1::Event], reason: v1::GapReason) -> Vec<u64> {
+pub(crate) fn gaps(events: &[v1::Event], reason: v1::GapReason) -> Vec<u64> {
     let count = |event: &v1::Event| match &event.body {
         Some(Body::Gap(gap)) if gap.reason() == reason => Some(gap.count),
         _ => None,
@@ -31,7 +31,7 @@ fn gaps(events: &[v1::Event], reason: v1::GapReason) -> Vec<u64> {
     events.iter().filter_map(count).collect()
 }
 
-fn missing(log: &Mutex<Log>) -> u64 {
+pub(crate) fn missing(log: &Mutex<Log>) -> u64 {
     let log = log.lock().unwrap();
     log.epochs.iter().map(|epoch| epoch.missing).sum()
 }
