@@ -174,7 +174,10 @@ impl Link {
             Some(FromCollector::Credit(more)) => {
                 self.left = self.left.map(|left| left.saturating_add(more.bytes));
             }
-            Some(FromCollector::Received(_) | FromCollector::Welcome(_)) | None => {}
+            Some(
+                FromCollector::Received(_) | FromCollector::Welcome(_) | FromCollector::Renewal(_),
+            )
+            | None => {}
         }
         Ok(None)
     }

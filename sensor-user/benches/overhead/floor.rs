@@ -89,6 +89,20 @@ fn attach_one(
             fentry.load(function, btf)?;
             fentry.attach()?;
         }
+        Attach::FentryOf(function, arguments)
+            if types.function_arguments(function) == Some(arguments) =>
+        {
+            let fentry: &mut FEntry = named(object, "on_entry")?.try_into()?;
+            fentry.load(function, btf)?;
+            fentry.attach()?;
+        }
+        Attach::FexitOf(function, arguments)
+            if types.function_arguments(function) == Some(arguments) =>
+        {
+            let fexit: &mut FExit = named(object, "on_exit")?.try_into()?;
+            fexit.load(function, btf)?;
+            fexit.attach()?;
+        }
         Attach::Fexit(functions) => {
             if let Some(function) = functions.iter().find(|f| types.has_function(f)) {
                 let fexit: &mut FExit = named(object, "on_exit")?.try_into()?;
@@ -111,6 +125,9 @@ fn attach_one(
         }
         Attach::Packets => on_packets(named(object, names.packet)?.try_into()?, program.name)?,
         Attach::Fentry(_)
+        | Attach::FentryOf(..)
+        | Attach::FexitOf(..)
+        | Attach::SocketsWithout(_)
         | Attach::Call(_)
         | Attach::TracepointOf(..)
         | Attach::Nowhere

@@ -120,8 +120,9 @@ const REASONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The reason for a cell that is not `yes`.
+/// The reason for a cell that is not `yes`. A kernel that preempts in real time lacks what the plain one lacks.
 pub(crate) fn of(way: &str, backend: &str, kernel: &str) -> &'static str {
+    let kernel = kernel.trim_end_matches("-rt");
     let of_kernel = OF_KERNELS
         .iter()
         .find(|(kernels, ways, backends, _)| {

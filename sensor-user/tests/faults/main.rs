@@ -143,6 +143,7 @@ fn offer(spool: &Spool, mark: u64, bytes: usize) -> bool {
     let block = Block {
         events: 1,
         stands_for: 0,
+        encoding: spool::Encoding::Plain,
         payload,
     };
     spool.offer(block).is_ok()
