@@ -20,11 +20,6 @@ const FORMAT: i64 = 2;
 const FORMAT_PLAIN: i64 = 1;
 /// Batches read at a time.
 const PAGE: i64 = 64;
-/// Pages of 4 KiB in the write-ahead log before they are folded into the database: a page of an index that many batches change is then
-/// written there once. Folding holds up commits, so it is no more than a disk takes in a fraction of a second.
-const WAL_PAGES: i64 = 4_096;
-/// Memory for pages. Each sensor adds to a page of its own in the index over sensors, so ten thousand need more than the usual 2 MiB.
-const CACHE_KIB: i64 = 32 * 1_024;
 /// Most events that the collector itself puts into the log about one sensor: each is another conflict, and a person has looked long
 /// before there are so many.
 const NOTES_MAX: u64 = 1_000;
@@ -103,8 +98,6 @@ impl LogStore {
         let path = file(data_dir);
         let inner = || -> Result<(Connection, i64), rusqlite::Error> {
             let mut connection = database::open(&path, Commit::Durable)?;
-            connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
-            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             let found = create(&mut connection)?;
             Ok((connection, found))
         };
