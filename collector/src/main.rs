@@ -238,6 +238,21 @@ fn with_config(
 
 /// Keys and certificates belong to the configuration: trying again does not make them better.
 fn is_about_configuration(error: &anyhow::Error) -> bool {
+    let of_the_disk = |source: &std::io::Error| {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(
+            source.kind(),
+            StorageFull | QuotaExceeded | ReadOnlyFilesystem
+        )
+    };
+    // A disk that is full is no fault of a file's name or mode, and may be well again at the next attempt.
+    if error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref())
+        .any(of_the_disk)
+    {
+        return false;
+    }
     let start = matches!(
         error.downcast_ref(),
         Some(StartError::Identity(_) | StartError::Key(_))

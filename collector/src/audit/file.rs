@@ -56,7 +56,10 @@ impl Audit {
         let failed = |file: &Path, source| io(file, source);
         let made = DirBuilder::new().mode(0o750).create(&directory);
         match made {
-            Ok(()) => share(&directory, data_dir, 0o750)?,
+            Ok(()) => {
+                share(&directory, data_dir, 0o750)?;
+                sync(data_dir)?;
+            }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(source) => return Err(failed(&directory, source)),
         }

@@ -18,9 +18,6 @@ pub(super) const CURRENT: &str = "ca";
 
 /// Name of the authority in its certificate. Never another one: certificates name it as their issuer.
 const NAME: &str = "Chartwatch collector CA";
-/// Names of its files.
-const FILE: &str = "ca.pem";
-const KEY_FILE: &str = "ca.key";
 /// How long the authority lasts: longer than the machines that trust it.
 const AUTHORITY_DAYS: i64 = 3_650;
 /// How long the collector's certificate lasts; it is made anew daily.
@@ -52,7 +49,6 @@ impl Authority {
     /// be. Nothing is written over.
     pub fn open_or_make(data_dir: &Path) -> Result<Self, IdentityError> {
         let directory = directory(data_dir);
-        files::finish(&directory, &[KEY_FILE, FILE])?;
         if let Some(authority) = Self::open(data_dir)? {
             return Ok(authority);
         }
@@ -91,8 +87,9 @@ impl Authority {
         Self::read(&directory(data_dir), CURRENT)
     }
 
-    /// Reads the two files of a name.
+    /// Reads the two files of a name; an attempt to make them that was cut off in between is brought to its end.
     pub(super) fn read(directory: &Path, name: &str) -> Result<Option<Self>, IdentityError> {
+        files::finish(directory, &[&format!("{name}.key"), &format!("{name}.pem")])?;
         let [key_file, file] = files_of(directory, name);
         match (files::read_private(&key_file)?, files::read(&file)?) {
             (None, None) => Ok(None),

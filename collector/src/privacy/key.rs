@@ -1,13 +1,15 @@
 //! The key: one line of 128 hexadecimal digits in a file that only its owner can read, as `chartwatch-sensor keygen` makes it too.
 
 use std::fmt::{self, Write as _};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::durable;
 
 /// Bytes of the key: two AES-256 keys, as RFC 5297 section 2.2 has it.
 const KEY_BYTES: usize = 64;
@@ -89,20 +91,28 @@ impl Key {
             .fill(&mut key.0)
             .map_err(|_| KeyError::Random)?;
         let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut fresh = path.as_os_str().to_owned();
+        fresh.push(".new");
         let write = || {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)?;
+            if path.try_exists()? {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            durable::make_directory(directory, 0o700)?;
+            // What an attempt that was cut off has left is no key that anybody was given.
+            match std::fs::remove_file(&fresh) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
             let mut options = OpenOptions::new();
             let mut file = options
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
-                .open(path)?;
+                .open(&fresh)?;
             file.write_all(format!("{}\n", hex(&key.0)).as_bytes())?;
             file.sync_all()?;
-            File::open(directory)?.sync_all()
+            std::fs::rename(&fresh, path)?;
+            durable::sync_directory(directory)
         };
         write().map_err(|source| io(path, source))?;
         Ok(key)

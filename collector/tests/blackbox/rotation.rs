@@ -61,6 +61,10 @@ async fn a_change_of_the_authority_reaches_open_streams_and_ends_those_that_miss
     let mut first = greet(&renewing, &daemon.address, "ws-1").await.unwrap();
     let mut second = greet(&older, &daemon.address, "ws-2").await.unwrap();
 
+    until("both in the list of sensors", || {
+        let listed = place.json(&["sensors", "--json"]);
+        listed.as_array().is_some_and(|all| all.len() == 2)
+    });
     let (code, told) = rotate(&place, &[]);
     assert!(
         code == Some(0) && told.contains("A new authority was made"),

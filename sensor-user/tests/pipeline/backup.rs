@@ -70,6 +70,14 @@ impl Real {
         }
     }
 
+    fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let pid = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+            assert!(child.wait().unwrap().success());
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.place.path().join("data")
     }
@@ -152,7 +160,10 @@ async fn restored(keep: Duration, place: &Path) -> Option<(Vec<u64>, u64)> {
     sensor.tick(vec![reads(21, 100, 5, 21)]).await;
     assert_eq!(sensor.stop().await, End::Drained);
     real.until(21).await;
-    Some((real.amounts(), real.missing()))
+    // The list of sensors is whole once the collector has ended in good order.
+    let amounts = real.amounts();
+    real.end();
+    Some((amounts, real.missing()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
