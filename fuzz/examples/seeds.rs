@@ -432,7 +432,14 @@ fn frame(content: &[u8]) -> Vec<u8> {
     let size = content.len() as u32;
     let block = (size << 3 | 1).to_le_bytes();
     let magic = 0xfd2f_b528_u32.to_le_bytes();
-    [&magic, &[0xa0][..], &size.to_le_bytes(), &block[..3], content].concat()
+    [
+        &magic,
+        &[0xa0][..],
+        &size.to_le_bytes(),
+        &block[..3],
+        content,
+    ]
+    .concat()
 }
 
 /// Blocks with their lengths before them: a theft in two blocks, and records taken away.
