@@ -26,6 +26,7 @@ pub use index::Side;
 pub use indicator::{Bad, Indicator};
 pub use pull::{Login, PullConfig, Pulled};
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -43,11 +44,11 @@ pub struct Hit {
     /// The address or name that was looked for.
     pub value: String,
     /// The feed.
-    pub feed: String,
+    pub feed: Arc<str>,
     /// Its version: what it says of itself, else when its file was written.
-    pub version: String,
+    pub version: Arc<str>,
     /// What the feed's entries mean, such as `c2` or `tor-relay`.
-    pub label: String,
+    pub label: Arc<str>,
     /// How sure the feed is, 0 to 100, where it says so.
     pub confidence: Option<u8>,
     /// False when it has no weight: a warning list has the same value, or the feed is not sure enough.
@@ -156,7 +157,7 @@ impl Intel {
 
     fn of_address(&self, address: IpAddr, side: Side, at_ns: u64) -> Known {
         let find = |index: &Index| index.address(address, side, seconds(at_ns));
-        self.of_value(&address.to_string(), find)
+        self.of_value(address, find)
     }
 
     fn of_name(&self, name: &str, side: Side, at_ns: u64) -> Known {
@@ -164,14 +165,14 @@ impl Intel {
     }
 
     /// What the feeds say of one value. What a warning list says of an address takes nothing from what is said of a name.
-    fn of_value(&self, value: &str, find: impl Fn(&Index) -> Option<Entry>) -> Known {
+    fn of_value(&self, value: impl Display, find: impl Fn(&Index) -> Option<Entry>) -> Known {
         let mut known = Known::default();
         for feed in &self.feeds {
             match find(feed.index()) {
                 Some(_) if feed.kind() == Kind::Warnings => {
                     known.known_as.push(feed.name().to_owned());
                 }
-                Some(entry) => known.hits.push(feed.hit(value, entry)),
+                Some(entry) => known.hits.push(feed.hit(value.to_string(), entry)),
                 None => {}
             }
         }

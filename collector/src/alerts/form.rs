@@ -164,9 +164,9 @@ impl From<&Hit> for HitForm {
     fn from(hit: &Hit) -> Self {
         Self {
             value: hit.value.clone(),
-            feed: hit.feed.clone(),
-            version: hit.version.clone(),
-            label: hit.label.clone(),
+            feed: hit.feed.to_string(),
+            version: hit.version.to_string(),
+            label: hit.label.to_string(),
             confidence: hit.confidence,
             counts: hit.counts,
         }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::OFlags;
@@ -144,10 +145,10 @@ pub enum Refused {
 /// One feed.
 #[derive(Debug, PartialEq)]
 pub struct Feed {
-    name: String,
+    name: Arc<str>,
     kind: Kind,
-    version: String,
-    labels: Vec<String>,
+    version: Arc<str>,
+    labels: Vec<Arc<str>>,
     written_s: Option<u64>,
     skipped: u64,
     named: Vec<String>,
@@ -208,13 +209,13 @@ impl Reading<'_> {
     pub(super) fn label(&mut self, untrusted: &str) -> u16 {
         let label: String = untrusted.chars().take(SHOWN_MAX).collect();
         let labels = &mut self.0.labels;
-        let known = labels.iter().position(|other| *other == label);
+        let known = labels.iter().position(|other| **other == *label);
         let number = known.unwrap_or(labels.len());
         if number >= LABELS_MAX {
             return 0;
         }
         if known.is_none() {
-            labels.push(label);
+            labels.push(label.into());
         }
         number as u16
     }
@@ -223,7 +224,7 @@ impl Reading<'_> {
     pub(super) fn called(&mut self, untrusted: &str) {
         let version: String = untrusted.chars().take(SHOWN_MAX).collect();
         if !version.is_empty() {
-            self.0.version = text::clean(&version);
+            self.0.version = text::clean(&version).into();
         }
     }
 }
@@ -238,7 +239,7 @@ impl Feed {
         };
         let mut feed = Self::empty(config);
         feed.written_s = Some(written_s);
-        feed.version = text::time(written_s.saturating_mul(1_000_000_000));
+        feed.version = text::time(written_s.saturating_mul(1_000_000_000)).into();
         let until = config
             .lasts
             .map(|lasts| written_s.saturating_add(lasts.as_secs()));
@@ -272,15 +273,15 @@ impl Feed {
     /// A feed of which nothing could be read yet.
     pub(super) fn empty(config: &FeedConfig) -> Self {
         let labels = match config.kind {
-            Kind::Onionoo => onionoo::LABELS.map(str::to_owned).to_vec(),
+            Kind::Onionoo => onionoo::LABELS.map(Arc::from).to_vec(),
             Kind::List | Kind::Warnings | Kind::Stix | Kind::Misp | Kind::Taxii => {
-                vec![config.label.clone()]
+                vec![config.label.as_str().into()]
             }
         };
         Self {
-            name: config.name.clone(),
+            name: config.name.as_str().into(),
             kind: config.kind,
-            version: String::new(),
+            version: "".into(),
             labels,
             written_s: None,
             skipped: 0,
@@ -292,10 +293,10 @@ impl Feed {
     /// A feed that the program brings.
     pub(super) fn built_in(name: &str, version: &str, label: &str) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             kind: Kind::List,
-            version: version.to_owned(),
-            labels: vec![label.to_owned()],
+            version: version.into(),
+            labels: vec![label.into()],
             written_s: None,
             skipped: 0,
             named: Vec::new(),
@@ -325,9 +326,9 @@ impl Feed {
     }
 
     /// What it says of something that was looked up.
-    pub(super) fn hit(&self, value: &str, entry: Entry) -> Hit {
+    pub(super) fn hit(&self, value: String, entry: Entry) -> Hit {
         Hit {
-            value: value.to_owned(),
+            value,
             feed: self.name.clone(),
             version: self.version.clone(),
             label: self
@@ -343,9 +344,9 @@ impl Feed {
     /// How it is; what is wrong with it and how it was pulled is for the caller to say.
     pub(super) fn status(&self, kind: &'static str) -> Status {
         Status {
-            feed: self.name.clone(),
+            feed: self.name.to_string(),
             kind,
-            version: self.version.clone(),
+            version: self.version.to_string(),
             written_s: self.written_s,
             indicators: self.index.len(),
             skipped: self.skipped,

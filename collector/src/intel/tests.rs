@@ -34,7 +34,7 @@ fn out(intel: &Intel, address: &str, name: Option<&str>) -> Known {
 }
 
 fn labels(known: &Known) -> Vec<&str> {
-    known.hits.iter().map(|hit| hit.label.as_str()).collect()
+    known.hits.iter().map(|hit| &*hit.label).collect()
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_list_is_read_and_bad_lines_are_named() {
     assert!(labels(&out(&intel, "192.0.2.1", Some("notevil.example"))).is_empty());
     let hit = &out(&intel, "203.0.113.9", None).hits[0];
     assert_eq!(
-        (hit.value.as_str(), hit.feed.as_str(), hit.confidence),
+        (hit.value.as_str(), &*hit.feed, hit.confidence),
         ("203.0.113.9", "list", Some(80))
     );
 }
@@ -348,7 +348,7 @@ fn a_bundle_of_stix_is_read_with_its_times_and_labels() {
     );
     let hit = &out(&intel, "203.0.113.9", None).hits[0];
     assert_eq!(
-        (hit.label.as_str(), hit.confidence),
+        (&*hit.label, hit.confidence),
         ("malicious-activity", Some(95))
     );
     assert!(out(&intel, "203.0.113.10", None).hits.is_empty(), "revoked");

@@ -55,7 +55,7 @@ fn little_is_enough_for_a_listed_destination() {
     assert!(detect(knowing("192.0.2.1", None), &[little()]).is_empty());
     let alert = one(knowing("203.0.113.0/24", None), little());
     assert_eq!(alert.severity.level, Level::Critical);
-    assert_eq!(alert.known.hits[0].feed, "blocklist");
+    assert_eq!(&*alert.known.hits[0].feed, "blocklist");
     let said = alert.severity.reasons.join(" ");
     assert!(
         said.contains("knows the destination 203.0.113.9 as c2 (feed blocklist"),
