@@ -4,7 +4,7 @@
 //! and counted. A lost heartbeat is made good by the next one; a lost connect, disconnect or gap is not, so the list may
 //! show a stream or miss a gap until the collector starts anew. The log has the gaps all the same.
 //!
-//! What comes within a second is written together: at most so much later is it seen by another process.
+//! What comes while it pauses between two writings is written together: at most a second later is it seen by another process.
 
 mod refused;
 mod table;
@@ -28,7 +28,10 @@ use crate::event::{Block, What};
 
 /// News that may wait to be taken in.
 const QUEUE_MAX: usize = 16_384;
-/// News are written no more often, so that a sensor of which many come is written once.
+/// Writing takes no more than this share of the thread's time, so that a sensor of which many news come is written once; few sensors are
+/// seen at once.
+const PAUSE_TIMES: u32 = 20;
+/// However long a writing took, the next comes after this.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How often the queue is emptied meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -326,10 +329,11 @@ fn run(
             }
             next = next_before(due, &mut news);
         }
-        due = Instant::now() + WRITE_EVERY;
+        let began = Instant::now();
         if let Err(error) = table.write(&changed, &refusals.take_changed()) {
             tracing::warn!(%error, "the list of sensors could not be written; it is kept in memory");
         }
+        due = Instant::now() + pause(began.elapsed());
         let now = dropped.load(Ordering::Relaxed);
         if now > told {
             tracing::warn!(
@@ -339,6 +343,11 @@ fn run(
             told = now;
         }
     }
+}
+
+/// How long nothing is written after a writing that took so long.
+fn pause(took: Duration) -> Duration {
+    (took * PAUSE_TIMES).min(WRITE_EVERY)
 }
 
 /// The next news, waited for until it is time to write.
@@ -408,6 +417,12 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn what_takes_long_is_done_seldom() {
+        assert_eq!(pause(Duration::from_millis(2)), Duration::from_millis(40));
+        assert_eq!(pause(Duration::from_secs(3)), WRITE_EVERY);
+    }
 
     #[test]
     fn news_are_taken_in_until_it_is_time_to_write() {

@@ -85,7 +85,8 @@ fn finish(
             names: named(&left.missing),
         });
     }
-    let unused = Book::open(&config.data_dir)?.unused(now_s())?;
+    let book = Book::open(&config.data_dir)?;
+    let (unused, analysts) = (book.unused(now_s())?, book.analysts()?);
     let audit = Audit::open(&config.data_dir, Who::runs_this())?;
     let retired = Entry::new(Action::AuthorityRetired);
     audit.append(
@@ -104,6 +105,14 @@ fn finish(
         writeln!(out, "  to be enrolled again: {sensor} ({why})")?;
     }
     more(&left.missing, out)?;
+    if !analysts.is_empty() {
+        let names: Vec<_> = analysts.iter().map(|(name, _)| text::clean(name)).collect();
+        writeln!(
+            out,
+            "Analysts' certificates of before let nobody in any more; make a token for each who works from elsewhere: {}",
+            names.join(", ")
+        )?;
+    }
     if unused > 0 {
         writeln!(
             out,

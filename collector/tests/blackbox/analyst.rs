@@ -154,6 +154,30 @@ async fn analysts_do_over_the_network_what_their_roles_allow_and_nothing_else() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_at_another_door_or_after_a_change_of_the_authority_is_told_what_to_do() {
+    let (place, address) = place();
+    let daemon = Daemon::start(&place);
+    let anna = Analyst::new(&place, &address, "anna", "read");
+    let at = |address| Analyst {
+        address,
+        identity: anna.identity.clone(),
+    };
+    let sensors = format!("localhost:{}", daemon.address.rsplit_once(':').unwrap().1);
+    at(&sensors).refused(&["alerts"], "below [analyst]");
+    for wrong in ["localhost", "localhost:port", "localhost:70000"] {
+        at(wrong).refused(&["alerts"], "is no HOST:PORT");
+    }
+    assert!(place.collector(&["rotate-authority"]).status.success());
+    let finished = place.collector(&["rotate-authority", "--finish"]);
+    assert!(finished.status.success(), "{}", said(&finished));
+    let told = String::from_utf8_lossy(&finished.stdout);
+    assert!(
+        told.contains("make a token for each") && told.contains("anna"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_revoked_or_is_no_analyst_is_not_let_in() {
     let (place, address) = place();
     let daemon = Daemon::start(&place);

@@ -28,6 +28,14 @@ macro_rules! helpers {
 
 macro_rules! table {
     ($($global:ident $function:literal;)*) => {
+        /// The kernel's functions, by the name of the global.
+        pub mod function {
+            $(
+                #[doc = concat!("`", $function, "`.")]
+                pub const $global: &str = $function;
+            )*
+        }
+
         /// All of them.
         pub const HELPERS: &[Helper] = &[$(Helper {
             global: stringify!($global),

@@ -2,7 +2,7 @@
 //!
 //! Hook:   lsm/sock_graft | fentry/security_sock_graft | tp_btf/sys_exit of accept, accept4 (probe/syscall.rs)
 //! Proto:  5.10..latest  security/security.c  void security_sock_graft(struct sock *sk, struct socket *parent)
-//! Kernel: 5.12; needs SECURITY_NETWORK; lsm needs `bpf` in the LSM list, fentry needs trampolines
+//! Kernel: 5.10, where the socket has a cookie (5.12); needs SECURITY_NETWORK; lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  layout::flow::Flow; entries in SOCKETS
 //! Reads:  sock.{sk_type, sk_protocol}, as probe/flow.rs of its ends, task_struct.{tgid, group_leader, start_boottime}
 //! Counts: seen, reported, ignored, failed, dropped

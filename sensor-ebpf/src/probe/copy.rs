@@ -13,7 +13,7 @@
 //!         unsigned int)
 //!         6.8..latest  fs/splice.c  ssize_t do_splice_read(struct file *in, loff_t *, struct pipe_inode_info *, size_t,
 //!         unsigned int)
-//! Kernel: 5.11, trampolines
+//! Kernel: 5.10, trampolines
 //! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES
 //! Reads:  as probe/open.rs
 //! Counts: seen, reported, summed, ignored, failed, dropped

@@ -2,7 +2,7 @@
 //!
 //! Hook:   tp_btf/sched_process_exec, in all backends; a second program of the tracepoint backend counts the file
 //! Proto:  5.10..latest  include/trace/events/sched.h  (struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
-//! Kernel: 5.11 (bpf_get_current_task_btf elsewhere in the object)
+//! Kernel: 5.10
 //! Emits:  layout::proc::Exec
 //! Reads:  task_struct.{tgid, group_leader, start_boottime, real_parent, mm}, mm_struct.{arg_start, arg_end},
 //!         linux_binprm.{filename, file}

@@ -2,7 +2,7 @@
 //!
 //! Hook:   tp_btf/inet_sock_set_state, in all backends
 //! Proto:  5.10..latest  include/trace/events/sock.h  (const struct sock *sk, const int oldstate, const int newstate)
-//! Kernel: 5.12 (bpf_get_socket_cookie in tracing programs)
+//! Kernel: 5.10; before 5.12 probe/socket.rs gives the cookies
 //! Emits:  layout::flow::Flow; entries in SOCKETS, marks in TALKING
 //! Reads:  sock.__sk_common.{skc_family, skc_daddr, skc_rcv_saddr, skc_v6_daddr, skc_v6_rcv_saddr, skc_dport, skc_num,
 //!         skc_cookie, skc_flags}, tcp_sock.{bytes_sent, bytes_retrans, bytes_received}

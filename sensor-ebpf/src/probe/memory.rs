@@ -13,7 +13,7 @@
 //!         int len, unsigned int gup_flags)
 //!         5.10..latest  fs/proc/base.c  ssize_t mem_read(struct file *, char __user *, size_t, loff_t *)
 //!         5.10..latest  mm/process_vm_access.c  long __x64_sys_process_vm_readv(const struct pt_regs *)
-//! Kernel: 5.11; lsm needs `bpf` in the LSM list, fexit needs trampolines; mem_read needs CONFIG_MEMCG
+//! Kernel: 5.10; lsm needs `bpf` in the LSM list, fexit needs trampolines; mem_read needs CONFIG_MEMCG
 //! Emits:  nothing; sums in EDGES and TAMPERS, entries in HOLDERS
 //! Reads:  task_struct.{tgid, group_leader, start_boottime, thread_pid}, pid.level, file.private_data, mm_struct.owner
 //! Counts: seen, summed, ignored, failed, dropped

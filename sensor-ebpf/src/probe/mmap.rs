@@ -8,7 +8,7 @@
 //!         5.10..latest  security/security.c  int security_mmap_file(struct file *file, unsigned long prot,
 //!         unsigned long flags)
 //!         5.11..latest  mm/util.c  void vma_set_file(struct vm_area_struct *vma, struct file *file)
-//! Kernel: 5.15 (bpf_task_pt_regs); lsm needs `bpf` in the LSM list, fentry needs trampolines
+//! Kernel: 5.10, 5.15 for memory that is no file's (bpf_task_pt_regs); lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES
 //! Reads:  as probe/open.rs, and inode.i_size, pt_regs.si of mmap(2)
 //! Counts: seen, reported, summed, ignored, failed, dropped

@@ -3,7 +3,7 @@
 //! Hook:   lsm/file_open | fentry/security_file_open | tp_btf/sys_exit of open, openat, openat2, creat,
 //!         open_by_handle_at (probe/syscall.rs)
 //! Proto:  5.10..latest  security/security.c  int security_file_open(struct file *file)
-//! Kernel: 5.11; lsm needs `bpf` in the LSM list, fentry needs trampolines
+//! Kernel: 5.10; lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES
 //! Reads:  file.{f_inode, f_path}, inode.{i_mode, i_ino, i_generation, i_sb, i_nlink}, super_block.s_dev,
 //!         dentry.{d_parent, d_inode, d_name}

@@ -3,7 +3,7 @@
 //!
 //! Hook:   cgroup_skb/egress and cgroup_skb/ingress on the root of the cgroup2 hierarchy, in all backends
 //! Proto:  5.10..latest  struct __sk_buff, include/uapi/linux/bpf.h; data begins with the network header
-//! Kernel: 5.11 (bpf_get_current_task_btf in cgroup_skb)
+//! Kernel: 5.10
 //! Emits:  layout::flow::Payload; sums in DATAGRAMS, marks in TALKING
 //! Reads:  task_struct.{tgid, group_leader, start_boottime}, packet headers
 //! Counts: seen, summed, ignored, failed, dropped

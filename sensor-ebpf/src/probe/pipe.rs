@@ -11,7 +11,7 @@
 //!         5.10..latest  fs/splice.c  long do_tee(struct file *in, struct file *out, size_t, unsigned int)
 //!         5.10..latest  fs/read_write.c  long __x64_sys_sendfile64(const struct pt_regs *)
 //!         5.10..latest  fs/splice.c  long __x64_sys_vmsplice(const struct pt_regs *)
-//! Kernel: 5.11, trampolines
+//! Kernel: 5.10, trampolines
 //! Emits:  nothing; sums in ACCESSES, entries in CARRIERS and HOLDERS
 //! Reads:  inode.{i_mode, i_ino, i_generation, i_sb}, super_block.s_dev, file.f_mode, pt_regs.{di}, task_struct.files
 //! Counts: seen, summed, ignored, failed, dropped

@@ -8,7 +8,7 @@
 //! Proto:  5.10..latest  fs/read_write.c  ssize_t vfs_read(struct file *, char __user *, size_t, loff_t *)
 //!         5.10..latest  fs/read_write.c  ssize_t vfs_readv(struct file *, const struct iovec __user *, unsigned long,
 //!         loff_t *, rwf_t)
-//! Kernel: 5.11, trampolines
+//! Kernel: 5.10, trampolines
 //! Emits:  layout::access::Name at first sight of a record; sums in ACCESSES
 //! Reads:  as probe/open.rs
 //! Counts: seen, reported, summed, ignored, failed, dropped

@@ -9,7 +9,7 @@
 //!         5.10..latest  net/ipv4/af_inet.c  int inet_recvmsg(struct socket *, struct msghdr *, size_t, int flags)
 //!         5.10..latest  net/ipv6/af_inet6.c  int inet6_recvmsg(struct socket *, struct msghdr *, size_t, int flags)
 //!         6.3..latest   include/trace/events/sock.h  (struct sock *sk, int ret, int flags)
-//! Kernel: 5.12, trampolines
+//! Kernel: 5.10, 5.16 for unix sockets, trampolines
 //! Emits:  nothing; sums in EDGES, entries in HOLDERS
 //! Reads:  socket.sk, sock.__sk_common.skc_family, as probe/flow.rs of its ends,
 //!         task_struct.{tgid, group_leader, start_boottime}

@@ -7,7 +7,7 @@
 //! Hook:   fentry and fexit/vfs_rename, two each (lsm and fentry) | tp_btf/sys_exit of rename, renameat, renameat2
 //!         (probe/syscall.rs, which makes every remembered answer void, since it does not know what was renamed)
 //! Proto:  5.12..latest  fs/namei.c  int vfs_rename(struct renamedata *rd)
-//! Kernel: 5.12, trampolines
+//! Kernel: 5.12, or a stable 5.10 that has renamedata; trampolines
 //! Emits:  layout::access::Name of a record; sums in ACCESSES; entries in LINKED and ROOTS; forgets marks
 //! Reads:  renamedata.{old_dentry, new_dentry, flags}, dentry.{d_inode, d_parent, d_name}, and inodes as probe/open.rs
 //! Counts: seen, reported, summed, ignored, failed, dropped

@@ -8,7 +8,7 @@
 //!         6.3..latest   include/trace/events/sock.h  (struct sock *sk, int ret, int flags), when the bytes are taken
 //!         5.10..6.4     net/socket.c  int kernel_sendpage(struct socket *sock, struct page *page, int offset, size_t size,
 //!         int flags)
-//! Kernel: 5.12; needs SECURITY_NETWORK; lsm needs `bpf` in the LSM list, fentry needs trampolines
+//! Kernel: 5.10, where the socket has a cookie (5.12); needs SECURITY_NETWORK; lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  layout::flow::Flow; entries in SOCKETS, sums in DATAGRAMS
 //! Reads:  socket.sk, sock.{sk_type, sk_protocol, sk_max_ack_backlog}, sock.__sk_common.{skc_family, skc_state},
 //!         tcp_sock.{bytes_acked, snd_una, write_seq}, as probe/flow.rs of its ends,

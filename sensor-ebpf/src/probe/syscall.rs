@@ -5,7 +5,7 @@
 //!
 //! Hook:   tp_btf/sys_exit (tracepoint)
 //! Proto:  5.10..latest  include/trace/events/syscalls.h  (struct pt_regs *regs, long ret)
-//! Kernel: 5.11, x86-64
+//! Kernel: 5.10, x86-64
 //! Emits:  as probe/open.rs, read.rs, write.rs, mmap.rs, copy.rs, change.rs, list.rs, rename.rs, accept.rs, memory.rs, tamper.rs
 //! Reads:  pt_regs.{orig_ax, di, si, dx, r10, r8}, task_struct.{files, thread_info.status}, files_struct.fdt,
 //!         fdtable.{max_fds, fd}, and as the files named above, by bpf_probe_read_kernel

@@ -13,7 +13,7 @@
 //!         5.10..latest  security/security.c  int security_bpf_prog(struct bpf_prog *prog)
 //!         5.10..latest  security/security.c  int security_bpf(int cmd, union bpf_attr *attr, unsigned int size), a fourth
 //!         argument `bool kernel` from 6.16 on
-//! Kernel: 5.11; lsm needs `bpf` in the LSM list, fentry needs trampolines
+//! Kernel: 5.10; lsm needs `bpf` in the LSM list, fentry needs trampolines
 //! Emits:  nothing; sums in TAMPERS
 //! Reads:  task_struct.{tgid, group_leader, start_boottime}, kernel_siginfo.si_code, bpf_map.id, bpf_prog.aux,
 //!         bpf_prog_aux.id

@@ -10,6 +10,8 @@ use aya::programs::{
 };
 use aya::{Btf as KernelBtf, BtfError, Ebpf, Endianness};
 
+use sensor_ebpf::layout::helpers::function;
+
 use super::AttemptError;
 use super::btf::Btf;
 use super::hooks::{self, Attach, PROGRAMS, Program};
@@ -41,7 +43,7 @@ impl<'a> Place<'a> {
         let names: HashSet<&str> = names.iter().map(String::as_str).collect();
         Ok(Self {
             targets,
-            registers: types.has_function("bpf_task_pt_regs"),
+            registers: types.has_function(function::TASK_REGISTERS),
             btf: KernelBtf::parse(&types.excerpt(&names), Endianness::default())?,
             cgroup,
         })

@@ -1,5 +1,7 @@
 //! Which program goes where, in which backend.
 
+use sensor_ebpf::layout::helpers::function;
+
 use crate::config::Backend;
 
 /// Where a program is attached.
@@ -120,7 +122,7 @@ pub const PROGRAMS: &[Program] = &[
     program("flow_state", Attach::Tracepoint("inet_sock_set_state"), ALL),
     optional(
         "socket_made",
-        Attach::SocketsWithout("bpf_get_socket_ptr_cookie"),
+        Attach::SocketsWithout(function::SOCKET_COOKIES),
         ALL,
         NOTHING,
     ),

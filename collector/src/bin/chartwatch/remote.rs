@@ -77,8 +77,11 @@ pub(super) fn run(
     runtime.block_on(async {
         let channel = connect(address, config).await?;
         let mut client = AnalystClient::new(channel).max_decoding_message_size(PART_MAX);
-        let refused = |status: tonic::Status| {
-            anyhow::anyhow!("the collector refused: {}", text::clean(status.message()))
+        let refused = |status: tonic::Status| match status.code() {
+            tonic::Code::Unimplemented => anyhow::anyhow!(
+                "{address}: analysts are not served there; ask for the address that is `listen` below [analyst] at the collector"
+            ),
+            _ => anyhow::anyhow!("the collector refused: {}", text::clean(status.message())),
         };
         let answer = client.run(request(command)).await.map_err(refused)?;
         let mut parts = answer.into_inner();
@@ -105,6 +108,10 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, anyhow::Error> {
 
 /// Connects to `HOST:PORT`, whose certificate must have that host's name.
 pub(super) async fn connect(address: &str, config: ClientConfig) -> Result<Channel, anyhow::Error> {
+    let port = |address: &str| address.rsplit_once(':')?.1.parse::<u16>().ok();
+    if port(address).is_none() {
+        bail!("{address:?} is no HOST:PORT, such as collector.hospital.example:7444");
+    }
     let config = Arc::new(config);
     let connector = tower::service_fn(move |uri: Uri| {
         let config = config.clone();
