@@ -175,6 +175,13 @@ pub(crate) fn refreshed(cookie: u64) -> Result<Outcome, Trouble> {
     Ok(Outcome::Summed)
 }
 
+/// The other end's port of a connection that is kept.
+#[inline(always)]
+pub(crate) fn kept(cookie: u64) -> Option<u16> {
+    // SAFETY: a value of a map is valid for as long as the program runs; the port is written once.
+    known(cookie).map(|socket| unsafe { (*socket).ends.remote_port })
+}
+
 /// The entry of a socket that has one. One that nobody asked about has no cookie.
 #[inline(always)]
 fn known(cookie: u64) -> Option<*mut Socket> {

@@ -19,12 +19,12 @@ use sensor_ebpf::layout::{
 use crate::{
     count::{Outcome, Trouble, add},
     emit,
-    kernel::task::Task,
+    kernel::{helpers, task::Task},
     maps::DATAGRAMS,
     news,
 };
 
-use super::{access::is_holder, talk};
+use super::{access::is_holder, flow, talk};
 
 /// Of IPv4 without options.
 const IPV4_HEADER: usize = 20;
@@ -128,6 +128,9 @@ fn is_raw(packet: &SkBuffContext) -> bool {
 /// A packet of a connection: its bytes are the socket's to count, but what it says may be wanted.
 #[inline(always)]
 fn said(packet: &SkBuffContext, protocol: u8, leaving: bool) -> Result<Outcome, Trouble> {
+    if helpers::SOCKET_STORAGE.load() == 0 && leaving && protocol == TCP {
+        mark_kept(packet);
+    }
     if protocol != TCP || says_nothing(packet) || !talk::wants(talk::of(packet), leaving) {
         return Ok(Outcome::Ignored);
     }
@@ -135,6 +138,19 @@ fn said(packet: &SkBuffContext, protocol: u8, leaving: bool) -> Result<Outcome, 
         keep(packet, &key(cookie(packet), &parsed.ends), &parsed, leaving);
     }
     Ok(Outcome::Summed)
+}
+
+/// Marks the socket of a holder's connection as soon as a packet of it leaves: before 5.11 it cannot be done when it is made.
+#[inline(always)]
+fn mark_kept(packet: &SkBuffContext) {
+    let sk = talk::socket(packet);
+    if sk.is_null() || !talk::of(packet).is_null() {
+        return;
+    }
+    if let Some(remote_port) = flow::kept(cookie(packet)) {
+        // SAFETY: `sk` is the packet's socket.
+        unsafe { talk::mark(sk, remote_port, TCP) };
+    }
 }
 
 /// True for a segment of TCP, straight after an IP header without options, that carries nothing: it begins, acknowledges or

@@ -10,16 +10,33 @@ use simple_dns::{CLASS, Name, Packet, QCLASS, QTYPE, Question, ResourceRecord, T
 use crate::sys::Helper;
 use crate::way::{self, Act, Expect, LEN, Peer, Place, Way, finish, way};
 
-const NAMED: &[Expect] = &[Expect::Sent(6), Expect::Named(NAME)];
+/// Each way has a name of its own: the address is the same, and an answer that came over another way would do for this one.
+const OVER_UDP: &str = "udp.archive.example";
+const OVER_TCP: &str = "tcp.archive.example";
+const IN_HELLO: &str = "hello.archive.example";
 const LISTENER: Peer = Peer::Tcp("127.0.0.1:0");
 /// Who is asked: an address of this machine that nobody uses.
 const RESOLVER: (Ipv4Addr, u16) = (Ipv4Addr::new(127, 77, 0, 53), 53);
-const NAME: &str = "archive.example";
 
 pub(crate) const WAYS: &[Way] = &[
-    way("dns-udp", over_udp, NAMED).with(LISTENER),
-    way("dns-tcp", over_tcp, NAMED).with(LISTENER),
-    way("tls-server-name", server_name, NAMED).with(LISTENER),
+    way(
+        "dns-udp",
+        over_udp,
+        &[Expect::Sent(6), Expect::Named(OVER_UDP)],
+    )
+    .with(LISTENER),
+    way(
+        "dns-tcp",
+        over_tcp,
+        &[Expect::Sent(6), Expect::Named(OVER_TCP)],
+    )
+    .with(LISTENER),
+    way(
+        "tls-server-name",
+        server_name,
+        &[Expect::Sent(6), Expect::Named(IN_HELLO)],
+    )
+    .with(LISTENER),
 ];
 
 /// What second processes do.
@@ -28,24 +45,26 @@ pub(crate) const HELPERS: &[(&str, Act)] = &[
     ("answer-over-tcp", answer_over_tcp),
 ];
 
-fn question() -> io::Result<Vec<u8>> {
+fn question(name: &'static str) -> io::Result<Vec<u8>> {
     let mut packet = Packet::new_query(7);
     let (kind, class) = (QTYPE::TYPE(TYPE::A), QCLASS::CLASS(CLASS::IN));
-    let name = Name::new_unchecked(NAME);
+    let name = Name::new_unchecked(name);
     packet
         .questions
         .push(Question::new(name, kind, class, false));
     packet.build_bytes_vec().map_err(io::Error::other)
 }
 
-/// The answer: the name is that of this machine.
+/// The answer: the name that was asked for is that of this machine.
 fn answer(question: &[u8]) -> io::Result<Vec<u8>> {
     let mut packet = Packet::parse(question)
         .map_err(io::Error::other)?
         .into_reply();
     let address = u32::from(Ipv4Addr::LOCALHOST);
     let data = RData::A(A { address });
-    let name = Name::new_unchecked(NAME);
+    let asked = packet.questions.first();
+    let name = asked.map(|asked| asked.qname.clone());
+    let name = name.ok_or_else(|| io::Error::other("nothing was asked"))?;
     packet
         .answers
         .push(ResourceRecord::new(name, CLASS::IN, 60, data));
@@ -56,7 +75,7 @@ fn over_udp(place: &Place) -> io::Result<()> {
     place.hold()?;
     let (helper, _) = Helper::start("answer-over-udp", place)?;
     let socket = UdpSocket::bind("0.0.0.0:0")?;
-    socket.send_to(&question()?, RESOLVER)?;
+    socket.send_to(&question(OVER_UDP)?, RESOLVER)?;
     socket.recv(&mut [0; 512])?;
     helper.end()?;
     place.upload(LEN)
@@ -84,7 +103,7 @@ fn over_tcp(place: &Place) -> io::Result<()> {
     place.hold()?;
     let (helper, _) = Helper::start("answer-over-tcp", place)?;
     let mut socket = TcpStream::connect(SocketAddr::from(RESOLVER))?;
-    socket.write_all(&framed(&question()?))?;
+    socket.write_all(&framed(&question(OVER_TCP)?))?;
     socket.read_to_end(&mut Vec::new())?;
     helper.end()?;
     place.upload(LEN)
@@ -117,13 +136,13 @@ fn server_name(place: &Place) -> io::Result<()> {
     let mut body = vec![3, 3];
     body.extend([7; 32]);
     body.extend([0, 0, 2, 0x13, 1, 1, 0]);
-    body.extend(len(NAME.len() + 9));
+    body.extend(len(IN_HELLO.len() + 9));
     body.extend([0, 0]);
-    body.extend(len(NAME.len() + 5));
-    body.extend(len(NAME.len() + 3));
+    body.extend(len(IN_HELLO.len() + 5));
+    body.extend(len(IN_HELLO.len() + 3));
     body.push(0);
-    body.extend(len(NAME.len()));
-    body.extend(NAME.as_bytes());
+    body.extend(len(IN_HELLO.len()));
+    body.extend(IN_HELLO.as_bytes());
     let mut hello = vec![22, 3, 1];
     hello.extend(len(body.len() + 4));
     hello.extend([1, 0]);
