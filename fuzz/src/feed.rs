@@ -136,7 +136,7 @@ fn is_found(intel: &Intel, line: &str) {
     }
     if let Ok(known) = intel.explain(line, NOW_NS) {
         assert!(
-            known.hits.iter().any(|hit| hit.feed == "feed"),
+            known.hits.iter().any(|hit| &*hit.feed == "feed"),
             "{line:?} is lost"
         );
     }
