@@ -98,7 +98,7 @@ pub fn spawn(
             while let Some(next) = raised.blocking_recv() {
                 match next {
                     Raised::Alerts(alerts) => {
-                        if let Err(error) = keep(&mut store, &alerts, &newest, to_finding, None) {
+                        if let Err(error) = keep(&mut store, &alerts, &newest, to_finding) {
                             let alerts = alerts.len();
                             tracing::error!(%error, alerts, "alerts could not be stored and are lost until the next start");
                         }
@@ -115,18 +115,16 @@ pub fn spawn(
 }
 
 /// Stores alerts and lets sinks know. While the database cannot be written it tries again: what comes behind waits,
-/// back to the sensors, and the watchdog's probe does not come out. After `attempts` it gives up with the last error,
-/// `None`: never.
+/// back to the sensors, and the watchdog's probe does not come out.
 ///
 /// # Errors
 ///
-/// The database refused every attempt, or an alert cannot be written as JSON, which no further attempt would change.
-pub fn keep(
+/// An alert cannot be written as JSON, which no further attempt would change.
+fn keep(
     store: &mut AlertStore,
     alerts: &[Alert],
     newest: &watch::Sender<i64>,
     to_finding: ToFinding,
-    attempts: Option<u32>,
 ) -> Result<(), AlertError> {
     for attempt in 1.. {
         match store.add(alerts, to_finding) {
@@ -134,9 +132,7 @@ pub fn keep(
                 tell(&added, newest);
                 break;
             }
-            Err(error @ AlertError::Database { .. })
-                if attempts.is_none_or(|max| attempt < max) =>
-            {
+            Err(error @ AlertError::Database { .. }) => {
                 tracing::error!(%error, attempt, "alerts could not be stored; trying again");
                 std::thread::sleep(RETRY);
             }
@@ -181,7 +177,7 @@ mod tests {
         other
             .execute_batch("ALTER TABLE alert RENAME TO away")
             .unwrap();
-        let failed = keep(&mut store, &alerts, &newest, ocsf::finding, Some(1));
+        let failed = store.add(&alerts, ocsf::finding);
         assert!(
             matches!(failed, Err(AlertError::Database { .. })),
             "{failed:?}"

@@ -40,4 +40,4 @@ pub mod replay;
 pub mod sink;
 pub mod text;
 
-pub use pipeline::{Collector, StartError, decode};
+pub use pipeline::{Collector, Detection, StartError, decode};

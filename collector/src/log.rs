@@ -2,7 +2,8 @@
 //!
 //! A SQLite database (WAL, every commit synced). A batch and the mark up to which the log holds its epoch are written
 //! in one transaction; several batches that wait may share one. Blocking work happens on one thread of its own, which
-//! hands what it has committed on to detection, in the order of the log.
+//! hands what it has committed on to detection, in the order of the log: once detection has asked for it, which until then reads
+//! what there is at its own pace.
 //!
 //! **Invariant:** an answer to [`LogHandle::append`] comes after the commit. The payload is kept as it came and is
 //! never looked into here; who reads it back brings the decoder. Whether two batches are the same is told by the hash of
@@ -141,6 +142,7 @@ enum Job {
         reply: oneshot::Sender<Result<Option<u64>, LogError>>,
     },
     Note(Note),
+    Follow(oneshot::Sender<Result<i64, LogError>>),
     Probe(oneshot::Sender<()>),
     End,
 }
@@ -193,6 +195,14 @@ impl LogHandle {
             .await
             .map_err(|_| LogError::Ended)?;
         answer.await.map_err(|_| LogError::Ended)?
+    }
+
+    /// Has every block handed on that is committed from now on; answers the position of the last one that is not. For threads.
+    pub fn follow(&self) -> Result<i64, LogError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.jobs.blocking_send(Job::Follow(reply));
+        asked.map_err(|_| LogError::Ended)?;
+        answer.blocking_recv().map_err(|_| LogError::Ended)?
     }
 
     /// Ends the log's thread after all that was asked of it before. Connections that linger hold handles too, so it

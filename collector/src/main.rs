@@ -5,7 +5,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -13,7 +13,8 @@ use collector::admin::{self, AdminError, Step};
 use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
 use collector::identity::Role;
 use collector::intel::Intel;
-use collector::{Collector, StartError};
+use collector::log::LogError;
+use collector::{Collector, Detection, StartError};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -285,27 +286,13 @@ async fn serve(path: &Path, config: Config) -> Result<(), anyhow::Error> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to wait for SIGINT")?;
     let hangup = signal(SignalKind::hangup()).context("failed to wait for SIGHUP")?;
-    let mut last_said = Instant::now();
-    let collector = Collector::start(config, |progress| {
-        if last_said.elapsed() > Duration::from_secs(1) {
-            last_said = Instant::now();
-            let status = format!(
-                "reading the log back: batch {} of {}",
-                progress.pos, progress.last_pos
-            );
-            notify(&[
-                NotifyState::Status(&status),
-                NotifyState::ExtendTimeoutUsec(30_000_000),
-            ]);
-        }
-    })
-    .await
-    .context("failed to start")?;
+    let collector = Collector::start(config).await.context("failed to start")?;
     tracing::info!(address = %collector.address(), "listening");
     notify(&[
         NotifyState::Ready,
-        NotifyState::Status(&format!("listening on {}", collector.address())),
+        NotifyState::Status(&status(&collector, &collector.detection().borrow())),
     ]);
+    let mut failed = None;
     {
         // Each beside the others: feeds that take long to read hold up neither the watchdog nor the end.
         tokio::select! {
@@ -313,6 +300,7 @@ async fn serve(path: &Path, config: Config) -> Result<(), anyhow::Error> {
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             () = reloads(path, &collector, hangup) => {}
             () = watchdog(&collector) => {}
+            error = statuses(&collector) => failed = Some(error),
         }
     }
     notify(&[
@@ -321,7 +309,9 @@ async fn serve(path: &Path, config: Config) -> Result<(), anyhow::Error> {
     ]);
     collector.stop().await;
     tracing::info!("stopped");
-    Ok(())
+    failed.map_or(Ok(()), |error| {
+        Err(error).context("the log cannot be read back")
+    })
 }
 
 /// Reads the configuration and the feeds again whenever SIGHUP asks for it.
@@ -340,6 +330,38 @@ async fn reloads(path: &Path, collector: &Collector, mut hangup: Signal) {
             }
         }
         notify(&[NotifyState::Ready]);
+    }
+}
+
+/// What the collector does.
+fn status(collector: &Collector, detection: &Detection) -> String {
+    let address = collector.address();
+    match detection {
+        Detection::ReadsBack(at) => {
+            let (pos, last) = (at.pos, at.last_pos);
+            format!("listening on {address}, reading the log back: batch {pos} of {last}")
+        }
+        Detection::Follows => format!("listening on {address}"),
+        Detection::Failed(error) => format!("stopping: {error}"),
+    }
+}
+
+/// Tells the service manager what the collector does; returns when it can do no more.
+async fn statuses(collector: &Collector) -> LogError {
+    let mut detection = collector.detection();
+    loop {
+        let now = detection.borrow_and_update().clone();
+        if let Detection::Failed(error) = now {
+            return error;
+        }
+        notify(&[NotifyState::Status(&status(collector, &now))]);
+        let reads_back = matches!(now, Detection::ReadsBack(_));
+        let ends = detection.wait_for(|now| !matches!(now, Detection::ReadsBack(_)));
+        // A second without an end is time for the next status; a thread that is gone will change nothing.
+        let ends = tokio::time::timeout(Duration::from_secs(1), ends).await;
+        if !reads_back || matches!(ends, Ok(Err(_))) {
+            return std::future::pending().await;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pipeline: every stage, every channel, and how it all stops.
 
 mod audited;
+mod detection;
 mod hunt;
 mod learned;
 mod stale;
@@ -17,21 +18,22 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::alerts::{self, AlertError, AlertStore, Raised};
+use crate::alerts::{self, AlertError, AlertStore};
 use crate::analyst::{self, Interface};
 use crate::audit::{self, Action, AuditError, Desk, Entry};
 use crate::checkpoint::CheckpointError;
 use crate::config::{Config, ConfigError, Shared, Tls};
-use crate::detect::Detector;
 use crate::event::Block;
 use crate::fleet::{self, FleetError, FleetHandle};
 use crate::identity::{self, Book, IdentityError, Lapse, Revoked, Server, watch_revocations};
 use crate::ingest::{self, Enroll, Ingest};
 use crate::intel::{FeedConfig, Intel, pull};
-use crate::log::{self, LogError, LogHandle, LogStore, Logged, StoredBatch};
+use crate::log::{self, LogError, LogHandle, LogReader, LogStore, StoredBatch};
 use crate::privacy::{Key, KeyError};
-use crate::replay::{self, ReplayError};
+use crate::replay::Reading;
 use crate::{durable, sink};
+pub use detection::Detection;
+use detection::Stage;
 use hunt::Current;
 use learned::Books;
 
@@ -41,8 +43,6 @@ const LOGGED_MAX: usize = 256;
 const RAISED_MAX: usize = 256;
 /// How often closings are looked for.
 const CLOSINGS_EVERY: Duration = Duration::from_secs(3);
-/// How often what was learned is kept.
-const KEEP_EVERY: Duration = Duration::from_mins(5);
 /// How long sinks may take to deliver what is left when the collector stops.
 const SINK_GRACE: Duration = Duration::from_secs(15);
 /// How long log, detection and alerts may take to work off what is in hand.
@@ -92,9 +92,6 @@ pub enum StartError {
     /// The event log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The log cannot be read back.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
     /// The alerts cannot be kept.
     #[error(transparent)]
     Alerts(#[from] AlertError),
@@ -112,6 +109,7 @@ pub struct Collector {
     /// Held while it runs, so that no second collector works in the data directory.
     _lock: File,
     address: SocketAddr,
+    detection: watch::Receiver<Detection>,
     current: Current,
     /// The feeds for the thread that pulls them, which ends when this is dropped.
     feeds: watch::Sender<Vec<FeedConfig>>,
@@ -134,12 +132,9 @@ pub fn decode(batch: &StoredBatch) -> Result<Block, String> {
 }
 
 impl Collector {
-    /// Opens everything, reads the log back, and starts all stages: the whole pipeline is in this function.
-    /// `caught_up` is told, now and then while the log is read back, how far that is.
-    pub async fn start(
-        mut config: Config,
-        caught_up: impl FnMut(replay::Progress),
-    ) -> Result<Self, StartError> {
+    /// Opens everything and starts all stages: the whole pipeline is in this function. Sensors are served when it returns; detection
+    /// may still read the log back, see [`Collector::detection`].
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let data_dir = config.data_dir.clone();
         let lock = take(&data_dir)?;
         let (audit, audit_thread) = audit::spawn(&data_dir)?;
@@ -167,22 +162,16 @@ impl Collector {
 
         let log_store = LogStore::open(&data_dir)?;
         let log_id = log_store.log_id();
-        let mut alert_store = AlertStore::open(&data_dir)?;
+        let alert_store = AlertStore::open(&data_dir)?;
         let (newest, newest_seen) = watch::channel(alert_store.newest()?);
 
-        // What was logged and not yet looked at when the last run ended is found here, before anything new comes.
         hunt::tell(&config.read_feeds(&Intel::default()));
         let detect = Shared::new(config.detect.clone());
-        let (mut detector, from) =
+        let (detector, from) =
             learned::detector(&config, detect.clone(), log_id, &alert_store, &audit)?;
-        learned::catch_up(
-            &config,
-            &mut detector,
-            from,
-            &mut alert_store,
-            &newest,
-            caught_up,
-        )?;
+        // What was logged and not yet looked at when the last run ended is in there, before anything new.
+        let to_read = Reading::new(LogReader::open(&data_dir)?, from, decode)?;
+        let (state, detection) = watch::channel(Detection::ReadsBack(to_read.progress()));
 
         let (fleet, fleet_thread) = fleet::spawn(&data_dir)?;
         let enroll = enroll.map(|enroll| enroll.telling(fleet.clone()));
@@ -191,7 +180,14 @@ impl Collector {
         let hunted = raised.downgrade();
         let (log, log_thread) = log::spawn(log_store, ingest::overlap, logged)?;
         let books = Books::open(&data_dir, log_id);
-        let detect_thread = spawn_detect(detector, books, to_detect, raised, fleet.clone())?;
+        let stage = Stage {
+            detector,
+            books,
+            raised,
+            fleet: fleet.clone(),
+            state,
+        };
+        let detect_thread = detection::spawn(stage, to_read, log.clone(), to_detect)?;
         let closings = (AlertStore::open(&data_dir)?, newest.clone());
         let alert_thread = alerts::spawn(alert_store, to_alerts, newest, sink::ocsf::finding)?;
         let sinks = spawn_sinks(&config, &newest_seen)?;
@@ -244,6 +240,7 @@ impl Collector {
         Ok(Self {
             _lock: lock,
             address,
+            detection,
             current,
             feeds,
             pull_ended,
@@ -286,6 +283,11 @@ impl Collector {
     /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What detection does, from now on.
+    pub fn detection(&self) -> watch::Receiver<Detection> {
+        self.detection.clone()
     }
 
     /// Sends a probe through log, detection and alerts and waits until it has come out: the pipeline moves.
@@ -415,42 +417,6 @@ fn take(data_dir: &Path) -> Result<File, StartError> {
         }),
         Err(TryLockError::Error(source)) => Err(refused(source)),
     }
-}
-
-/// The detection stage.
-fn spawn_detect(
-    mut detector: Detector,
-    mut books: Books,
-    mut logged: mpsc::Receiver<Logged>,
-    raised: mpsc::Sender<Raised>,
-    fleet: FleetHandle,
-) -> Result<JoinHandle<()>, std::io::Error> {
-    std::thread::Builder::new()
-        .name("detect".into())
-        .spawn(move || {
-            while let Some(next) = logged.blocking_recv() {
-                let on = match next {
-                    Logged::Block(block) => {
-                        fleet.block(&block);
-                        let alerts = detector.block(&block);
-                        (!alerts.is_empty()).then_some(Raised::Alerts(alerts))
-                    }
-                    Logged::Probe(reply) => Some(Raised::Probe(reply)),
-                };
-                let kept = books.keep(&detector, KEEP_EVERY);
-                for on in on.into_iter().chain(kept) {
-                    if raised.blocking_send(on).is_err() {
-                        return;
-                    }
-                }
-            }
-            let kept = books.keep(&detector, Duration::ZERO);
-            if kept.is_some_and(|kept| raised.blocking_send(kept).is_err()) {
-                tracing::warn!(
-                    "what was learned is not kept; the next start learns it from the log"
-                );
-            }
-        })
 }
 
 /// Lets sinks know of alerts that another process has closed.

@@ -1,16 +1,21 @@
-//! Replay: a span of the log through the same detection, giving the same alerts.
+//! The log read back: through the same detection, giving the same alerts.
 //!
-//! Everything before the span is read too, without telling what is found in it: processes and sums from before it are
+//! A replay reads everything before its span too, without telling what is found in it: processes and sums from before it are
 //! part of what makes an alert. The log is only read.
 //!
 //! **Invariant:** the detection is the daemon's own, fed in the same order; there is no second one to disagree.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::DetectConfig;
 use crate::detect::{Alert, Detector};
 use crate::event::Block;
 use crate::log::{LogError, LogReader, StoredBatch};
+
+/// Unreadable batches that are named one by one.
+const UNREADABLE_NAMED: u64 = 10;
 
 /// Event time of a span, both ends included, nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,39 +34,128 @@ impl Span {
     };
 }
 
-/// How far a replay has come.
+/// How far the reading has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Batches read.
     pub batches: u64,
+    /// Batches that could not be read, because what the log holds of them is damaged.
+    pub unreadable: u64,
     /// Events looked at.
     pub events: u64,
     /// Position of the batch just read.
     pub pos: i64,
-    /// Position of the last batch of the log when the replay began.
+    /// Position of the last batch of the log when the reading began.
     pub last_pos: i64,
-}
-
-/// A replay that cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The log cannot be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// A batch of the log cannot be decoded.
-    #[error(
-        "event log log.db: batch {pos} cannot be decoded, the file is damaged: {reason}; put log.db and log.db-wal back from a backup, the sensors offer again what they still hold"
-    )]
-    Decode {
-        /// Its position.
-        pos: i64,
-        /// What is wrong with it.
-        reason: String,
-    },
 }
 
 /// Turns what the log kept into events. Given by whoever wires the rooms.
 pub type Decode = fn(&StoredBatch) -> Result<Block, String>;
+
+/// The log as blocks, in order, from a position to where it ended when the reading began.
+///
+/// A batch that is damaged counts as one that never came: its events are among those missing before the sensor's next block.
+#[derive(Debug)]
+pub struct Reading {
+    log: LogReader,
+    decode: Decode,
+    next: i64,
+    /// The last position to be read.
+    end: i64,
+    /// Events of damaged batches whose sensor had no block since.
+    damaged: BTreeMap<Arc<str>, u64>,
+    progress: Progress,
+}
+
+impl Reading {
+    /// Begins at a position.
+    pub fn new(log: LogReader, from_pos: i64, decode: Decode) -> Result<Self, LogError> {
+        let last_pos = log.last_pos()?;
+        Ok(Self {
+            log,
+            decode,
+            next: from_pos,
+            end: last_pos,
+            damaged: BTreeMap::new(),
+            progress: Progress {
+                last_pos,
+                ..Progress::default()
+            },
+        })
+    }
+
+    /// The next few blocks; `None` at the end.
+    pub fn page(&mut self) -> Result<Option<Vec<Block>>, LogError> {
+        let mut page = self.log.page(self.next)?;
+        page.retain(|batch| batch.pos <= self.end);
+        let Some(last) = page.last() else {
+            return Ok(None);
+        };
+        self.next = last.pos + 1;
+        Ok(Some(
+            page.iter().filter_map(|batch| self.block(batch)).collect(),
+        ))
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Moves the end on to a position.
+    pub fn go_on_to(&mut self, pos: i64) {
+        self.end = pos;
+    }
+
+    /// Moves the end on to where the log ends by now; answers how many more positions that are.
+    pub fn go_on(&mut self) -> Result<i64, LogError> {
+        let before = self.end;
+        self.end = self.log.last_pos()?;
+        Ok(self.end - before)
+    }
+
+    /// Lets a block that was not read here know what was missing before it here.
+    #[must_use]
+    pub fn after_damage(&mut self, mut block: Block) -> Block {
+        if let Some(events) = self.damaged.remove(&block.origin.sensor) {
+            block.missing_before = block.missing_before.saturating_add(events);
+        }
+        block
+    }
+
+    fn block(&mut self, batch: &StoredBatch) -> Option<Block> {
+        self.progress.pos = batch.pos;
+        match (self.decode)(batch) {
+            Ok(mut block) => {
+                block.missing_before = batch.missing_before;
+                block.pos = batch.pos;
+                self.progress.batches += 1;
+                self.progress.events += block.events.len() as u64;
+                Some(self.after_damage(block))
+            }
+            Err(reason) => {
+                self.lose(batch, &reason);
+                None
+            }
+        }
+    }
+
+    fn lose(&mut self, batch: &StoredBatch, reason: &str) {
+        self.progress.unreadable += 1;
+        let missing = self.damaged.entry(batch.sensor.clone()).or_default();
+        let events = batch.events().saturating_add(batch.missing_before);
+        *missing = missing.saturating_add(events);
+        if self.progress.unreadable <= UNREADABLE_NAMED {
+            tracing::error!(
+                batch = batch.pos,
+                sensor = %batch.sensor.escape_debug(),
+                events,
+                reason,
+                "the event log log.db is damaged: this batch cannot be read and is left out; a log.db and log.db-wal from a backup may hold it"
+            );
+        }
+    }
+}
 
 /// Runs a span of the log of a data directory through detection and hands on every revision of every alert in it.
 pub fn run(
@@ -71,50 +165,27 @@ pub fn run(
     decode: Decode,
     mut alert: impl FnMut(Alert),
     mut progress: impl FnMut(Progress),
-) -> Result<Progress, ReplayError> {
-    let reader = LogReader::open(data_dir)?;
+) -> Result<Progress, LogError> {
     let mut detector = Detector::new(config);
-    let mut done = Progress {
-        last_pos: reader.last_pos()?,
-        ..Progress::default()
-    };
-    feed(&reader, 0, decode, |pos, mut block| {
-        block.events.retain(|event| event.at_ns <= span.to_ns);
-        done.events += block.events.len() as u64;
-        done.batches += 1;
-        done.pos = pos;
-        for found in detector.block(&block) {
-            if found.revised_ns >= span.from_ns {
-                alert(found);
+    let mut reading = Reading::new(LogReader::open(data_dir)?, 0, decode)?;
+    let mut events = 0;
+    while let Some(page) = reading.page()? {
+        for mut block in page {
+            block.events.retain(|event| event.at_ns <= span.to_ns);
+            events += block.events.len() as u64;
+            for found in detector.block(&block) {
+                if found.revised_ns >= span.from_ns {
+                    alert(found);
+                }
             }
         }
-        progress(done);
-    })?;
-    Ok(done)
-}
-
-/// Reads the log from a position to its end, block by block, in order. The daemon catches up with it at start.
-pub fn feed(
-    reader: &LogReader,
-    from_pos: i64,
-    decode: Decode,
-    mut each: impl FnMut(i64, Block),
-) -> Result<(), ReplayError> {
-    let mut next = from_pos;
-    loop {
-        let page = reader.page(next)?;
-        if page.is_empty() {
-            return Ok(());
-        }
-        for batch in page {
-            let mut block = decode(&batch).map_err(|reason| ReplayError::Decode {
-                pos: batch.pos,
-                reason,
-            })?;
-            block.missing_before = batch.missing_before;
-            block.pos = batch.pos;
-            next = batch.pos + 1;
-            each(batch.pos, block);
-        }
+        progress(Progress {
+            events,
+            ..reading.progress()
+        });
     }
+    Ok(Progress {
+        events,
+        ..reading.progress()
+    })
 }

@@ -349,7 +349,7 @@ pub(crate) fn listening(collector: &Service) -> Result<SocketAddr> {
     let status = collector.status();
     let address = status
         .strip_prefix("listening on ")
-        .and_then(|address| address.parse().ok());
+        .and_then(|address| address.split(',').next()?.parse().ok());
     address.with_context(|| format!("the collector did not say where it listens, but {status:?}"))
 }
 

@@ -84,7 +84,8 @@ impl Daemon {
             let text = String::from_utf8_lossy(&buffer[..received?]).into_owned();
             let listening = text
                 .lines()
-                .find_map(|line| line.strip_prefix("STATUS=listening on "));
+                .find_map(|line| line.strip_prefix("STATUS=listening on "))
+                .and_then(|status| status.split(',').next());
             if let Some(address) = listening {
                 return Ok(address.parse()?);
             }

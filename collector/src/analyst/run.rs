@@ -17,7 +17,7 @@ use crate::console::{
 use crate::fleet::{self, FleetError};
 use crate::intel::Status;
 use crate::log::{LogError, LogReader};
-use crate::replay::{self, ReplayError, Span};
+use crate::replay::{self, Span};
 use crate::{sink, text};
 
 /// What a command works with.
@@ -51,8 +51,6 @@ pub enum AnalystError {
     Fleet(#[from] FleetError),
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -268,14 +266,28 @@ fn events(
     out: &mut impl Write,
     told: &mut impl Write,
 ) -> Result<(), AnalystError> {
-    let unknown = console::events(out, &LogReader::open(data)?, span, crate::decode)?;
-    if unknown > 0 {
+    let left_out = console::events(out, &LogReader::open(data)?, span, crate::decode)?;
+    if left_out.unknown > 0 {
         writeln!(
             told,
             "{} of a kind this version does not know left out",
-            text::count(unknown, "event")
+            text::count(left_out.unknown, "event")
         )?;
     }
+    if let Some((pos, reason)) = left_out.first_damaged {
+        let first = format!("the first is batch {pos}: {}", text::clean(&reason));
+        damage(told, left_out.damaged, &first)?;
+    }
+    Ok(())
+}
+
+/// Says that the log is damaged; `more` says where.
+fn damage(told: &mut impl Write, batches: u64, more: &str) -> Result<(), AnalystError> {
+    writeln!(
+        told,
+        "chartwatch: the event log log.db is damaged: {batches} of its batches cannot be read and {} left out; {more}",
+        if batches == 1 { "is" } else { "are" }
+    )?;
     Ok(())
 }
 
@@ -351,6 +363,9 @@ fn replay_span(
     )?;
     if said > began && bench.terminal {
         writeln!(told)?;
+    }
+    if done.unreadable > 0 {
+        damage(told, done.unreadable, "`chartwatch events` says where")?;
     }
     if json {
         for alert in &found {

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use crate::alerts::form::{AlertForm, PlaceForm, ProcessForm};
 use crate::config::{APPROVED_DIR, Config, ConfigError, DetectConfig};
-use crate::replay::{self, Decode, Progress, ReplayError, Span};
+use crate::log::LogError;
+use crate::replay::{self, Decode, Progress, Span};
 use crate::text;
 
 const HOUR_NS: u64 = 3_600 * 1_000_000_000;
@@ -35,7 +36,7 @@ pub enum ApproveError {
     Toml(#[from] toml::ser::Error),
     /// The log cannot be run through detection.
     #[error(transparent)]
-    Replay(#[from] ReplayError),
+    Log(#[from] LogError),
     /// A file of that name is there, or it cannot be written.
     #[error("{path}: {source}", path = path.display())]
     Write {

@@ -1,7 +1,7 @@
 //! `chartwatch events`: the stored events of a span as lines of JSON, for other tools and for whoever checks the log.
 //!
 //! **Invariant:** each stored event of the span is one line, in the order of the log; a kind this version does not know
-//! is counted, not hidden. Times are nanoseconds since the Unix epoch, amounts are bytes.
+//! is counted, not hidden, as is a batch that is damaged. Times are nanoseconds since the Unix epoch, amounts are bytes.
 
 use std::io::Write;
 
@@ -9,46 +9,60 @@ use serde::Serialize;
 
 use super::{ConsoleError, json};
 use crate::event::{
-    Access, Conflict, Direction, Edge, End, Event, Flow, Gap, NameForm, Process, ProcessKey,
+    Access, Block, Conflict, Direction, Edge, End, Event, Flow, Gap, NameForm, Process, ProcessKey,
     Tamper, What,
 };
 use crate::log::{LogError, LogReader, StoredBatch};
-use crate::replay::{Decode, ReplayError, Span};
+use crate::replay::{Decode, Span};
 
 /// What can go wrong while events are written.
 #[derive(Debug, thiserror::Error)]
 pub enum EventsError {
-    /// The log cannot be read or decoded.
+    /// The log cannot be read.
     #[error(transparent)]
-    Log(#[from] ReplayError),
+    Log(#[from] LogError),
     /// They cannot be written.
     #[error(transparent)]
     Console(#[from] ConsoleError),
 }
 
-impl From<LogError> for EventsError {
-    fn from(error: LogError) -> Self {
-        Self::Log(error.into())
-    }
+/// What is in the log and was not written.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    /// Events of a kind this version does not know.
+    pub unknown: u64,
+    /// Batches that are damaged.
+    pub damaged: u64,
+    /// Position of the first damaged one, and what is wrong with it.
+    pub first_damaged: Option<(i64, String)>,
 }
 
-/// Writes the events of a span; answers how many more there are in its batches of a kind this version does not know.
+/// Writes the events of a span; answers what of its batches was left out.
 pub fn events(
     out: &mut impl Write,
     reader: &LogReader,
     span: Span,
     decode: Decode,
-) -> Result<u64, EventsError> {
-    let mut unknown = 0;
+) -> Result<LeftOut, EventsError> {
+    let mut left_out = LeftOut::default();
     let mut next = reader.first_pos_since(span.from_ns)?;
     loop {
         let page = reader.page(next)?;
         let Some(last) = page.last() else {
-            return Ok(unknown);
+            return Ok(left_out);
         };
         next = last.pos + 1;
         for stored in &page {
-            unknown += batch(out, stored, span, decode)?;
+            match decode(stored) {
+                Ok(block) => {
+                    left_out.unknown += block.unknown;
+                    batch(out, stored, &block, span)?;
+                }
+                Err(reason) => {
+                    left_out.damaged += 1;
+                    left_out.first_damaged.get_or_insert((stored.pos, reason));
+                }
+            }
         }
     }
 }
@@ -56,13 +70,9 @@ pub fn events(
 fn batch(
     out: &mut impl Write,
     stored: &StoredBatch,
+    block: &Block,
     span: Span,
-    decode: Decode,
-) -> Result<u64, EventsError> {
-    let block = decode(stored).map_err(|reason| ReplayError::Decode {
-        pos: stored.pos,
-        reason,
-    })?;
+) -> Result<(), EventsError> {
     let epoch = uuid::Uuid::from_bytes(stored.epoch).to_string();
     for (seq, event) in (stored.first_seq..).zip(&block.events) {
         if !(span.from_ns..=span.to_ns).contains(&event.at_ns) {
@@ -81,7 +91,7 @@ fn batch(
         };
         json(out, &line)?;
     }
-    Ok(block.unknown)
+    Ok(())
 }
 
 /// One line.

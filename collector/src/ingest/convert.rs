@@ -92,6 +92,9 @@ pub enum WireError {
         /// What it says of itself.
         bytes: u64,
     },
+    /// What is read back from the log is not what was written to it.
+    #[error("its events are not those whose hash was stored with them")]
+    NotAsStored,
     /// The payload is no `EventBlock`.
     #[error("payload is no EventBlock: {0}")]
     Decode(String),
@@ -167,6 +170,12 @@ pub(super) fn batch(batch: wire::Batch, hello: &Hello) -> Result<(Batch, Block),
 /// Decodes a batch that the log kept.
 pub fn stored(batch: &StoredBatch) -> Result<Block, WireError> {
     let plain = payload::plain(batch.encoding, &batch.payload)?;
+    if batch
+        .content
+        .is_some_and(|content| content != content_hash(&plain))
+    {
+        return Err(WireError::NotAsStored);
+    }
     if batch.epoch == OWN_EPOCH {
         own(&batch.sensor, &plain)
     } else {

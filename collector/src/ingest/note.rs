@@ -119,6 +119,9 @@ mod tests {
         let (next, mut logged) = mpsc::channel(8);
         let store = LogStore::open(dir.path()).unwrap();
         let (log, thread) = log::spawn(store, overlap, next).unwrap();
+        let follow = log.clone();
+        let followed = tokio::task::spawn_blocking(move || follow.follow()).await;
+        assert_eq!(followed.unwrap().unwrap(), 0);
         let two = [[3; 16], [5; 16]];
         for at_ns in [100, 200] {
             log.note(two_places(&block(at_ns), two).unwrap())

@@ -24,6 +24,8 @@ const PAGE: i64 = 64;
 /// before there are so many.
 const NOTES_MAX: u64 = 1_000;
 
+const LAST_POS: &str = "SELECT coalesce(max(pos), 0) FROM batch";
+
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE batch (
@@ -84,12 +86,23 @@ pub struct StoredBatch {
     pub epoch: Epoch,
     /// Number of its first event.
     pub first_seq: u64,
+    /// Number of its last event.
+    pub last_seq: u64,
     /// Sequence numbers missing directly before it.
     pub missing_before: u64,
     /// How its events are encoded.
     pub encoding: Encoding,
     /// The events, as they came.
     pub payload: Vec<u8>,
+    /// SHA-256 of the events before they were encoded; `None` where the log is older than that, and for what the collector itself said.
+    pub content: Option<[u8; 32]>,
+}
+
+impl StoredBatch {
+    /// Number of its events.
+    pub fn events(&self) -> u64 {
+        (self.last_seq.saturating_sub(self.first_seq)).saturating_add(1)
+    }
 }
 
 impl LogStore {
@@ -119,6 +132,13 @@ impl LogStore {
     /// Up to which number the log holds an epoch.
     pub(super) fn mark(&self, sensor: &str, epoch: Epoch) -> Result<Option<u64>, LogError> {
         read_mark(&self.connection, sensor, epoch).map_err(|error| refused(&self.path, &error))
+    }
+
+    /// Position of the last batch, 0 for an empty log.
+    pub(super) fn last_pos(&self) -> Result<i64, LogError> {
+        self.connection
+            .query_row(LAST_POS, [], |row| row.get(0))
+            .map_err(|error| refused(&self.path, &error))
     }
 
     /// Begins a transaction that several batches may share.
@@ -326,7 +346,7 @@ impl LogReader {
 
     /// Position of the last batch, 0 for an empty log.
     pub fn last_pos(&self) -> Result<i64, LogError> {
-        self.one("SELECT coalesce(max(pos), 0) FROM batch")
+        self.one(LAST_POS)
     }
 
     /// Latest event time in the log, nanoseconds since the Unix epoch; 0 for an empty log. An event from a host whose
@@ -354,27 +374,31 @@ impl LogReader {
 
     /// The next few batches from a position on, in log order; empty at the end.
     pub fn page(&self, from_pos: i64) -> Result<Vec<StoredBatch>, LogError> {
-        let encoding_of = if self.format == FORMAT_PLAIN {
-            "1"
+        let how = if self.format == FORMAT_PLAIN {
+            "1, NULL"
         } else {
-            "encoding"
+            "encoding, content"
         };
         let sql = format!(
-            "SELECT pos, sensor, epoch, first_seq, missing_before, payload, {encoding_of} FROM batch
+            "SELECT pos, sensor, epoch, first_seq, last_seq, missing_before, payload, {how} FROM batch
              WHERE pos >= ?1 ORDER BY pos LIMIT ?2"
         );
         let read = || -> Result<Vec<StoredBatch>, rusqlite::Error> {
             self.connection
                 .prepare_cached(&sql)?
                 .query_map([from_pos, PAGE], |row| {
+                    let epoch = row.get(2)?;
                     Ok(StoredBatch {
                         pos: row.get(0)?,
                         sensor: row.get::<_, String>(1)?.into(),
-                        epoch: row.get(2)?,
+                        epoch,
                         first_seq: row.get::<_, i64>(3)? as u64,
-                        missing_before: row.get::<_, i64>(4)? as u64,
-                        payload: row.get(5)?,
-                        encoding: encoding(6, row.get(6)?)?,
+                        last_seq: row.get::<_, i64>(4)? as u64,
+                        missing_before: row.get::<_, i64>(5)? as u64,
+                        payload: row.get(6)?,
+                        encoding: encoding(7, row.get(7)?)?,
+                        // That of a note tells it from other notes and is not of its events.
+                        content: row.get::<_, Option<_>>(8)?.filter(|_| epoch != OWN_EPOCH),
                     })
                 })?
                 .collect()

@@ -1,6 +1,7 @@
 //! The log's thread: takes what waits, commits it together, answers, and hands it on.
 //!
-//! **Invariant:** commit, then answer, then hand on. A batch that was in the log before is answered and not handed on.
+//! **Invariant:** commit, then answer, then hand on. A batch that was in the log before is answered and not handed on. Nothing is handed on
+//! before detection follows, so that its reading of what is old holds up no sensor.
 
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,6 +24,20 @@ struct Waiting {
     reply: oneshot::Sender<Result<u64, AppendError>>,
 }
 
+/// Whoever comes behind the log.
+struct Next {
+    detection: mpsc::Sender<Logged>,
+    /// Whether it wants the blocks, or still reads what was there before.
+    follows: bool,
+}
+
+impl Next {
+    /// Hands a block on; false when detection has ended, so that there is nobody to hand on to.
+    fn block(&self, block: Block) -> bool {
+        !self.follows || self.detection.blocking_send(Logged::Block(block)).is_ok()
+    }
+}
+
 /// Starts the thread. It ends when it is closed, or every handle is dropped, and all that was asked before is done.
 pub fn spawn(
     store: LogStore,
@@ -32,16 +47,17 @@ pub fn spawn(
     let (jobs, receiver) = mpsc::channel(QUEUE_MAX);
     let thread = std::thread::Builder::new()
         .name("log".into())
-        .spawn(move || run(store, contested, receiver, &next))?;
+        .spawn(move || {
+            let next = Next {
+                detection: next,
+                follows: false,
+            };
+            run(store, contested, receiver, next);
+        })?;
     Ok((LogHandle { jobs }, thread))
 }
 
-fn run(
-    mut store: LogStore,
-    contested: Contested,
-    mut jobs: mpsc::Receiver<Job>,
-    next: &mpsc::Sender<Logged>,
-) {
+fn run(mut store: LogStore, contested: Contested, mut jobs: mpsc::Receiver<Job>, mut next: Next) {
     while let Some(job) = jobs.blocking_recv() {
         let mut group = Vec::new();
         let mut other = sort(job, &mut group);
@@ -49,7 +65,7 @@ fn run(
             let Ok(job) = jobs.try_recv() else { break };
             other = sort(job, &mut group);
         }
-        if !group.is_empty() && !commit(&mut store, contested, group, next) {
+        if !group.is_empty() && !commit(&mut store, contested, group, &next) {
             return;
         }
         match other {
@@ -59,14 +75,19 @@ fn run(
                 reply,
             }) => answer(reply, store.mark(&sensor, epoch)),
             Some(Job::Note(note)) => {
-                if !keep(&mut store, note, next) {
+                if !keep(&mut store, note, &next) {
                     return;
                 }
             }
             Some(Job::Probe(reply)) => {
-                if next.blocking_send(Logged::Probe(reply)).is_err() {
+                if next.detection.blocking_send(Logged::Probe(reply)).is_err() {
                     return;
                 }
+            }
+            Some(Job::Follow(reply)) => {
+                let last = store.last_pos();
+                next.follows |= last.is_ok();
+                answer(reply, last);
             }
             Some(Job::End) => return,
             Some(Job::Append { .. }) | None => {}
@@ -94,12 +115,7 @@ fn sort(job: Job, group: &mut Vec<Waiting>) -> Option<Job> {
 }
 
 /// Commits a group; false when detection has ended, so that there is nobody to hand on to.
-fn commit(
-    store: &mut LogStore,
-    contested: Contested,
-    group: Vec<Waiting>,
-    next: &mpsc::Sender<Logged>,
-) -> bool {
+fn commit(store: &mut LogStore, contested: Contested, group: Vec<Waiting>, next: &Next) -> bool {
     let outcomes = match write(store, contested, &group) {
         Ok(outcomes) => outcomes,
         Err(error) => {
@@ -123,15 +139,13 @@ fn commit(
                     pos,
                     ..waiting.block
                 };
-                if next.blocking_send(Logged::Block(block)).is_err() {
+                if !next.block(block) {
                     return false;
                 }
             }
             Err(Refused { refusal, note }) => {
                 answer(waiting.reply, Err(refusal));
-                if let Some(block) = note
-                    && next.blocking_send(Logged::Block(block)).is_err()
-                {
+                if note.is_some_and(|block| !next.block(block)) {
                     return false;
                 }
             }
@@ -181,7 +195,7 @@ fn write(
 }
 
 /// Makes a note durable and hands it on; false when there is nobody to hand on to.
-fn keep(store: &mut LogStore, note: Note, next: &mpsc::Sender<Logged>) -> bool {
+fn keep(store: &mut LogStore, note: Note, next: &Next) -> bool {
     let sensor = note.block.origin.sensor.clone();
     let written = (|| {
         let transaction = match store.begin() {
@@ -194,7 +208,7 @@ fn keep(store: &mut LogStore, note: Note, next: &mpsc::Sender<Logged>) -> bool {
     })();
     match written.unwrap_or_else(|error: rusqlite::Error| Err(store.error(&error))) {
         Ok(None) => true,
-        Ok(Some(block)) => next.blocking_send(Logged::Block(block)).is_ok(),
+        Ok(Some(block)) => next.block(block),
         Err(error) => {
             tracing::error!(%error, sensor = %sensor.escape_debug(), "a conflict of a sensor could not be put into the log; it is found again when the sensor connects anew");
             true

@@ -12,8 +12,8 @@ use crate::analyst;
 use crate::config::{Config, Shared};
 use crate::detect::{Alert, Detector};
 use crate::intel::{FeedConfig, Status};
-use crate::log::LogReader;
-use crate::replay::{self, ReplayError};
+use crate::log::{LogError, LogReader};
+use crate::replay::Reading;
 use crate::text;
 
 /// What the collector works with, for whoever reads it again while it runs.
@@ -126,16 +126,17 @@ fn hunt(config: &Config, raised: &mpsc::WeakSender<Raised>) {
 }
 
 /// The newest revisions of alerts about listed destinations, by id.
-fn hunted(config: &Config) -> Result<BTreeMap<String, Alert>, ReplayError> {
+fn hunted(config: &Config) -> Result<BTreeMap<String, Alert>, LogError> {
     let reader = LogReader::open(&config.data_dir)?;
     let from = reader.first_pos_since(reader.newest_ns()?.saturating_sub(horizon_ns(config)))?;
     let mut detector = Detector::new(config.detect.clone());
     let mut found = BTreeMap::new();
-    replay::feed(&reader, from, decode, |_, block| {
-        let alerts = detector.block(&block).into_iter();
+    let mut reading = Reading::new(reader, from, decode)?;
+    while let Some(page) = reading.page()? {
+        let alerts = page.iter().flat_map(|block| detector.block(block));
         let listed = alerts.filter(|alert| alert.known.is_listed());
         found.extend(listed.map(|alert| (alert.id.to_string(), alert)));
-    })?;
+    }
     Ok(found)
 }
 

@@ -3,22 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
-use super::{StartError, decode, horizon_ns};
-use crate::alerts::{self, AlertStore, Raised, Then};
+use super::{StartError, horizon_ns};
+use crate::alerts::{AlertStore, Raised, Then};
 use crate::audit::{Action, Desk, Entry};
 use crate::checkpoint;
 use crate::config::{Config, Shared};
 use crate::detect::baseline::Baseline;
 use crate::detect::{Detector, recall};
 use crate::log::LogReader;
-use crate::{replay, sink, text};
+use crate::text;
 
 /// After so many days without use an approved way is named; work of once a month is not.
 const UNUSED_DAYS: u32 = 35;
-/// How often alerts found at start are tried to be stored before the start fails.
-const START_ATTEMPTS: u32 = 5;
 
 /// A detector with what was learned before, which has not seen anything of the log yet, and where it has to begin: at the horizon, or
 /// earlier if nothing has been learned from there on, or if an alert is missing that is about what was before.
@@ -61,41 +57,6 @@ pub(super) fn detector(
     }
     let detector = Detector::following(detect).knowing(learned.baseline, learned.pos);
     Ok((detector, from))
-}
-
-/// Runs the log through detection from a place on, and stores what it finds.
-pub(super) fn catch_up(
-    config: &Config,
-    detector: &mut Detector,
-    from: i64,
-    store: &mut AlertStore,
-    newest: &watch::Sender<i64>,
-    mut progress: impl FnMut(replay::Progress),
-) -> Result<(), StartError> {
-    let reader = LogReader::open(&config.data_dir)?;
-    let mut done = replay::Progress {
-        last_pos: reader.last_pos()?,
-        ..replay::Progress::default()
-    };
-    let mut kept = Ok(());
-    replay::feed(&reader, from, decode, |pos, block| {
-        let alerts = detector.block(&block);
-        if kept.is_ok() && !alerts.is_empty() {
-            let finding = sink::ocsf::finding;
-            kept = alerts::keep(store, &alerts, newest, finding, Some(START_ATTEMPTS));
-        }
-        done.batches += 1;
-        done.events += block.events.len() as u64;
-        done.pos = pos;
-        progress(done);
-    })?;
-    kept?;
-    tracing::info!(
-        batches = done.batches,
-        events = done.events,
-        "log read back"
-    );
-    Ok(())
 }
 
 /// Names approved ways that nobody has used for as long as is remembered: an exception that is not needed only hides something.

@@ -143,6 +143,7 @@ impl Daemon {
         let status = ready
             .lines()
             .find_map(|line| line.strip_prefix("STATUS=listening on "))
+            .and_then(|status| status.split(',').next())
             .unwrap();
         status.clone_into(&mut daemon.address);
         daemon

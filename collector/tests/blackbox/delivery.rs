@@ -438,6 +438,51 @@ async fn events_of_a_kind_that_is_not_known_are_kept_and_passed_over() {
     assert!(daemon.stop().success());
 }
 
+/// What the disk has made of a batch is told from what was written, is said, and is a gap; all else goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_batch_is_left_out_and_counts_as_missing() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    sensor.send(1, theft(0, 1000)[..4].to_vec()).await;
+    sensor.persisted(4).await;
+    sensor
+        .send(5, vec![read(3, 77, 9, 1), read(3, 77, 10, 1)])
+        .await;
+    sensor.persisted(6).await;
+    assert!(daemon.stop().success());
+    let log = rusqlite::Connection::open(place.data().join("log.db")).unwrap();
+    let changed =
+        "UPDATE batch SET payload = (SELECT payload FROM batch WHERE pos = 1) WHERE pos = 2";
+    assert_eq!(log.execute(changed, []).unwrap(), 1);
+    drop(log);
+
+    let said = place.file("said");
+    let daemon = Daemon::start_logging(&place, &said);
+    let (mut sensor, _) = Sensor::connect(&daemon.address, "ws-12", 7).await;
+    sensor.send(7, theft(0, 1000)[4..].to_vec()).await;
+    sensor.persisted(10).await;
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    let lost = alerts[0]["gaps"].to_string();
+    assert!(lost.contains("log-hole"), "{}", alerts[0]);
+    assert!(daemon.stop().success());
+    let said = std::fs::read_to_string(said).unwrap();
+    for part in ["log.db is damaged", "batch=2", "events=2", "ws-12"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let events = place.chartwatch(&["events"]);
+    let told = String::from_utf8_lossy(&events.stderr);
+    assert!(events.status.success(), "{told}");
+    assert!(
+        told.contains("1 of its batches cannot be read") && told.contains("batch 2"),
+        "{told}"
+    );
+    assert_eq!(String::from_utf8_lossy(&events.stdout).lines().count(), 8);
+    let replayed = place.chartwatch(&["replay"]);
+    let told = String::from_utf8_lossy(&replayed.stderr);
+    assert!(told.contains("log.db is damaged"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_finishes_what_is_in_hand_and_tells_the_sensor() {
     let place = Place::new("");

@@ -204,7 +204,8 @@ fn listening(notify: &UnixDatagram) -> Option<String> {
     let told = String::from_utf8_lossy(&buffer[..length]).into_owned();
     let mut lines = told.lines();
     let address = lines.find_map(|line| line.strip_prefix("STATUS=listening on "))?;
-    Some(address.to_owned())
+    // Before that it still reads the log back, and may find it damaged.
+    (!address.contains(',')).then(|| address.to_owned())
 }
 
 /// Asks again and again until something is so.

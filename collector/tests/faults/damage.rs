@@ -131,8 +131,13 @@ fn damaged(story: &Story, whole: &Path, file: &str, damage: Damage) -> bool {
     let acknowledged = Acknowledged::default();
     let delivered = runtime().block_on(deliver(story, &collector.address, &acknowledged));
     delivered.unwrap();
+    let left_out = collector.said().contains("cannot be read and is left out");
     collector.stop();
-    story.check(&place, &acknowledged);
+    if left_out {
+        assert!(file.starts_with("log.db"), "nothing else was damaged");
+    } else {
+        story.check(&place, &acknowledged);
+    }
     true
 }
 

@@ -189,6 +189,7 @@ pub(crate) fn listening(notify: &UnixDatagram) -> u16 {
         if let Some(address) = told
             .lines()
             .find_map(|line| line.strip_prefix("STATUS=listening on "))
+            .and_then(|status| status.split(',').next())
         {
             return address.rsplit(':').next().unwrap().parse().unwrap();
         }
