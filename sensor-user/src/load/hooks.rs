@@ -70,7 +70,7 @@ pub const SENT: &str =
 /// What goes into pipes other than by writing.
 const PIPED: &str = "what is spliced into pipes";
 /// What unix sockets carry.
-const HANDED: &str = "what is handed on over unix sockets";
+pub const HANDED: &str = "what is handed on over unix sockets";
 /// What connections within the machine carry.
 const HANDED_TCP: &str = "what is handed on over connections within this machine";
 /// Nobody sees either who does not see who receives.

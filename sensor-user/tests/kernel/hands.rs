@@ -77,8 +77,8 @@ fn carries(edge: &Edge, wanted: CarrierKind) -> bool {
 
 /// A program that serves records holds them without having opened any: who receives from it has read so much of its store.
 pub(crate) fn service(watch: &mut Watch) -> Result<(), Failed> {
-    if watch.is_blind_to(hooks::RECEIVED) {
-        return skipped("what is received over sockets is not seen here");
+    if watch.is_blind_to(hooks::RECEIVED) || watch.is_blind_to(hooks::HANDED) {
+        return skipped("what is received over unix sockets is not seen here");
     }
     let socket = watch.elsewhere().join("service");
     let arguments = [socket.clone().into()];
@@ -110,8 +110,8 @@ pub(crate) fn service(watch: &mut Watch) -> Result<(), Failed> {
 
 /// Two processes that hold records of different stores write to one pipe: who reads it afterwards holds those of both.
 pub(crate) fn two_stores(watch: &mut Watch) -> Result<(), Failed> {
-    if watch.is_blind_to(hooks::RECEIVED) {
-        return skipped("what is received over sockets is not seen here");
+    if watch.is_blind_to(hooks::RECEIVED) || watch.is_blind_to(hooks::HANDED) {
+        return skipped("what is received over unix sockets is not seen here");
     }
     std::fs::write(watch.store().join("small.dcm"), [b's'; 1_000])?;
     let socket = watch.elsewhere().join("both");

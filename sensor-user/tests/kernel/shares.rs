@@ -8,15 +8,19 @@ use std::process::Command;
 use libtest_mimic::Failed;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use sensor_user::event::{CarrierKind, Edge, EdgeKind, End, What};
+use sensor_user::load::hooks;
 
 use crate::actor;
-use crate::watch::{QUIET, Watch, same};
+use crate::watch::{QUIET, Watch, same, skipped};
 
 /// Bytes of the record, and of what is shared: whole pages.
 const LEN: usize = 256 * 1024;
 
 /// A process shares memory with the one it starts; that one reads a record into it and ends, and the first one writes it out.
 pub(crate) fn before(watch: &mut Watch) -> Result<(), Failed> {
+    if watch.is_blind_to(hooks::UNSIZED) {
+        return skipped("memory that is no file's is not followed here");
+    }
     let command = actor::command("share-memory", &places(watch)?)?;
     handed_on(watch, command, CarrierKind::Memory)
 }
