@@ -1,5 +1,7 @@
-//! What an administrator asks of the collector's authority: tokens for new sensors, and that old ones are no longer let in.
+//! What an administrator asks: tokens for new sensors and analysts, that old ones are no longer let in, and what analysts may. It is carried out for
+//! who runs a command on the collector's machine, or over the network for an analyst with the role.
 
+mod arguments;
 mod rotation;
 
 use std::io::Write;
@@ -15,7 +17,89 @@ use crate::identity::{
     can_be_certified, known_names,
 };
 
+pub use arguments::{RevokeArgs, RolesArgs, TokenArgs};
 pub use rotation::{Step, rotate};
+
+/// A token can be used for so long at most.
+pub const VALID_MAX: Duration = Duration::from_hours(30 * 24);
+
+/// A sensor or an analyst, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// A sensor, by its `sensor_id`.
+    Sensor(String),
+    /// An analyst.
+    Analyst(String),
+}
+
+impl Whom {
+    /// By what it stands among tokens and revocations.
+    fn subject(&self) -> String {
+        match self {
+            Self::Sensor(name) => name.clone(),
+            Self::Analyst(name) => analyst_subject(name),
+        }
+    }
+}
+
+impl std::fmt::Display for Whom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sensor(name) => write!(f, "--sensor {name}"),
+            Self::Analyst(name) => write!(f, "--analyst {name}"),
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Make a token and write it as one line.
+    Token {
+        /// Who may enrol with it.
+        whom: Whom,
+        /// What an analyst may from then on; of a sensor none.
+        roles: Roles,
+        /// How long it can be used.
+        valid: Duration,
+        /// Where the collector is found; `None`: as the configuration has it.
+        address: Option<String>,
+    },
+    /// Take back certificates, and tokens that were not used; a certificate that is made later counts again.
+    Revoke(Whom),
+    /// List the analysts with their roles.
+    List,
+    /// Give an analyst roles in the place of those before.
+    Give(String, Roles),
+    /// Say how far a change of the authority is.
+    Rotation,
+}
+
+impl Task {
+    /// The analyst it is about.
+    pub fn analyst(&self) -> Option<&str> {
+        match self {
+            Self::Token {
+                whom: Whom::Analyst(name),
+                ..
+            }
+            | Self::Revoke(Whom::Analyst(name))
+            | Self::Give(name, _) => Some(name),
+            Self::Token { .. } | Self::Revoke(_) | Self::List | Self::Rotation => None,
+        }
+    }
+
+    /// As the command line has it.
+    pub fn said(&self) -> String {
+        match self {
+            Self::Token { whom, .. } => format!("token {whom}"),
+            Self::Revoke(whom) => format!("revoke {whom}"),
+            Self::List => "roles".to_owned(),
+            Self::Give(name, _) => format!("roles --analyst {name}"),
+            Self::Rotation => "rotate-authority --status".to_owned(),
+        }
+    }
+}
 
 /// Why a command is not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -67,90 +151,115 @@ pub enum AdminError {
     Write(#[from] std::io::Error),
 }
 
-/// Makes a token for a sensor and writes it as one line; `told` takes what is to be said beside it.
+/// Carries out what `who` asks for. Answers go to `out`, what is to be said beside them to `told`.
 ///
 /// # Errors
 ///
-/// There is no authority to certify with, or name or address cannot be used.
-pub fn token(
+/// There is no authority to certify with, a name or an address cannot be used, or the audit log cannot be written to. Nothing was given away then.
+pub fn carry_out(
     config: &Config,
-    sensor: &str,
-    valid: Duration,
-    address: Option<String>,
+    who: &Who,
+    task: Task,
     out: &mut impl Write,
     told: &mut impl Write,
 ) -> Result<(), AdminError> {
-    if !can_be_certified(sensor) {
-        return Err(AdminError::Name(sensor.to_owned()));
+    match task {
+        Task::Token {
+            whom,
+            roles,
+            valid,
+            address,
+        } => {
+            let listen = may_have_token(config, &whom)?;
+            let address = address.unwrap_or_else(|| usual_address(listen, names_of(config)));
+            let made = make(config, who, &whom, valid, address, told)?;
+            hand_out(config, &made, &whom, &roles, out)
+        }
+        Task::Revoke(whom) => revoke(config, who, &whom, out),
+        Task::List => {
+            for (analyst, roles) in book(config)?.analysts()? {
+                writeln!(out, "{}  {roles}", crate::text::clean(&analyst))?;
+            }
+            Ok(())
+        }
+        Task::Give(analyst, roles) => give(config, who, &analyst, &roles, out),
+        Task::Rotation => rotate(config, Step::Status, out),
     }
-    let made = make(config, sensor, config.listen, valid, address, told)?;
-    let entry = Entry::new(Action::TokenMade).about(sensor);
-    made.audit.append(&made.entry(entry))?;
-    let line = made.secret.token(sensor, &made.address, &made.authority);
+}
+
+/// Whether a token can be for them; answers where the collector listens for such.
+fn may_have_token(config: &Config, whom: &Whom) -> Result<SocketAddr, AdminError> {
+    match whom {
+        Whom::Sensor(name) if !can_be_certified(name) => Err(AdminError::Name(name.clone())),
+        Whom::Sensor(_) => Ok(config.listen),
+        Whom::Analyst(name) => {
+            let listen = config.analysts.ok_or(AdminError::NoAnalysts)?;
+            if !can_be_analyst(name) {
+                return Err(AdminError::Analyst(name.clone()));
+            }
+            Ok(listen)
+        }
+    }
+}
+
+/// Says in the audit log that there is a token, gives an analyst roles, and writes the token.
+fn hand_out(
+    config: &Config,
+    made: &Made,
+    whom: &Whom,
+    roles: &Roles,
+    out: &mut impl Write,
+) -> Result<(), AdminError> {
+    let entry = Entry::new(Action::TokenMade)
+        .about(&whom.subject())
+        .with("token", &made.secret.mark())
+        .counting("valid_seconds", made.valid.as_secs());
+    let line = match whom {
+        Whom::Sensor(name) => {
+            made.audit.append(&entry)?;
+            made.secret.token(name, &made.address, &made.authority)
+        }
+        Whom::Analyst(name) => {
+            let book = Book::open(&config.data_dir)?;
+            let before = book.roles(name)?.to_string();
+            let entry = entry.with("roles", &roles.to_string());
+            made.audit.append(&entry.with("roles_before", &before))?;
+            book.give_roles(name, roles)?;
+            let (address, authority) = (&made.address, &made.authority);
+            made.secret.analyst_token(name, address, authority)
+        }
+    };
     writeln!(out, "{line}")?;
     Ok(())
 }
 
-/// Gives an analyst roles, makes a token for the analyst's certificate and writes it as one line.
-///
-/// # Errors
-///
-/// There is no authority to certify with, analysts are not listened to, or name or address cannot be used.
-pub fn analyst_token(
+fn give(
     config: &Config,
+    who: &Who,
     analyst: &str,
     roles: &Roles,
-    valid: Duration,
-    address: Option<String>,
     out: &mut impl Write,
-    told: &mut impl Write,
 ) -> Result<(), AdminError> {
-    let listen = config.analysts.ok_or(AdminError::NoAnalysts)?;
+    let book = book(config)?;
     if !can_be_analyst(analyst) {
         return Err(AdminError::Analyst(analyst.to_owned()));
     }
-    let subject = analyst_subject(analyst);
-    let made = make(config, &subject, listen, valid, address, told)?;
-    let entry = Entry::new(Action::TokenMade).about(&subject);
-    made.audit
-        .append(&made.entry(entry).with("roles", &roles.to_string()))?;
-    Book::open(&config.data_dir)?.give_roles(analyst, roles)?;
-    let line = made
-        .secret
-        .analyst_token(analyst, &made.address, &made.authority);
-    writeln!(out, "{line}")?;
-    Ok(())
-}
-
-/// Gives an analyst other roles, or lists all analysts with theirs.
-///
-/// # Errors
-///
-/// TLS is off, or the collector has never run.
-pub fn roles(
-    config: &Config,
-    given: Option<(&str, &Roles)>,
-    out: &mut impl Write,
-) -> Result<(), AdminError> {
-    if config.tls == Tls::Off {
-        return Err(AdminError::NoAuthority);
-    }
-    let book = Book::open(&config.data_dir)?;
-    let Some((analyst, roles)) = given else {
-        for (analyst, roles) in book.analysts()? {
-            writeln!(out, "{}  {roles}", crate::text::clean(&analyst))?;
-        }
-        return Ok(());
-    };
-    if !can_be_analyst(analyst) {
-        return Err(AdminError::Analyst(analyst.to_owned()));
-    }
-    let audit = Audit::open(&config.data_dir, Who::runs_this())?;
+    let before = book.roles(analyst)?.to_string();
+    let audit = Audit::open(&config.data_dir, who.clone())?;
     let entry = Entry::new(Action::RolesGiven).about(&analyst_subject(analyst));
-    audit.append(&entry.with("roles", &roles.to_string()))?;
+    let entry = entry.with("roles", &roles.to_string());
+    audit.append(&entry.with("roles_before", &before))?;
     book.give_roles(analyst, roles)?;
     writeln!(out, "{analyst} has the roles {roles} from now on")?;
     Ok(())
+}
+
+/// What is kept of tokens, revocations and roles, where certificates count.
+fn book(config: &Config) -> Result<Book, AdminError> {
+    if config.tls == Tls::Off {
+        return Err(AdminError::NoAuthority);
+    }
+    Ok(Book::open(&config.data_dir)?)
 }
 
 /// A token that can be spent, and what its line is made of.
@@ -162,27 +271,18 @@ struct Made {
     valid: Duration,
 }
 
-impl Made {
-    fn entry(&self, entry: Entry) -> Entry {
-        entry
-            .with("token", &self.secret.mark())
-            .counting("valid_seconds", self.valid.as_secs())
-    }
-}
-
 fn make(
     config: &Config,
-    subject: &str,
-    listen: SocketAddr,
+    who: &Who,
+    whom: &Whom,
     valid: Duration,
-    address: Option<String>,
+    address: String,
     told: &mut impl Write,
 ) -> Result<Made, AdminError> {
     let Tls::Own { names, .. } = &config.tls else {
         return Err(AdminError::NoAuthority);
     };
     let known = known_names(names, config.listen.ip());
-    let address = address.unwrap_or_else(|| usual_address(listen, names));
     let host = host(&address).ok_or_else(|| AdminError::Address(address.clone()))?;
     if !known.iter().any(|name| name == host) {
         writeln!(
@@ -193,14 +293,14 @@ fn make(
     let book = Book::open(&config.data_dir)?;
     let authorities = Authorities::open(&config.data_dir)?
         .ok_or_else(|| IdentityError::NeverRan(config.data_dir.join("pki/ca.pem")))?;
-    let audit = Audit::open(&config.data_dir, Who::runs_this())?;
+    let audit = Audit::open(&config.data_dir, who.clone())?;
     audit.ready()?;
     let secret = Secret::make()?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    book.add(&secret, subject, seconds(now), seconds(now + valid))?;
+    book.add(&secret, &whom.subject(), seconds(now), seconds(now + valid))?;
     if authorities.next().is_some() {
         writeln!(
             told,
@@ -216,38 +316,18 @@ fn make(
     })
 }
 
-/// Lets an analyst in no longer, as [`revoke`] does with a sensor.
-///
-/// # Errors
-///
-/// TLS is off, or the collector has never run.
-pub fn revoke_analyst(
-    config: &Config,
-    analyst: &str,
-    out: &mut impl Write,
-) -> Result<(), AdminError> {
-    revoke(config, &analyst_subject(analyst), out)
-}
-
-/// Takes back a sensor's certificates, and its tokens that were not used; a certificate that is made later counts again.
-///
-/// # Errors
-///
-/// TLS is off, or the collector has never run.
-pub fn revoke(config: &Config, sensor: &str, out: &mut impl Write) -> Result<(), AdminError> {
-    if config.tls == Tls::Off {
-        return Err(AdminError::NoAuthority);
-    }
-    let mut book = Book::open(&config.data_dir)?;
+fn revoke(config: &Config, who: &Who, whom: &Whom, out: &mut impl Write) -> Result<(), AdminError> {
+    let mut book = book(config)?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let known = book.revoke(sensor, i64::try_from(now.as_secs()).unwrap_or(i64::MAX))?;
+    let subject = whom.subject();
+    let known = book.revoke(&subject, i64::try_from(now.as_secs()).unwrap_or(i64::MAX))?;
     // Whom it concerns is out, whether it can be written down or not.
-    let entry = Entry::new(Action::Revoked).about(sensor);
-    let audited = Audit::open(&config.data_dir, Who::runs_this())
-        .and_then(|audit| audit.append(&entry).map(drop));
-    let shown = crate::text::clean(sensor);
+    let entry = Entry::new(Action::Revoked).about(&subject);
+    let audited =
+        Audit::open(&config.data_dir, who.clone()).and_then(|audit| audit.append(&entry).map(drop));
+    let shown = crate::text::clean(&subject);
     writeln!(
         out,
         "revoked: certificates that {shown} has been given until now let nobody in; open streams end within seconds"
@@ -259,6 +339,14 @@ pub fn revoke(config: &Config, sensor: &str, out: &mut impl Write) -> Result<(),
         )?;
     }
     Ok(audited?)
+}
+
+/// What the configuration says that the collector is called.
+fn names_of(config: &Config) -> &[String] {
+    match &config.tls {
+        Tls::Own { names, .. } => names,
+        Tls::Off | Tls::Given { .. } => &[],
+    }
 }
 
 /// The first name it was given, else the address it listens on, else its host name; and the port.
@@ -306,10 +394,10 @@ pub fn validity(text: &str) -> Result<Duration, String> {
     let number: u64 = text[..text.len() - unit.len_utf8()]
         .parse()
         .map_err(|_| wrong())?;
-    match number.checked_mul(factor) {
-        Some(seconds @ 1..=2_592_000) => Ok(Duration::from_secs(seconds)),
-        Some(_) | None => Err(wrong()),
-    }
+    let valid = number.checked_mul(factor).map(Duration::from_secs);
+    valid
+        .filter(|valid| !valid.is_zero() && *valid <= VALID_MAX)
+        .ok_or_else(wrong)
 }
 
 #[cfg(test)]

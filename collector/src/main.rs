@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use collector::admin::{self, AdminError, Step};
+use collector::admin::{self, AdminError, RevokeArgs, RolesArgs, Step, Task, TokenArgs};
+use collector::audit::Who;
 use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
-use collector::identity::Role;
 use collector::intel::Intel;
 use collector::log::LogError;
 use collector::{Collector, Detection, StartError};
@@ -29,6 +29,7 @@ Examples:
   sudo -u chartwatch chartwatch-collector rotate-authority --finish
   sudo -u chartwatch chartwatch-collector token --analyst anna --role triage
   sudo -u chartwatch chartwatch-collector roles --analyst anna --role triage,reveal
+  sudo -u chartwatch chartwatch-collector token --analyst otto --role administer
 
 Exit status:
   0   stopped as asked, or the configuration is good
@@ -63,26 +64,8 @@ enum Command {
     /// Print a one-time token with which a new sensor gets its certificate: one line, to be carried to the sensor in a file that only
     /// root can read. Run it as the collector's user.
     Token {
-        /// The sensor's name, its `sensor_id`.
-        #[arg(long, value_name = "NAME", required_unless_present = "analyst")]
-        sensor: Option<String>,
-        /// The token is for an analyst of this name, who then works over the network (`chartwatch enroll`).
-        #[arg(
-            long,
-            value_name = "NAME",
-            conflicts_with = "sensor",
-            requires = "role"
-        )]
-        analyst: Option<String>,
-        /// What the analyst may: read (look at everything but names), triage (close alerts too), reveal (turn tokens back too); several with commas.
-        #[arg(long, value_name = "ROLE", value_delimiter = ',', requires = "analyst")]
-        role: Vec<Role>,
-        /// How long the token can be used: a number and s, m, h or d, at most 30d.
-        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = admin::validity)]
-        valid: Duration,
-        /// Where the sensor finds this collector [default: the first of `names` below `[tls]`, else the address it listens on].
-        #[arg(long, value_name = "HOST:PORT")]
-        address: Option<String>,
+        #[command(flatten)]
+        token: TokenArgs,
         /// Configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
         config: PathBuf,
@@ -90,33 +73,16 @@ enum Command {
     /// Let a sensor in no longer: its certificates and unused tokens count no more, on open streams too. With a token made later it can
     /// be enrolled again. Run it as the collector's user.
     Revoke {
-        /// The sensor's name, its `sensor_id`.
-        #[arg(long, value_name = "NAME", required_unless_present = "analyst")]
-        sensor: Option<String>,
-        /// The analyst's name.
-        #[arg(long, value_name = "NAME", conflicts_with = "sensor")]
-        analyst: Option<String>,
+        #[command(flatten)]
+        revoked: RevokeArgs,
         /// Configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
         config: PathBuf,
     },
     /// List the analysts with their roles, or give one other roles, which counts at once. Run it as the collector's user.
     Roles {
-        /// The analyst's name.
-        #[arg(long, value_name = "NAME", requires = "roles")]
-        analyst: Option<String>,
-        /// The roles, in the place of those before: read, triage, reveal; several with commas.
-        #[arg(
-            long,
-            value_name = "ROLE",
-            value_delimiter = ',',
-            group = "roles",
-            requires = "analyst"
-        )]
-        role: Vec<Role>,
-        /// No role at all: the analyst may do nothing any more.
-        #[arg(long, group = "roles", requires = "analyst")]
-        none: bool,
+        #[command(flatten)]
+        roles: RolesArgs,
         /// Configuration file.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
         config: PathBuf,
@@ -149,49 +115,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run { config: path } => with_config(&path, |config| run(&path, config)),
         Command::Check { config } => with_config(&config, |mut config| check(&mut config)),
-        Command::Token {
-            sensor,
-            analyst,
-            role,
-            valid,
-            address,
-            config,
-        } => with_config(&config, |config| {
-            let (mut out, mut told) = (std::io::stdout().lock(), std::io::stderr().lock());
-            let (out, told) = (&mut out, &mut told);
-            match (sensor, analyst) {
-                (Some(sensor), _) => admin::token(&config, &sensor, valid, address, out, told)?,
-                (None, analyst) => {
-                    let (name, roles) = (analyst.unwrap_or_default(), role.into_iter().collect());
-                    admin::analyst_token(&config, &name, &roles, valid, address, out, told)?;
-                }
-            }
-            Ok(())
-        }),
-        Command::Revoke {
-            sensor,
-            analyst,
-            config,
-        } => with_config(&config, |config| {
-            let out = &mut std::io::stdout().lock();
-            match (sensor, analyst) {
-                (Some(sensor), _) => admin::revoke(&config, &sensor, out)?,
-                (None, analyst) => {
-                    admin::revoke_analyst(&config, &analyst.unwrap_or_default(), out)?;
-                }
-            }
-            Ok(())
-        }),
-        Command::Roles {
-            analyst,
-            role,
-            none: _,
-            config,
-        } => with_config(&config, |config| {
-            let roles = role.into_iter().collect();
-            let given = analyst.as_deref().map(|analyst| (analyst, &roles));
-            Ok(admin::roles(&config, given, &mut std::io::stdout().lock())?)
-        }),
+        Command::Token { token, config } => administer(&config, token.task()),
+        Command::Revoke { revoked, config } => administer(&config, revoked.task()),
+        Command::Roles { roles, config } => administer(&config, roles.task()),
         Command::RotateAuthority {
             status,
             finish,
@@ -213,6 +139,15 @@ fn main() -> ExitCode {
     result.unwrap_or_else(|error| {
         say(&format!("chartwatch-collector: {error:#}"));
         ExitCode::FAILURE
+    })
+}
+
+/// Carries out a task for whoever runs this.
+fn administer(config: &Path, task: Task) -> Result<ExitCode, anyhow::Error> {
+    with_config(config, |config| {
+        let (mut out, mut told) = (std::io::stdout().lock(), std::io::stderr().lock());
+        let who = Who::runs_this();
+        Ok(admin::carry_out(&config, &who, task, &mut out, &mut told)?)
     })
 }
 

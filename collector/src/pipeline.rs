@@ -192,7 +192,7 @@ impl Collector {
         let alert_thread = alerts::spawn(alert_store, to_alerts, newest, sink::ocsf::finding)?;
         let sinks = spawn_sinks(&config, &newest_seen)?;
         let (feeds, to_pull) = watch::channel(config.feeds.clone());
-        let lies_at = (config.data_dir.clone(), config.token_key.clone());
+        let at_start = config.clone();
         let current = Current {
             config: Arc::new(Mutex::new(config)),
             detect,
@@ -220,8 +220,7 @@ impl Collector {
             (Some(listener), Some(tls)) => {
                 let book = Book::open_or_make(&data_dir)?;
                 let now = current.clone().now();
-                let interface =
-                    Interface::new(lies_at.0, lies_at.1, now, book, audit.clone(), revoked);
+                let interface = Interface::new(at_start, now, book, audit.clone(), revoked);
                 let (tls, enroll, stop) = (tls.clone(), enroll.clone(), stop_seen.clone());
                 Some(tokio::spawn(analyst::serve(
                     listener, tls, interface, enroll, stop,

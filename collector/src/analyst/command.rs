@@ -1,5 +1,6 @@
 //! What can be asked, and who may.
 
+use crate::admin::Task;
 use crate::alerts::Verdict;
 use crate::audit::Hash;
 use crate::console::AuditFilter;
@@ -61,6 +62,8 @@ pub enum Command {
     Audit { filter: AuditFilter, json: bool },
     /// Check it.
     AuditVerify { head: Option<Hash> },
+    /// Make tokens, revoke, give roles.
+    Administer(Task),
 }
 
 impl Command {
@@ -69,6 +72,7 @@ impl Command {
         match self {
             Self::Close { .. } => Role::Triage,
             Self::Reveal { .. } => Role::Reveal,
+            Self::Administer(_) => Role::Administer,
             Self::Alerts { .. }
             | Self::Show { .. }
             | Self::Replay { .. }
@@ -106,6 +110,7 @@ impl Command {
             Self::Reveal { .. } => "reveal".to_owned(),
             Self::Audit { .. } => "audit".to_owned(),
             Self::AuditVerify { .. } => "audit verify".to_owned(),
+            Self::Administer(task) => task.said(),
         }
     }
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Command, Form};
+use crate::admin::{self, AdminError};
 use crate::alerts::form::AlertForm;
 use crate::alerts::{AlertError, AlertReader, AlertStore, Closing, Verdict};
 use crate::audit::{Action, Audit, AuditError, Entry, Who};
 use crate::checkpoint::{self, CheckpointError};
-use crate::config::DetectConfig;
+use crate::config::{Config, DetectConfig};
 use crate::console::{
     self, AuditFilter, AuditViewError, ConsoleError, EventsError, RevealError, ToReveal,
 };
@@ -25,8 +27,8 @@ use crate::{sink, text};
 pub struct Bench {
     /// The collector's data directory.
     pub data: PathBuf,
-    /// The hospital's key for names; `None` where there is to be none.
-    pub key: Option<PathBuf>,
+    /// The configuration: where the hospital's key for names lies, and how sensors and analysts are let in.
+    pub config: Arc<Config>,
     /// Thresholds and intelligence.
     pub detect: DetectConfig,
     /// The feeds, for who lists them.
@@ -63,6 +65,8 @@ pub enum AnalystError {
     AuditView(#[from] AuditViewError),
     #[error(transparent)]
     Reveal(#[from] RevealError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     #[error("failed to write: {0}")]
     Write(#[from] std::io::Error),
     #[error(
@@ -89,9 +93,10 @@ impl AnalystError {
     /// Exit status of `chartwatch`: a key that cannot be used belongs to the configuration.
     pub fn exit(&self) -> u8 {
         match self {
-            Self::Reveal(RevealError::NoKey | RevealError::Key(_)) => {
-                crate::config::EXIT_BAD_CONFIG
-            }
+            Self::Reveal(RevealError::NoKey | RevealError::Key(_))
+            | Self::Admin(
+                AdminError::NoAuthority | AdminError::NoAnalysts | AdminError::Identity(_),
+            ) => crate::config::EXIT_BAD_CONFIG,
             _ => 1,
         }
     }
@@ -144,10 +149,13 @@ pub fn run(
                 json,
             };
             let audit = Audit::open(data, bench.who.clone())?;
-            console::reveal(out, bench.key.as_deref(), asked, &audit)?;
+            console::reveal(out, bench.config.token_key.as_deref(), asked, &audit)?;
         }
         Command::Audit { filter, json } => audit(data, &filter, json, out, told)?,
         Command::AuditVerify { head } => console::audit_verify(out, data, head)?,
+        Command::Administer(task) => {
+            admin::carry_out(&bench.config, &bench.who, task, out, told)?;
+        }
     }
     Ok(())
 }

@@ -1,8 +1,7 @@
 //! The analyst's interface over the network: TLS 1.3 with client certificates, roles, and bounds on what runs at a time.
 
-use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proto::analyst::v1::analyst_server::{Analyst, AnalystServer};
@@ -18,7 +17,7 @@ use tonic::{Request, Response, Status};
 use super::pipe::Pipe;
 use super::{Bench, Command, run, wire};
 use crate::audit::{Action, Desk, Entry, Who};
-use crate::config::DetectConfig;
+use crate::config::{Config, DetectConfig};
 use crate::identity::{AnalystCertificate, Book, IdentityError, Revoked, Role, Roles, Server};
 use crate::ingest::{self, Enroll};
 use crate::intel::Status as FeedStatus;
@@ -43,10 +42,12 @@ pub type Now = Arc<dyn Fn(bool) -> (DetectConfig, Vec<FeedStatus>) + Send + Sync
 pub struct Interface(Arc<Inner>);
 
 struct Inner {
-    data: PathBuf,
-    key: Option<PathBuf>,
+    /// As the collector was started with it: what counts at once is in `now`.
+    config: Arc<Config>,
     now: Now,
     book: Mutex<Book>,
+    /// Held by who administers: one after the other, so that each is looked at again after what the one before has done.
+    administers: Mutex<()>,
     audit: Desk,
     revoked: watch::Receiver<Revoked>,
     commands: Arc<Semaphore>,
@@ -56,7 +57,7 @@ struct Inner {
 impl std::fmt::Debug for Interface {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Interface")
-            .field("data", &self.0.data)
+            .field("data", &self.0.config.data_dir)
             .finish_non_exhaustive()
     }
 }
@@ -84,6 +85,10 @@ enum Refused {
         needs: Role,
         roles: Roles,
     },
+    #[error(
+        "{0} cannot change what {0} may: ask another administrator, or do it on the collector's machine with `chartwatch-collector`"
+    )]
+    Oneself(String),
     #[error(transparent)]
     Arguments(#[from] wire::OutOfBounds),
     #[error("too many commands run at the moment; try again shortly")]
@@ -103,7 +108,7 @@ impl Refused {
             Self::NoCertificate | Self::Certificate(_) | Self::Expired | Self::Revoked => {
                 Status::unauthenticated(text)
             }
-            Self::Role { .. } => Status::permission_denied(text),
+            Self::Role { .. } | Self::Oneself(_) => Status::permission_denied(text),
             Self::Arguments(wire::OutOfBounds::Unknown) => Status::unimplemented(text),
             Self::Arguments(wire::OutOfBounds::Argument(_)) => Status::invalid_argument(text),
             Self::Busy => Status::resource_exhausted(text),
@@ -116,20 +121,19 @@ impl Refused {
 type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 impl Interface {
-    /// A service on a data directory. `now` tells what the collector works with, and the feeds' state when it is asked for it.
+    /// A service on a collector's data. `now` tells what the collector works with, and the feeds' state when it is asked for it.
     pub fn new(
-        data: PathBuf,
-        key: Option<PathBuf>,
+        config: Config,
         now: Now,
         book: Book,
         audit: Desk,
         revoked: watch::Receiver<Revoked>,
     ) -> Self {
         Self(Arc::new(Inner {
-            data,
-            key,
+            config: Arc::new(config),
             now,
             book: Mutex::new(book),
+            administers: Mutex::new(()),
             audit,
             revoked,
             commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
@@ -177,9 +181,7 @@ impl Analyst for Interface {
             .await
             .map_err(|_| Status::internal("the command ended with a panic"))?;
         let (certificate, command, permits) = accepted.map_err(|refused| {
-            let entry = Entry::new(Action::AnalystRefused).by(who.clone());
-            let entry = entry.about(&said).with("reason", &refused.to_string());
-            self.0.audit.repeated(entry);
+            self.0.audit(&who, &said, &refused);
             refused.status()
         })?;
         let (parts, receiver) = mpsc::channel(PARTS_MAX);
@@ -203,29 +205,7 @@ impl Inner {
         command: &Command,
         who: &Who,
     ) -> Result<Permits, Refused> {
-        if certificate.has_expired() {
-            return Err(Refused::Expired);
-        }
-        let failed = |error: IdentityError| {
-            tracing::error!(%error, "roles cannot be looked up");
-            Refused::Book
-        };
-        // From the disk, not from what was told a second ago: nothing is carried out after a revocation.
-        let (revoked, roles) = {
-            let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-            let roles = book.roles(&certificate.name).map_err(failed)?;
-            (book.revoked().map_err(failed)?, roles)
-        };
-        if certificate.is_revoked(&revoked) {
-            return Err(Refused::Revoked);
-        }
-        if !roles.may(command.needs()) {
-            return Err(Refused::Role {
-                name: certificate.name.to_string(),
-                needs: command.needs(),
-                roles,
-            });
-        }
+        self.entitled(certificate, command)?;
         let take = |semaphore: &Arc<Semaphore>| {
             let permit = semaphore.clone().try_acquire_owned();
             permit.map_err(|_| Refused::Busy)
@@ -244,12 +224,74 @@ impl Inner {
         Ok(permits)
     }
 
+    /// Whether somebody may have a command carried out, as the disk says now and not as was told a second ago: nothing is carried out after a
+    /// revocation.
+    fn entitled(&self, certificate: &AnalystCertificate, command: &Command) -> Result<(), Refused> {
+        if certificate.has_expired() {
+            return Err(Refused::Expired);
+        }
+        let failed = |error: IdentityError| {
+            tracing::error!(%error, "roles cannot be looked up");
+            Refused::Book
+        };
+        let (revoked, roles) = {
+            let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+            let roles = book.roles(&certificate.name).map_err(failed)?;
+            (book.revoked().map_err(failed)?, roles)
+        };
+        if certificate.is_revoked(&revoked) {
+            return Err(Refused::Revoked);
+        }
+        let (name, needs) = (certificate.name.to_string(), command.needs());
+        if !roles.may(needs) {
+            return Err(Refused::Role { name, needs, roles });
+        }
+        match command {
+            // So nobody gets more than others gave, and of administrators one is always left.
+            Command::Administer(task) if task.analyst() == Some(&*name) => {
+                Err(Refused::Oneself(name))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets one administrate at a time. Two that take each other's role would otherwise leave none.
+    fn take_turn(
+        &self,
+        certificate: &AnalystCertificate,
+        command: &Command,
+    ) -> Result<Option<MutexGuard<'_, ()>>, Refused> {
+        if command.needs() != Role::Administer {
+            return Ok(None);
+        }
+        let turn = self
+            .administers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.entitled(certificate, command)?;
+        Ok(Some(turn))
+    }
+
+    /// Says in the audit log that somebody was refused.
+    fn audit(&self, who: &Who, said: &str, refused: &Refused) {
+        let entry = Entry::new(Action::AnalystRefused).by(who.clone());
+        let entry = entry.about(said).with("reason", &refused.to_string());
+        self.audit.repeated(entry);
+    }
+
     fn carry_out(&self, command: Command, who: Who, pipe: &Pipe, permits: Permits) {
+        let turn = match self.take_turn(&pipe.certificate, &command) {
+            Ok(turn) => turn,
+            Err(refused) => {
+                self.audit(&who, &command.said(), &refused);
+                return pipe.refuse(refused.status());
+            }
+        };
         let wants_feeds = matches!(&command, Command::Intel { values, .. } if values.is_empty());
         let (detect, feeds) = (self.now)(wants_feeds);
         let bench = Bench {
-            data: self.data.clone(),
-            key: self.key.clone(),
+            data: self.config.data_dir.clone(),
+            config: self.config.clone(),
             detect,
             feeds,
             who,
@@ -257,6 +299,7 @@ impl Inner {
         };
         let (mut out, mut told) = (pipe.writer(Part::Out), pipe.writer(Part::Told));
         let done = run(&bench, command, &mut out, &mut told);
+        drop(turn);
         let exit = match &done {
             Ok(()) => 0,
             Err(error) => error.exit(),

@@ -1,9 +1,12 @@
 //! Commands as they travel: to messages at the analyst's end, and back, with every bound checked, at the collector's.
 
+mod task;
+
 use proto::analyst::v1 as wire;
 use proto::analyst::v1::run_request::Command as Wire;
 
 use super::{Command, Form};
+use crate::admin::Task;
 use crate::alerts::Verdict;
 use crate::audit::Hash;
 use crate::console::AuditFilter;
@@ -85,6 +88,7 @@ pub fn request(command: Command) -> wire::RunRequest {
         Command::AuditVerify { head } => Wire::AuditVerify(wire::AuditVerify {
             head: head.map(|head| head.to_string()),
         }),
+        Command::Administer(asked) => task::to_wire(asked),
     };
     wire::RunRequest {
         command: Some(command),
@@ -157,6 +161,10 @@ pub fn command(untrusted: wire::RunRequest) -> Result<Command, OutOfBounds> {
                 .map(|head| Hash::parse(&head).ok_or(OutOfBounds::Argument("head")))
                 .transpose()?,
         },
+        Wire::Token(asked) => Command::Administer(task::token(asked)?),
+        Wire::Revoke(asked) => Command::Administer(task::revoke(asked)?),
+        Wire::Roles(asked) => Command::Administer(task::roles(asked)?),
+        Wire::RotateAuthority(wire::RotateAuthority {}) => Command::Administer(Task::Rotation),
     })
 }
 

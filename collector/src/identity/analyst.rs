@@ -27,16 +27,19 @@ pub enum Role {
     Triage,
     /// Turn tokens back to names.
     Reveal,
+    /// Make tokens, revoke, give roles, approve ways.
+    Administer,
 }
 
 impl Role {
-    const ALL: [Self; 3] = [Self::Read, Self::Triage, Self::Reveal];
+    const ALL: [Self; 4] = [Self::Read, Self::Triage, Self::Reveal, Self::Administer];
 
     fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Triage => "triage",
             Self::Reveal => "reveal",
+            Self::Administer => "administer",
         }
     }
 }
@@ -52,7 +55,7 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|role| role.name() == text);
-        found.ok_or_else(|| "is none of read, triage, reveal".to_owned())
+        found.ok_or_else(|| "is none of read, triage, reveal, administer".to_owned())
     }
 }
 
@@ -61,6 +64,11 @@ impl FromStr for Role {
 pub struct Roles(BTreeSet<Role>);
 
 impl Roles {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Role> {
+        self.0.iter().copied()
+    }
+
     /// Whether they are enough for what needs a role.
     pub fn may(&self, role: Role) -> bool {
         self.0.contains(&role) || role == Role::Read && !self.0.is_empty()
@@ -225,6 +233,11 @@ mod tests {
             ("reveal", Role::Read, true),
             ("reveal", Role::Triage, false),
             ("triage,reveal", Role::Reveal, true),
+            ("triage,reveal", Role::Administer, false),
+            ("administer", Role::Administer, true),
+            ("administer", Role::Read, true),
+            ("administer", Role::Reveal, false),
+            ("administer", Role::Triage, false),
             ("", Role::Read, false),
             ("none", Role::Read, false),
             ("emperor", Role::Read, false),

@@ -12,7 +12,7 @@ use crate::identity::greet;
 use crate::tls::Client;
 
 /// A collector that lets analysts in, on a port that was free a moment ago.
-fn place() -> (Place, String) {
+pub(crate) fn place() -> (Place, String) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     let place = Place::with_tls(&format!("[analyst]\nlisten = \"127.0.0.1:{port}\"\n"));
@@ -20,14 +20,14 @@ fn place() -> (Place, String) {
 }
 
 /// Somebody with a directory of keys.
-struct Analyst<'a> {
-    address: &'a str,
-    identity: PathBuf,
+pub(crate) struct Analyst<'a> {
+    pub(crate) address: &'a str,
+    pub(crate) identity: PathBuf,
 }
 
 impl<'a> Analyst<'a> {
     /// Enrols with a token for these roles.
-    fn new(place: &Place, address: &'a str, name: &str, roles: &str) -> Self {
+    pub(crate) fn new(place: &Place, address: &'a str, name: &str, roles: &str) -> Self {
         let arguments = [
             "token",
             "--analyst",
@@ -39,8 +39,13 @@ impl<'a> Analyst<'a> {
         ];
         let made = place.collector(&arguments);
         assert!(made.status.success(), "{}", said(&made));
+        Self::with_token(place, address, name, &made.stdout)
+    }
+
+    /// Enrols with a token, which is one line.
+    pub(crate) fn with_token(place: &Place, address: &'a str, name: &str, token: &[u8]) -> Self {
         let file = place.file(&format!("{name}.token"));
-        std::fs::write(&file, &made.stdout).unwrap();
+        std::fs::write(&file, token).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         let analyst = Self {
             address,
@@ -51,7 +56,7 @@ impl<'a> Analyst<'a> {
         analyst
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chartwatch"));
         if arguments[0] != "enroll" {
             command.args(["--collector", self.address]);
@@ -63,7 +68,7 @@ impl<'a> Analyst<'a> {
         command.output().unwrap()
     }
 
-    fn refused(&self, arguments: &[&str], part: &str) {
+    pub(crate) fn refused(&self, arguments: &[&str], part: &str) {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(output.stdout.is_empty());

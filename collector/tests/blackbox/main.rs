@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod administer;
 mod analyst;
 mod audit;
 mod commands;

@@ -5,7 +5,7 @@ pub struct RunRequest {
     /// Which. One that the collector does not know is refused.
     #[prost(
         oneof = "run_request::Command",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
     )]
     pub command: ::core::option::Option<run_request::Command>,
 }
@@ -47,6 +47,18 @@ pub mod run_request {
         /// Whether the audit log is whole. Role: read.
         #[prost(message, tag = "11")]
         AuditVerify(super::AuditVerify),
+        /// Makes a token for a sensor or an analyst. Role: administer, as all that follow.
+        #[prost(message, tag = "12")]
+        Token(super::Token),
+        /// Lets a sensor or an analyst in no longer.
+        #[prost(message, tag = "13")]
+        Revoke(super::Revoke),
+        /// Lists the analysts with their roles, or gives one other roles.
+        #[prost(message, tag = "14")]
+        Roles(super::Roles),
+        /// How far a change of the authority is.
+        #[prost(message, tag = "15")]
+        RotateAuthority(super::RotateAuthority),
     }
 }
 /// A part of the answer.
@@ -200,6 +212,68 @@ pub struct AuditVerify {
     #[prost(string, optional, tag = "1")]
     pub head: ::core::option::Option<::prost::alloc::string::String>,
 }
+/// Makes a one-time token, which is the one line of standard output. Refused for the analyst who asks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Token {
+    /// The analyst's, at least one; none for a sensor.
+    #[prost(enumeration = "Role", repeated, tag = "3")]
+    pub roles: ::prost::alloc::vec::Vec<i32>,
+    /// How long the token can be used, 1 to 2,592,000 seconds.
+    #[prost(uint64, tag = "4")]
+    pub valid_seconds: u64,
+    /// HOST:PORT under which the collector is found, at most 300 characters; by default as the collector has it configured.
+    #[prost(string, optional, tag = "5")]
+    pub address: ::core::option::Option<::prost::alloc::string::String>,
+    /// For whom; at most 253 characters.
+    #[prost(oneof = "token::Whom", tags = "1, 2")]
+    pub whom: ::core::option::Option<token::Whom>,
+}
+/// Nested message and enum types in `Token`.
+pub mod token {
+    /// For whom; at most 253 characters.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Whom {
+        /// A sensor.
+        #[prost(string, tag = "1")]
+        Sensor(::prost::alloc::string::String),
+        /// An analyst, who has the roles from then on.
+        #[prost(string, tag = "2")]
+        Analyst(::prost::alloc::string::String),
+    }
+}
+/// Takes back certificates and unused tokens. Refused for the analyst who asks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revoke {
+    /// Of whom; at most 253 characters.
+    #[prost(oneof = "revoke::Whom", tags = "1, 2")]
+    pub whom: ::core::option::Option<revoke::Whom>,
+}
+/// Nested message and enum types in `Revoke`.
+pub mod revoke {
+    /// Of whom; at most 253 characters.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Whom {
+        /// A sensor.
+        #[prost(string, tag = "1")]
+        Sensor(::prost::alloc::string::String),
+        /// An analyst.
+        #[prost(string, tag = "2")]
+        Analyst(::prost::alloc::string::String),
+    }
+}
+/// Lists the analysts, or gives one other roles.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Roles {
+    /// Whom roles are given, at most 253 characters; without it the analysts are listed. Refused for the analyst who asks.
+    #[prost(string, optional, tag = "1")]
+    pub analyst: ::core::option::Option<::prost::alloc::string::String>,
+    /// In the place of those before; none lets the analyst do nothing any more.
+    #[prost(enumeration = "Role", repeated, tag = "2")]
+    pub roles: ::prost::alloc::vec::Vec<i32>,
+}
+/// Says how far a change of the authority is. Changing it is for the collector's machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateAuthority {}
 /// How an alert is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -262,6 +336,47 @@ impl Verdict {
             "VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
             "VERDICT_TRUE_POSITIVE" => Some(Self::TruePositive),
             "VERDICT_FALSE_POSITIVE" => Some(Self::FalsePositive),
+            _ => None,
+        }
+    }
+}
+/// What an analyst may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Role {
+    /// Not said; refused.
+    Unspecified = 0,
+    /// Look at everything but names.
+    Read = 1,
+    /// Close alerts.
+    Triage = 2,
+    /// Turn tokens back to names.
+    Reveal = 3,
+    /// Make tokens, revoke, give roles, approve ways.
+    Administer = 4,
+}
+impl Role {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ROLE_UNSPECIFIED",
+            Self::Read => "ROLE_READ",
+            Self::Triage => "ROLE_TRIAGE",
+            Self::Reveal => "ROLE_REVEAL",
+            Self::Administer => "ROLE_ADMINISTER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ROLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ROLE_READ" => Some(Self::Read),
+            "ROLE_TRIAGE" => Some(Self::Triage),
+            "ROLE_REVEAL" => Some(Self::Reveal),
+            "ROLE_ADMINISTER" => Some(Self::Administer),
             _ => None,
         }
     }

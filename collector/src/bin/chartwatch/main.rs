@@ -3,6 +3,7 @@
 //!
 //! Exit status: 0 done, 1 failure (an unknown id too), 2 wrong usage, 64 configuration that cannot be used.
 
+mod administering;
 mod enrolling;
 mod judging;
 mod remote;
@@ -11,8 +12,10 @@ mod revealing;
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use administering::Administration;
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use collector::alerts::Verdict;
@@ -44,6 +47,7 @@ Examples:
   chartwatch audit verify                 whether the audit log is whole
   chartwatch enroll --token-file ./token  get a certificate, to work over the network
   chartwatch --collector chartwatch.hospital.example:7444 alerts
+  chartwatch --collector chartwatch.hospital.example:7444 token --sensor ward-7-pc-3
 
 Exit status:
   0   done
@@ -208,6 +212,8 @@ enum Command {
     },
     /// Get an analyst's certificate from a collector, with a one-time token that `chartwatch-collector token --analyst` has printed.
     Enroll(EnrollArgs),
+    #[command(flatten)]
+    Administer(Administration),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -329,6 +335,7 @@ fn read_config(cli: &Cli) -> Result<(Config, Vec<Status>), ConfigError> {
                     | Command::Approve { .. }
                     | Command::Usual { .. }
                     | Command::Reveal(_)
+                    | Command::Administer(_)
             )
     });
     let mut config = if let Some(path) = cli.config.as_deref().or(usual) {
@@ -417,8 +424,8 @@ fn carry_out(cli: &Cli, out: &mut impl Write) -> Result<u8, anyhow::Error> {
     let (config, feeds) = read_config(cli)?;
     let bench = Bench {
         data: cli.data.clone(),
-        key: config.token_key,
-        detect: config.detect,
+        detect: config.detect.clone(),
+        config: Arc::new(config),
         feeds,
         who: Who::runs_this(),
         terminal: std::io::stderr().is_terminal(),
@@ -487,6 +494,7 @@ fn asked(command: &Command) -> Result<analyst::Command, anyhow::Error> {
             },
             json: shown.json,
         },
+        Command::Administer(asked) => Asked::Administer(asked.task()),
         Command::Approve { .. } | Command::Enroll(_) | Command::Completions { .. } => {
             bail!("is not carried out by a collector")
         }
