@@ -6,12 +6,14 @@
 //! **Invariant:** a command that comes over the network is one of [`Command`], with arguments that are checked; none names a file of the collector's.
 //! Nothing is carried out that the audit log could not take.
 
+mod approve;
 mod command;
 mod pipe;
 mod run;
 mod serve;
 mod wire;
 
+pub use approve::Approval;
 pub use command::{Command, Form};
 pub use run::{AnalystError, Bench, find, run};
 pub use serve::{Interface, Now, serve};

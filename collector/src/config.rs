@@ -25,7 +25,7 @@ pub use shared::Shared;
 
 /// Where the configuration lies unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/chartwatch/collector.toml";
-/// Directory beside the configuration for files of approved ways, `*.toml`.
+/// Directory beside the configuration, and in the data directory, for files of approved ways, `*.toml`.
 pub const APPROVED_DIR: &str = "approved.d";
 /// Where the collector keeps its data unless told otherwise.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/chartwatch";
@@ -405,11 +405,23 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a file, and the approved ways that lie in files of their own in the directory [`APPROVED_DIR`] beside it.
+    /// Reads and checks a file, and the approved ways that lie in files of their own: in the directory [`APPROVED_DIR`] beside it, and in the one
+    /// of that name in the data directory, where the collector writes what was approved from afar. Of two ways of one name the first counts if
+    /// the other is of the latter: what was approved from afar must not keep the collector from starting.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config = Self::parse(&read(path)?, path)?;
-        for file in approved_files(path)? {
+        for file in approved_files(&path.with_file_name(APPROVED_DIR))? {
             config.add_approved(&read(&file)?, &file)?;
+        }
+        for file in approved_files(&config.data_dir.join(APPROVED_DIR))? {
+            let raw: raw::ApprovedFile = parsed(&read(&file)?, &file)?;
+            let ways = raw.check(&[]);
+            for way in ways.map_err(|refused| value_error(refused, &file))? {
+                let approved = &mut config.detect.approved;
+                if !approved.iter().any(|other| other.name == way.name) {
+                    approved.push(way);
+                }
+            }
         }
         Ok(config)
     }
@@ -457,14 +469,13 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-/// The files of approved ways beside a configuration, by name; a directory that is not there has none.
-fn approved_files(config: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let directory = config.with_file_name(APPROVED_DIR);
+/// The files of approved ways in a directory, by name; one that is not there has none.
+fn approved_files(directory: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let unreadable = |source| ConfigError::Read {
-        path: directory.clone(),
+        path: directory.to_owned(),
         source,
     };
-    let entries = match std::fs::read_dir(&directory) {
+    let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(unreadable)?,
     };

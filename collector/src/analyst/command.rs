@@ -1,5 +1,6 @@
 //! What can be asked, and who may.
 
+use super::Approval;
 use crate::admin::Task;
 use crate::alerts::Verdict;
 use crate::audit::Hash;
@@ -62,6 +63,8 @@ pub enum Command {
     Audit { filter: AuditFilter, json: bool },
     /// Check it.
     AuditVerify { head: Option<Hash> },
+    /// Propose a way, or approve the one that was proposed.
+    Approve(Approval),
     /// Make tokens, revoke, give roles.
     Administer(Task),
 }
@@ -72,7 +75,7 @@ impl Command {
         match self {
             Self::Close { .. } => Role::Triage,
             Self::Reveal { .. } => Role::Reveal,
-            Self::Administer(_) => Role::Administer,
+            Self::Approve(_) | Self::Administer(_) => Role::Administer,
             Self::Alerts { .. }
             | Self::Show { .. }
             | Self::Replay { .. }
@@ -89,7 +92,10 @@ impl Command {
     pub fn is_long(&self) -> bool {
         matches!(
             self,
-            Self::Replay { .. } | Self::Events { .. } | Self::AuditVerify { .. }
+            Self::Replay { .. }
+                | Self::Events { .. }
+                | Self::AuditVerify { .. }
+                | Self::Approve(Approval { agreed: None, .. })
         )
     }
 
@@ -110,6 +116,7 @@ impl Command {
             Self::Reveal { .. } => "reveal".to_owned(),
             Self::Audit { .. } => "audit".to_owned(),
             Self::AuditVerify { .. } => "audit verify".to_owned(),
+            Self::Approve(asked) => format!("approve {}", asked.id),
             Self::Administer(task) => task.said(),
         }
     }

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::approve::approve;
 use super::{Command, Form};
 use crate::admin::{self, AdminError};
 use crate::alerts::form::AlertForm;
 use crate::alerts::{AlertError, AlertReader, AlertStore, Closing, Verdict};
-use crate::audit::{Action, Audit, AuditError, Entry, Who};
+use crate::audit::{Action, Audit, AuditError, Entry, Hash, Who};
 use crate::checkpoint::{self, CheckpointError};
 use crate::config::{Config, DetectConfig};
+use crate::console::approve::ApproveError;
 use crate::console::{
     self, AuditFilter, AuditViewError, ConsoleError, EventsError, RevealError, ToReveal,
 };
@@ -33,6 +35,8 @@ pub struct Bench {
     pub detect: DetectConfig,
     /// The feeds, for who lists them.
     pub feeds: Vec<Status>,
+    /// The configuration's file, where approved ways are written beside; `None`: they are written in the data directory.
+    pub file: Option<PathBuf>,
     /// Who asks.
     pub who: Who,
     /// Whether what is told goes to a terminal, where a line can be written over.
@@ -67,6 +71,16 @@ pub enum AnalystError {
     Reveal(#[from] RevealError),
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[error(transparent)]
+    Approve(#[from] ApproveError),
+    #[error(
+        "the log has the alert with this way too, so nothing is written: other processes are part of it, or it reaches further back than the log"
+    )]
+    NotSilenced,
+    #[error(
+        "the alert has grown since, and the way with it: nothing is written; look at the proposal again"
+    )]
+    Outgrown,
     #[error("failed to write: {0}")]
     Write(#[from] std::io::Error),
     #[error(
@@ -102,7 +116,8 @@ impl AnalystError {
     }
 }
 
-/// Carries out a command. Answers go to `out`, what is said beside them to `told`.
+/// Carries out a command. Answers go to `out`, what is said beside them to `told`. What it returns is what a person has to agree to for it to be done
+/// ([`Command::Approve`]).
 ///
 /// # Errors
 ///
@@ -112,7 +127,7 @@ pub fn run(
     command: Command,
     out: &mut impl Write,
     told: &mut impl Write,
-) -> Result<(), AnalystError> {
+) -> Result<Option<Hash>, AnalystError> {
     let data = &*bench.data;
     match command {
         Command::Alerts { json } => {
@@ -153,11 +168,12 @@ pub fn run(
         }
         Command::Audit { filter, json } => audit(data, &filter, json, out, told)?,
         Command::AuditVerify { head } => console::audit_verify(out, data, head)?,
+        Command::Approve(asked) => return approve(bench, &asked, out),
         Command::Administer(task) => {
             admin::carry_out(&bench.config, &bench.who, task, out, told)?;
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The one alert whose id begins like this.
@@ -423,7 +439,7 @@ fn span(from_ns: Option<u64>, to_ns: Option<u64>) -> Result<Span, AnalystError> 
     Ok(span)
 }
 
-fn now_ns() -> u64 {
+pub(super) fn now_ns() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

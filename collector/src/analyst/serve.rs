@@ -261,7 +261,8 @@ impl Inner {
         certificate: &AnalystCertificate,
         command: &Command,
     ) -> Result<Option<MutexGuard<'_, ()>>, Refused> {
-        if command.needs() != Role::Administer {
+        // A proposal is tried on the log, which is long, and changes nothing.
+        if command.needs() != Role::Administer || command.is_long() {
             return Ok(None);
         }
         let turn = self
@@ -287,6 +288,7 @@ impl Inner {
                 return pipe.refuse(refused.status());
             }
         };
+        let approves = matches!(&command, Command::Approve(asked) if asked.agreed.is_some());
         let wants_feeds = matches!(&command, Command::Intel { values, .. } if values.is_empty());
         let (detect, feeds) = (self.now)(wants_feeds);
         let bench = Bench {
@@ -294,14 +296,18 @@ impl Inner {
             config: self.config.clone(),
             detect,
             feeds,
+            file: None,
             who,
             terminal: false,
         };
         let (mut out, mut told) = (pipe.writer(Part::Out), pipe.writer(Part::Told));
         let done = run(&bench, command, &mut out, &mut told);
         drop(turn);
+        if approves && done.is_ok() {
+            read_again();
+        }
         let exit = match &done {
-            Ok(()) => 0,
+            Ok(_) => 0,
             Err(error) => error.exit(),
         };
         let last = (|| {
@@ -311,6 +317,9 @@ impl Inner {
                 writeln!(told, "chartwatch: {error}")?;
             }
             told.flush()?;
+            if let Ok(Some(hash)) = &done {
+                pipe.send(Part::ToAgree(hash.to_string()))?;
+            }
             pipe.send(Part::Exit(exit.into()))
         })();
         drop(permits);
@@ -320,6 +329,14 @@ impl Inner {
             }
             tracing::debug!(%error, "an analyst left before the end of a command");
         }
+    }
+}
+
+/// Has the configuration read again, as `systemctl reload` does: the daemon waits for this signal, and nothing else serves analysts.
+fn read_again() {
+    use rustix::process::{Signal, getpid, kill_process};
+    if let Err(error) = kill_process(getpid(), Signal::HUP) {
+        tracing::error!(%error, "what was approved counts only after a reload");
     }
 }
 

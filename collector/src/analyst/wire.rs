@@ -5,7 +5,7 @@ mod task;
 use proto::analyst::v1 as wire;
 use proto::analyst::v1::run_request::Command as Wire;
 
-use super::{Command, Form};
+use super::{Approval, Command, Form};
 use crate::admin::Task;
 use crate::alerts::Verdict;
 use crate::audit::Hash;
@@ -15,6 +15,7 @@ use crate::console::AuditFilter;
 const WHY_MAX: usize = 4_096;
 const ID_MAX: usize = 64;
 const SENSOR_MAX: usize = 253;
+/// Bytes of what is looked for in the audit log, and of a way's name.
 const FILTER_MAX: usize = 256;
 const VALUES_MAX: usize = 256;
 const VALUE_MAX: usize = 2_048;
@@ -88,6 +89,12 @@ pub fn request(command: Command) -> wire::RunRequest {
         Command::AuditVerify { head } => Wire::AuditVerify(wire::AuditVerify {
             head: head.map(|head| head.to_string()),
         }),
+        Command::Approve(asked) => Wire::Approve(wire::Approve {
+            id: asked.id,
+            name: asked.name,
+            why: asked.why,
+            agreed: asked.agreed.map(|agreed| agreed.to_string()),
+        }),
         Command::Administer(asked) => task::to_wire(asked),
     };
     wire::RunRequest {
@@ -156,11 +163,9 @@ pub fn command(untrusted: wire::RunRequest) -> Result<Command, OutOfBounds> {
             json: asked.json,
         },
         Wire::AuditVerify(asked) => Command::AuditVerify {
-            head: asked
-                .head
-                .map(|head| Hash::parse(&head).ok_or(OutOfBounds::Argument("head")))
-                .transpose()?,
+            head: asked.head.map(|head| hash("head", &head)).transpose()?,
         },
+        Wire::Approve(asked) => Command::Approve(approval(asked)?),
         Wire::Token(asked) => Command::Administer(task::token(asked)?),
         Wire::Revoke(asked) => Command::Administer(task::revoke(asked)?),
         Wire::Roles(asked) => Command::Administer(task::roles(asked)?),
@@ -183,6 +188,29 @@ fn reveal(asked: wire::Reveal) -> Result<Command, OutOfBounds> {
         why: reason(asked.why)?,
         json: asked.json,
     })
+}
+
+fn approval(asked: wire::Approve) -> Result<Approval, OutOfBounds> {
+    let name = asked
+        .name
+        .map(|name| match name.trim() {
+            "" => Err(OutOfBounds::Argument("name")),
+            _ => bounded("name", name, FILTER_MAX),
+        })
+        .transpose()?;
+    Ok(Approval {
+        id: bounded("id", asked.id, ID_MAX)?,
+        name,
+        why: reason(asked.why)?,
+        agreed: asked
+            .agreed
+            .map(|agreed| hash("agreed", &agreed))
+            .transpose()?,
+    })
+}
+
+fn hash(what: &'static str, digits: &str) -> Result<Hash, OutOfBounds> {
+    Hash::parse(digits).ok_or(OutOfBounds::Argument(what))
 }
 
 fn bounded(what: &'static str, text: String, max: usize) -> Result<String, OutOfBounds> {
@@ -241,6 +269,12 @@ mod tests {
             Command::AuditVerify {
                 head: Some(Hash::default()),
             },
+            Command::Approve(Approval {
+                id: "3fa1".into(),
+                name: Some("nightly copy".into()),
+                why: why.clone(),
+                agreed: Some(Hash::default()),
+            }),
         ];
         for sent in good {
             let came = command(request(sent.clone())).unwrap();
@@ -262,6 +296,16 @@ mod tests {
                 OutOfBounds::Argument("why")
             );
         }
+        let mut unnamed = Approval {
+            id: "3".into(),
+            name: Some(" ".into()),
+            why: why.clone(),
+            agreed: None,
+        };
+        let approve = |asked: &Approval| refused(Command::Approve(asked.clone()));
+        assert_eq!(approve(&unnamed), OutOfBounds::Argument("name"));
+        unnamed.name = Some("x".repeat(257));
+        assert_eq!(approve(&unnamed), OutOfBounds::Argument("name"));
         let values = Command::Intel {
             values: vec![String::new(); 257],
             json: false,

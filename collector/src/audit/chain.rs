@@ -23,7 +23,7 @@ impl Hash {
     }
 
     /// Of any bytes, by themselves.
-    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         Self::from_bytes(digest(&SHA256, bytes).as_ref())
     }
 

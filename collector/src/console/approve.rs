@@ -1,8 +1,8 @@
 //! `chartwatch approve`: the narrowest approved way that would have silenced an alert, what else it would have silenced in the log, and
-//! the file that makes it one.
+//! the file that makes it one. The file lies beside the configuration, or, approved from afar, in the data directory.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::alerts::form::{AlertForm, PlaceForm, ProcessForm};
-use crate::config::{APPROVED_DIR, Config, ConfigError, DetectConfig};
+use crate::config::{Config, ConfigError, DetectConfig};
+use crate::durable;
 use crate::log::LogError;
 use crate::replay::{self, Decode, Progress, Span};
 use crate::text;
@@ -162,6 +163,18 @@ pub struct Trial {
     pub seen: Progress,
 }
 
+/// What detection works with, and the way.
+///
+/// # Errors
+///
+/// The way cannot be read back, or its name is one of those that there are.
+pub fn with(detect: &DetectConfig, proposal: &Proposal) -> Result<DetectConfig, ApproveError> {
+    let mut with = Config::parse("", Path::new("the defaults"))?;
+    with.detect = detect.clone();
+    with.add_approved(&proposal.toml, Path::new("the proposal"))?;
+    Ok(with.detect)
+}
+
 /// Runs the log through detection without the way and with it.
 pub fn trial(
     data: &Path,
@@ -170,9 +183,7 @@ pub fn trial(
     decode: Decode,
     mut progress: impl FnMut(Progress),
 ) -> Result<Trial, ApproveError> {
-    let mut with = Config::parse("", Path::new("the defaults"))?;
-    with.detect = detect.clone();
-    with.add_approved(&proposal.toml, Path::new("the proposal"))?;
+    let with = with(detect, proposal)?;
     let mut run = |detect: DetectConfig| {
         let mut found = BTreeMap::new();
         let each = |alert| {
@@ -183,7 +194,7 @@ pub fn trial(
             .map(|seen| (found, seen))
     };
     let (without, seen) = run(detect.clone())?;
-    let (still, _) = run(with.detect)?;
+    let (still, _) = run(with)?;
     let (mut shrunk, silenced): (BTreeMap<_, _>, BTreeMap<_, _>) = without
         .into_iter()
         .partition(|(id, _)| still.contains_key(id));
@@ -196,27 +207,35 @@ pub fn trial(
     })
 }
 
-/// Writes a way to a file of its own beside the configuration; the text says who, when and why.
+/// Where ways are written.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The directory; made if it is not there.
+    pub directory: PathBuf,
+    /// Whoever may read this, and nobody else, may read the directory.
+    pub like: &'a Path,
+}
+
+/// Writes a way to a file of its own; the text says who, when and why.
 pub fn write(
-    config: &Path,
+    place: &Place<'_>,
     proposal: &Proposal,
     comment: &str,
     id: &str,
 ) -> Result<PathBuf, ApproveError> {
-    let directory = config.with_file_name(APPROVED_DIR);
+    let Place { directory, like } = place;
     let path = directory.join(format!("{id}.toml"));
     let failed = |source| ApproveError::Write {
         path: path.clone(),
         source,
     };
-    // Whoever reads the configuration has to read this too, and nobody else.
-    let like = std::fs::metadata(config).map_err(failed)?;
+    let like = std::fs::metadata(like).map_err(failed)?;
     let mode = like.mode() & 0o666;
     DirBuilder::new()
         .recursive(true)
         .mode(mode | (mode & 0o444) >> 2)
-        .create(&directory)
-        .and_then(|()| chown(&directory, None, Some(like.gid())))
+        .create(directory)
+        .and_then(|()| chown(directory, None, Some(like.gid())))
         .map_err(failed)?;
     let lines = comment
         .lines()
@@ -242,7 +261,7 @@ pub fn write(
     let named = std::fs::hard_link(&hidden, &path);
     std::fs::remove_file(&hidden).map_err(failed)?;
     named
-        .and_then(|()| File::open(&directory)?.sync_all())
+        .and_then(|()| durable::sync_directory(directory))
         .map_err(failed)?;
     Ok(path)
 }

@@ -7,13 +7,12 @@ use collector::analyst::{Command as Asked, request};
 use proto::analyst::v1::analyst_client::AnalystClient;
 use proto::analyst::v1::run_reply::Part;
 use rcgen::KeyPair;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use crate::analyst::{Analyst, place};
 use crate::audit::entries;
 use crate::daemon::{Daemon, lines};
 use crate::enrol::{enroll, request as key_request, said, secret};
+use crate::events::theft;
 use crate::identity::greet;
 use crate::tls::Client;
 
@@ -187,20 +186,84 @@ async fn analyst_who_administers_can_neither_raise_nor_remove_oneself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn analyst_who_administers_approves_a_way_which_counts_without_a_hand_on_the_machine() {
+    let (place, address) = place();
+    let daemon = Daemon::start(&place);
+    let client = Client::valid(&place.data(), "ws-12");
+    let mut sensor = greet(&client, &daemon.address, "ws-12").await.unwrap();
+    sensor.send(1, theft(0, 1000)).await;
+    sensor.persisted(8).await;
+    let alerts = place.alerts_until(|alerts| alerts.len() == 1);
+    let id = &alerts[0]["id"].as_str().unwrap()[..8];
+    let otto = Analyst::new(&place, &address, "otto", "administer");
+    let approve = ["approve", id, "--why", "ticket \u{1b}[2J4712"];
+    let directory = place.data().join("approved.d");
+
+    // Proposed and asked about as on the machine; without an answer nothing is written.
+    let asked = otto.run(&approve);
+    assert_eq!(asked.status.code(), Some(1), "there is nobody to ask");
+    let proposed = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(
+        proposed.contains("bytes_max = 300600") && proposed.contains("this alert and no other"),
+        "{proposed}"
+    );
+    assert!(said(&asked).contains("--yes"), "{}", said(&asked));
+    assert!(!directory.exists());
+    let tom = Analyst::new(&place, &address, "tom", "triage,reveal");
+    tom.refused(&approve, "needs the role administer");
+    // Who agrees to something else than what would be written agrees to nothing.
+    let wrong = collector::analyst::Approval {
+        id: id.to_owned(),
+        name: None,
+        why: "x".into(),
+        agreed: Some(collector::audit::Hash::default()),
+    };
+    let mut interface = AnalystClient::new(otto.channel().await);
+    let answer = interface.run(request(Asked::Approve(wrong))).await;
+    let part = answer.unwrap().into_inner().message().await.unwrap();
+    let Some(Part::Told(told)) = part.unwrap().part else {
+        panic!("something was done");
+    };
+    assert!(String::from_utf8_lossy(&told).contains("has grown since"));
+    assert!(!directory.exists());
+
+    let written = printed(&otto, &[&approve[..], &["--yes"]].concat());
+    assert!(written.contains("within seconds"), "{written}");
+    let file = directory.join(format!("{id}.toml"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("# Approved by otto on ") && text.contains("4712"));
+    assert!(!text.contains('\u{1b}'));
+    assert!(!place.config().with_file_name("approved.d").exists());
+    daemon.told("READY=1");
+    crate::daemon::until("the way to count", || {
+        printed(&otto, &["replay", "--json"]).is_empty()
+    });
+    otto.refused(&[&approve[..], &["--yes"]].concat(), "\"as in alert");
+    // The same way by hand, as it may come to be while nobody has reloaded: the collector starts, and there is one.
+    let by_hand = place.config().with_file_name("approved.d");
+    std::fs::create_dir(&by_hand).unwrap();
+    std::fs::copy(&file, by_hand.join("mine.toml")).unwrap();
+    let checked = place.collector(&["check"]);
+    let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.matches("as in alert").count(), 1, "{checked}");
+    assert!(daemon.stop().success());
+    assert!(Daemon::start(&place).stop().success());
+    let approved = entries(&place, &["--what", "way-approved", "--who", "otto"]);
+    assert_eq!(approved.len(), 1, "{approved:#?}");
+    let way = approved[0]["details"]["way"].as_str().unwrap();
+    assert!(way.contains("executable = \"/usr/bin/curl\""), "{way}");
+    assert_eq!(
+        entries(&place, &["--what", "configuration-reloaded"]).len(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn analyst_who_is_revoked_does_nothing_more_on_a_connection_that_is_open() {
     let (place, address) = place();
     let daemon = Daemon::start(&place);
     let otto = Analyst::new(&place, &address, "otto", "administer");
-    let pem = |name: &str| std::fs::read(otto.identity.join(name)).unwrap();
-    let identity = pem("identity.pem");
-    let client = Client::with(
-        CertificateDer::from_pem_slice(&pem("ca.pem")).unwrap(),
-        CertificateDer::from_pem_slice(&identity).unwrap(),
-        KeyPair::from_pem(std::str::from_utf8(&identity).unwrap()).unwrap(),
-    );
-    let port = address.rsplit(':').next().unwrap();
-    let channel = client.connect(&format!("127.0.0.1:{port}")).await.unwrap();
-    let mut analyst = AnalystClient::new(channel);
+    let mut analyst = AnalystClient::new(otto.channel().await);
     let task = |task| request(Asked::Administer(task));
     let mut listed = analyst.run(task(Task::List)).await.unwrap().into_inner();
     let first = listed.message().await.unwrap().unwrap();

@@ -5,7 +5,7 @@ pub struct RunRequest {
     /// Which. One that the collector does not know is refused.
     #[prost(
         oneof = "run_request::Command",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
     )]
     pub command: ::core::option::Option<run_request::Command>,
 }
@@ -59,13 +59,16 @@ pub mod run_request {
         /// How far a change of the authority is.
         #[prost(message, tag = "15")]
         RotateAuthority(super::RotateAuthority),
+        /// Proposes the approved way that would have silenced an alert, or makes it one.
+        #[prost(message, tag = "16")]
+        Approve(super::Approve),
     }
 }
 /// A part of the answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunReply {
     /// What it is.
-    #[prost(oneof = "run_reply::Part", tags = "1, 2, 3")]
+    #[prost(oneof = "run_reply::Part", tags = "1, 2, 3, 4")]
     pub part: ::core::option::Option<run_reply::Part>,
 }
 /// Nested message and enum types in `RunReply`.
@@ -82,6 +85,9 @@ pub mod run_reply {
         /// Exit status of the command; nothing follows.
         #[prost(uint32, tag = "3")]
         Exit(u32),
+        /// What was proposed, 64 hexadecimal digits: it is done when the same comes back as Approve.agreed.
+        #[prost(string, tag = "4")]
+        ToAgree(::prost::alloc::string::String),
     }
 }
 /// Lists the alerts.
@@ -274,6 +280,23 @@ pub struct Roles {
 /// Says how far a change of the authority is. Changing it is for the collector's machine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RotateAuthority {}
+/// Approves a way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Approve {
+    /// The alert: its id or a beginning of it; at most 64 characters.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What the hospital calls this work, 1 to 256 bytes; by default after the alert.
+    #[prost(string, optional, tag = "2")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// Why, 1 to 4,096 bytes.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
+    /// RunReply.to_agree of the proposal that was agreed to. Without it the way is proposed and tried on the log, and nothing is written; refused
+    /// when the proposal is another by now.
+    #[prost(string, optional, tag = "4")]
+    pub agreed: ::core::option::Option<::prost::alloc::string::String>,
+}
 /// How an alert is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -1,101 +1,30 @@
-//! What a person makes of an alert: such work is approved.
+//! What a person makes of an alert: such work is approved. Proposed and written by whoever carries commands out, asked about here.
 
 use std::io::{IsTerminal as _, Write};
-use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use collector::alerts::AlertReader;
-use collector::analyst::find;
-use collector::audit::{Action, Audit, Entry, Who};
-use collector::config::DetectConfig;
-use collector::console::approve::{self, Proposal};
-use collector::{console, text};
+use collector::analyst::{Approval, Command};
 
-use super::now_ns;
+use super::remote::Ended;
+use super::{Cli, carry_out};
 
-/// What to approve.
-pub(super) struct Approval {
-    pub(super) id: String,
-    pub(super) name: Option<String>,
-    pub(super) why: String,
-    pub(super) yes: bool,
-}
-
+/// Has a way proposed, asks, and has it written.
 pub(super) fn approve(
-    data: &Path,
-    config: &Path,
-    detect: &DetectConfig,
-    asked: &Approval,
+    cli: &Cli,
+    mut asked: Approval,
+    yes: bool,
     out: &mut impl Write,
-) -> Result<(), anyhow::Error> {
-    let alert = find(&AlertReader::open(data)?, &asked.id)?;
-    let short: String = alert.id.chars().take(8).collect();
-    let name = asked
-        .name
-        .clone()
-        .unwrap_or_else(|| format!("as in alert {short}"));
-    let proposal = Proposal::of(&alert, name)?;
-    writeln!(out, "Proposed:\n")?;
-    for line in proposal.toml.lines() {
-        writeln!(out, "{}", text::clean(line))?;
-    }
-    writeln!(out)?;
-    let trial = approve::trial(data, detect, &proposal, collector::decode, |_| {})?;
-    let (this, others): (Vec<_>, Vec<_>) = trial
-        .silenced
-        .into_values()
-        .partition(|silenced| silenced.id == alert.id);
-    if this.is_empty() {
-        bail!(
-            "the log has the alert with this way too, so nothing is written: other processes are part of it, or it reaches \
-             further back than the log"
-        );
-    }
-    if others.is_empty() {
-        writeln!(
-            out,
-            "In the log it would have silenced this alert and no other."
-        )?;
-    } else {
-        writeln!(
-            out,
-            "In the log it would have silenced this alert and also:\n"
-        )?;
-        console::alerts(out, &others, false)?;
-    }
-    if !trial.shrunk.is_empty() {
-        writeln!(
-            out,
-            "\nThese would have been smaller, without what went this way:\n"
-        )?;
-        let shrunk: Vec<_> = trial.shrunk.into_values().collect();
-        console::alerts(out, &shrunk, false)?;
-    }
+) -> Result<u8, anyhow::Error> {
+    let Ended { exit, to_agree } = carry_out(cli, Command::Approve(asked.clone()), out)?;
     out.flush().context("failed to write")?;
-    if !asked.yes && !agreed()? {
+    if exit != 0 {
+        return Ok(exit);
+    }
+    asked.agreed = Some(to_agree.context("the collector did not say what it proposes")?);
+    if !yes && !agreed()? {
         bail!("nothing was written");
     }
-    let audit = auditing(data)?;
-    let comment = format!(
-        "Approved by {} on {}, after alert {}.\nWhy: {}",
-        Who::runs_this().name(),
-        text::rfc3339(now_ns()),
-        alert.id,
-        asked.why
-    );
-    let file = approve::write(config, &proposal, &comment, &short)?;
-    let entry = Entry::new(Action::WayApproved).about(&alert.id);
-    audit.append(
-        &entry
-            .with("file", &file.to_string_lossy())
-            .with("why", &asked.why),
-    )?;
-    writeln!(
-        out,
-        "Written to {}. It counts after `systemctl reload chartwatch-collector`.",
-        file.display()
-    )
-    .context("failed to write")
+    Ok(carry_out(cli, Command::Approve(asked), out)?.exit)
 }
 
 /// Asks on the terminal; without one there is nobody to ask.
@@ -109,11 +38,4 @@ fn agreed() -> Result<bool, anyhow::Error> {
         .read_line(&mut answer)
         .context("failed to read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// The audit log, which can be written to: what is not said there is not done.
-fn auditing(data: &Path) -> Result<Audit, anyhow::Error> {
-    let audit = Audit::open(data, Who::runs_this())?;
-    audit.ready()?;
-    Ok(audit)
 }

@@ -13,20 +13,20 @@ use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use administering::Administration;
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use collector::alerts::Verdict;
-use collector::analyst::{self, AnalystError, Bench, Form};
+use collector::analyst::{self, AnalystError, Approval, Bench, Form};
 use collector::audit::{Hash, Who};
 use collector::config::{Config, ConfigError, DEFAULT_DATA_DIR, DEFAULT_FILE, EXIT_BAD_CONFIG};
 use collector::console::AuditFilter;
 use collector::intel::{Intel, Status};
 use collector::text;
 use enrolling::EnrollArgs;
-use judging::{Approval, approve};
+use judging::approve;
+use remote::Ended;
 use revealing::RevealArgs;
 
 const EXAMPLES: &str = "\
@@ -117,7 +117,8 @@ enum Command {
     #[command(
         after_help = "The way is the full tuple of the alert: store, executable, user, destination, the hours of the day (UTC), and twice\n\
                             what was sent; widen it in the file if the work needs that. It is written to approved.d beside the\n\
-                            configuration, where it counts after `systemctl reload chartwatch-collector`.\n\n\
+                            configuration, where it counts after `systemctl reload chartwatch-collector`. Over the network (role administer) it\n\
+                            is written to approved.d in the collector's data directory, and counts within seconds.\n\n\
                             Exit status 1 also when it would not silence the alert, and when the answer is no."
     )]
     Approve {
@@ -373,31 +374,23 @@ fn run(cli: &Cli, out: &mut impl Write) -> Result<u8, anyhow::Error> {
             enrolling::enroll(args, &identity(cli)?, out)?;
             return Ok(0);
         }
-        Command::Approve { .. } if cli.collector.is_some() => {
-            bail!(
-                "approve writes to the collector's configuration; run it on the collector's machine"
-            )
-        }
         Command::Approve { id, name, why, yes } => {
-            let (config, _) = read_config(cli)?;
-            let file = cli.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
             let asked = Approval {
                 id: id.clone(),
                 name: name.clone(),
                 why: why.clone(),
-                yes: *yes,
+                agreed: None,
             };
-            approve(&cli.data, &file, &config.detect, &asked, out)?;
-            return Ok(0);
+            return approve(cli, asked, *yes, out);
         }
         _ => {}
     }
     match picture(&cli.command) {
-        None => carry_out(cli, out),
+        None => Ok(carry_out(cli, asked(&cli.command)?, out)?.exit),
         // Drawn by whoever carries it out, written here.
         Some(file) => {
             let mut drawn = Vec::new();
-            let exit = carry_out(cli, &mut drawn)?;
+            let exit = carry_out(cli, asked(&cli.command)?, &mut drawn)?.exit;
             if exit == 0 {
                 std::fs::write(file, drawn)
                     .with_context(|| format!("failed to write {}", file.display()))?;
@@ -416,10 +409,14 @@ fn picture(command: &Command) -> Option<&Path> {
 }
 
 /// Has a command carried out, here or by the collector.
-fn carry_out(cli: &Cli, out: &mut impl Write) -> Result<u8, anyhow::Error> {
+fn carry_out(
+    cli: &Cli,
+    command: analyst::Command,
+    out: &mut impl Write,
+) -> Result<Ended, anyhow::Error> {
     if let Some(address) = &cli.collector {
         let files = remote::Files::below(&identity(cli)?);
-        return remote::run(address, &files, asked(&cli.command)?, out);
+        return remote::run(address, &files, command, out);
     }
     let (config, feeds) = read_config(cli)?;
     let bench = Bench {
@@ -427,11 +424,12 @@ fn carry_out(cli: &Cli, out: &mut impl Write) -> Result<u8, anyhow::Error> {
         detect: config.detect.clone(),
         config: Arc::new(config),
         feeds,
+        file: Some(cli.config.clone().unwrap_or_else(|| DEFAULT_FILE.into())),
         who: Who::runs_this(),
         terminal: std::io::stderr().is_terminal(),
     };
-    analyst::run(&bench, asked(&cli.command)?, out, &mut std::io::stderr())?;
-    Ok(0)
+    let to_agree = analyst::run(&bench, command, out, &mut std::io::stderr())?;
+    Ok(Ended { exit: 0, to_agree })
 }
 
 /// The command, as it is carried out.
@@ -519,13 +517,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         let io = cause.downcast_ref::<std::io::Error>();
         io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     })
-}
-
-fn now_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// To standard error; when even that is closed there is nobody to tell.

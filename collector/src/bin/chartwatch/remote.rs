@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use collector::analyst::{Command, request};
+use collector::audit::Hash;
 use collector::text;
 use hyper_util::rt::TokioIo;
 use proto::analyst::v1::analyst_client::AnalystClient;
@@ -65,13 +66,22 @@ impl Files {
     }
 }
 
-/// Has a command carried out; answers its exit status.
+/// How a command ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Its exit status.
+    pub(super) exit: u8,
+    /// What a person has to agree to for it to be done.
+    pub(super) to_agree: Option<Hash>,
+}
+
+/// Has a command carried out.
 pub(super) fn run(
     address: &str,
     files: &Files,
     command: Command,
     out: &mut impl Write,
-) -> Result<u8, anyhow::Error> {
+) -> Result<Ended, anyhow::Error> {
     let config = files.client()?;
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -85,13 +95,18 @@ pub(super) fn run(
         };
         let answer = client.run(request(command)).await.map_err(refused)?;
         let mut parts = answer.into_inner();
+        let mut ended = Ended::default();
         while let Some(reply) = parts.message().await.map_err(refused)? {
             match reply.part {
                 Some(Part::Out(bytes)) => out.write_all(&bytes).context("failed to write")?,
                 Some(Part::Told(bytes)) => std::io::stderr()
                     .write_all(&bytes)
                     .context("failed to write")?,
-                Some(Part::Exit(exit)) => return Ok(u8::try_from(exit).unwrap_or(1)),
+                Some(Part::ToAgree(hash)) => ended.to_agree = Hash::parse(&hash),
+                Some(Part::Exit(exit)) => {
+                    ended.exit = u8::try_from(exit).unwrap_or(1);
+                    return Ok(ended);
+                }
                 None => {}
             }
         }
