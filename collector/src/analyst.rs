@@ -9,6 +9,8 @@
 mod approve;
 mod command;
 mod pipe;
+mod refusal;
+mod renewal;
 mod run;
 mod serve;
 mod wire;

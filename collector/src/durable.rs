@@ -10,7 +10,7 @@ use std::path::Path;
 /// # Errors
 ///
 /// What the system says.
-pub(crate) fn make_directory(directory: &Path, mode: u32) -> Result<(), std::io::Error> {
+pub fn make_directory(directory: &Path, mode: u32) -> Result<(), std::io::Error> {
     let mut missing = Vec::new();
     for above in directory.ancestors() {
         if above.as_os_str().is_empty() || above.try_exists()? {
@@ -30,7 +30,7 @@ pub(crate) fn make_directory(directory: &Path, mode: u32) -> Result<(), std::io:
 /// # Errors
 ///
 /// What the system says.
-pub(crate) fn sync_directory(directory: &Path) -> Result<(), std::io::Error> {
+pub fn sync_directory(directory: &Path) -> Result<(), std::io::Error> {
     File::open(directory)?.sync_all()
 }
 

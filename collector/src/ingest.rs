@@ -46,6 +46,7 @@ pub use error::Refusal;
 pub use note::overlap;
 pub use serve::serve;
 
+pub(crate) use renewal::in_time;
 pub(crate) use serve::{Caller, door};
 
 use crate::audit::{Action, Desk, Entry, Who};

@@ -27,7 +27,7 @@ pub mod config;
 pub mod console;
 mod database;
 pub mod detect;
-mod durable;
+pub mod durable;
 pub mod event;
 pub mod fleet;
 pub mod identity;

@@ -220,8 +220,9 @@ impl Collector {
             (Some(listener), Some(tls)) => {
                 let book = Book::open_or_make(&data_dir)?;
                 let now = current.clone().now();
-                let interface = Interface::new(at_start, now, book, audit.clone(), revoked);
                 let (tls, enroll, stop) = (tls.clone(), enroll.clone(), stop_seen.clone());
+                let (desk, renewal) = (audit.clone(), enroll.clone());
+                let interface = Interface::new(at_start, now, book, desk, revoked, renewal);
                 Some(tokio::spawn(analyst::serve(
                     listener, tls, interface, enroll, stop,
                 )))

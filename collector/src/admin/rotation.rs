@@ -86,7 +86,8 @@ fn finish(
         });
     }
     let book = Book::open(&config.data_dir)?;
-    let (unused, analysts) = (book.unused(now_s())?, book.analysts()?);
+    let unused = book.unused(now_s())?;
+    let analysts = book.left_behind(&next.fingerprint(), now_s())?;
     let audit = Audit::open(&config.data_dir, Who::runs_this())?;
     let retired = Entry::new(Action::AuthorityRetired);
     audit.append(
@@ -109,7 +110,7 @@ fn finish(
         let names: Vec<_> = analysts.iter().map(|(name, _)| text::clean(name)).collect();
         writeln!(
             out,
-            "Analysts' certificates of before let nobody in any more; make a token for each who works from elsewhere: {}",
+            "These analysts' certificates let nobody in any more; make a token for each who works from elsewhere: {}",
             names.join(", ")
         )?;
     }
@@ -152,6 +153,7 @@ fn state(
         short(&next),
         text::time(since.saturating_mul(1_000_000_000))
     )?;
+    let analysts = Book::open(&config.data_dir)?.left_behind(&next, now_s())?;
     let all = left.renewed + left.missing.len();
     writeln!(
         out,
@@ -162,6 +164,13 @@ fn state(
         writeln!(out, "  not yet: {sensor} ({why})")?;
     }
     more(&left.missing, out)?;
+    for (analyst, why) in analysts.iter().take(NAMED_MAX) {
+        let analyst = text::clean(analyst);
+        writeln!(
+            out,
+            "  not yet: the analyst {analyst} ({why}); any command renews"
+        )?;
+    }
     if left.missing.is_empty() {
         writeln!(
             out,

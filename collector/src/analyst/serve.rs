@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::analyst::v1::analyst_server::{Analyst, AnalystServer};
 use proto::analyst::v1::run_reply::Part;
-use proto::analyst::v1::{RunReply, RunRequest};
+use proto::analyst::v1::{RenewReply, RenewRequest, RunReply, RunRequest};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -15,11 +15,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::pipe::Pipe;
-use super::{Bench, Command, run, wire};
+use super::refusal::Refused;
+use super::{Bench, Command, renewal, run, wire};
 use crate::audit::{Action, Desk, Entry, Who};
 use crate::config::{Config, DetectConfig};
-use crate::identity::{AnalystCertificate, Book, IdentityError, Revoked, Role, Roles, Server};
-use crate::ingest::{self, Enroll};
+use crate::identity::{AnalystCertificate, Book, IdentityError, Revoked, Role, Server};
+use crate::ingest::{self, Caller, Enroll};
 use crate::intel::Status as FeedStatus;
 
 /// Commands at a time, of all analysts, and of these that work through the log.
@@ -50,6 +51,8 @@ struct Inner {
     administers: Mutex<()>,
     audit: Desk,
     revoked: watch::Receiver<Revoked>,
+    /// Renews certificates; `None` where the hospital's authority makes them.
+    renewal: Option<Enroll>,
     commands: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
@@ -59,61 +62,6 @@ impl std::fmt::Debug for Interface {
         f.debug_struct("Interface")
             .field("data", &self.0.config.data_dir)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a command is not carried out.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error(
-        "a client certificate is needed: `chartwatch enroll` gets one with a token of `chartwatch-collector token --analyst`"
-    )]
-    NoCertificate,
-    #[error("{0}")]
-    Certificate(String),
-    #[error("the certificate has expired; enrol again with a new token")]
-    Expired,
-    #[error(
-        "the certificate was revoked; ask the administrator for a new token if that is not right"
-    )]
-    Revoked,
-    #[error(
-        "this needs the role {needs}, and {name} has {roles}; an administrator gives roles with `chartwatch-collector roles --analyst {name}`"
-    )]
-    Role {
-        name: String,
-        needs: Role,
-        roles: Roles,
-    },
-    #[error(
-        "{0} cannot change what {0} may: ask another administrator, or do it on the collector's machine with `chartwatch-collector`"
-    )]
-    Oneself(String),
-    #[error(transparent)]
-    Arguments(#[from] wire::OutOfBounds),
-    #[error("too many commands run at the moment; try again shortly")]
-    Busy,
-    #[error(
-        "nothing is carried out while the audit log cannot be written to; the collector's log says why"
-    )]
-    Audit,
-    #[error("the collector could not look roles up; its log says why")]
-    Book,
-}
-
-impl Refused {
-    fn status(&self) -> Status {
-        let text = self.to_string();
-        match self {
-            Self::NoCertificate | Self::Certificate(_) | Self::Expired | Self::Revoked => {
-                Status::unauthenticated(text)
-            }
-            Self::Role { .. } | Self::Oneself(_) => Status::permission_denied(text),
-            Self::Arguments(wire::OutOfBounds::Unknown) => Status::unimplemented(text),
-            Self::Arguments(wire::OutOfBounds::Argument(_)) => Status::invalid_argument(text),
-            Self::Busy => Status::resource_exhausted(text),
-            Self::Audit | Self::Book => Status::unavailable(text),
-        }
     }
 }
 
@@ -128,6 +76,7 @@ impl Interface {
         book: Book,
         audit: Desk,
         revoked: watch::Receiver<Revoked>,
+        renewal: Option<Enroll>,
     ) -> Self {
         Self(Arc::new(Inner {
             config: Arc::new(config),
@@ -136,6 +85,7 @@ impl Interface {
             administers: Mutex::new(()),
             audit,
             revoked,
+            renewal,
             commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
             long: Arc::new(Semaphore::new(LONG_MAX)),
         }))
@@ -147,43 +97,18 @@ impl Analyst for Interface {
     type RunStream = Pin<Box<dyn Stream<Item = Result<RunReply, Status>> + Send>>;
 
     async fn run(&self, request: Request<RunRequest>) -> Result<Response<Self::RunStream>, Status> {
-        let caller = ingest::caller(&request);
-        let certificate = caller
-            .certificate()
-            .map(AnalystCertificate::read)
-            .transpose();
-        let from = caller.from();
-        let who = match &certificate {
-            Ok(Some(certificate)) => Who::Certified {
-                name: certificate.name.to_string(),
-                from,
-            },
-            Ok(None) | Err(_) => Who::Stranger { from },
-        };
-        let certificate = match certificate {
-            Ok(Some(certificate)) => Ok(certificate),
-            Ok(None) => Err(Refused::NoCertificate),
-            Err(error) => Err(Refused::Certificate(error.to_string())),
-        };
+        let (shown, who) = self.0.shown(&ingest::caller(&request));
         let command = wire::command(request.into_inner()).map_err(Refused::from);
         let said = command
             .as_ref()
             .map_or_else(|_| String::new(), Command::said);
-        let (inner, asks) = (self.0.clone(), who.clone());
-        // Roles and the audit log are on the disk.
-        let accepted = tokio::task::spawn_blocking(move || {
-            let certificate = certificate?;
-            let command = command?;
-            let permits = inner.accept(&certificate, &command, &asks)?;
-            Ok::<_, Refused>((certificate, command, permits))
+        let asks = who.clone();
+        let accepted = self.accepted(&who, &said, move |inner| {
+            let (shown, command) = (shown?, command?);
+            let permits = inner.accept(&shown, &command, &asks)?;
+            Ok((shown.certificate, command, permits))
         });
-        let accepted = accepted
-            .await
-            .map_err(|_| Status::internal("the command ended with a panic"))?;
-        let (certificate, command, permits) = accepted.map_err(|refused| {
-            self.0.audit(&who, &said, &refused);
-            refused.status()
-        })?;
+        let (certificate, command, permits) = accepted.await?;
         let (parts, receiver) = mpsc::channel(PARTS_MAX);
         let pipe = Pipe {
             parts,
@@ -195,17 +120,75 @@ impl Analyst for Interface {
         tokio::task::spawn_blocking(move || inner.carry_out(command, who, &pipe, permits));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let (shown, who) = self.0.shown(&ingest::caller(&request));
+        let (asked, inner, by) = (request.into_inner(), self.0.clone(), who.clone());
+        let renewed = self.accepted(&who, "renewal", move |_| {
+            let certificate = shown?.certificate;
+            inner.entitled(&certificate, Role::Read)?;
+            let renewal = inner.renewal.as_ref().ok_or(Refused::NotRenewed)?;
+            let reply = renewal::renew(renewal, &certificate, by, asked);
+            // Who was revoked while it was made gets none that would be later than the revocation.
+            inner.entitled(&certificate, Role::Read)?;
+            Ok(reply)
+        });
+        renewed.await?.map(Response::new)
+    }
+}
+
+impl Interface {
+    /// What comes of looking at the disk, where roles, revocations and the audit log are; a refusal is said in the audit log.
+    async fn accepted<T: Send + 'static>(
+        &self,
+        who: &Who,
+        said: &str,
+        look: impl FnOnce(&Inner) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Status> {
+        let inner = self.0.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&inner)).await;
+        let looked = looked.map_err(|_| Status::internal("the command ended with a panic"))?;
+        looked.map_err(|refused| {
+            self.0.audit(who, said, &refused);
+            refused.status()
+        })
+    }
+}
+
+/// The certificate of a connection.
+struct Shown {
+    certificate: AnalystCertificate,
+    /// Fingerprint of the collector's own authority that signed it; `None` when a hospital's did.
+    authority: Option<String>,
 }
 
 impl Inner {
+    /// What a connection has shown, and who that is.
+    fn shown(&self, caller: &Caller) -> (Result<Shown, Refused>, Who) {
+        let from = caller.from();
+        let stranger = Who::Stranger { from };
+        let Some(certificate) = caller.certificate() else {
+            return (Err(Refused::NoCertificate), stranger);
+        };
+        let read = match AnalystCertificate::read(certificate) {
+            Ok(read) => read,
+            Err(error) => return (Err(Refused::Certificate(error.to_string())), stranger),
+        };
+        let who = Who::Certified {
+            name: read.name.to_string(),
+            from,
+        };
+        let authority = renewal::signer(self.renewal.as_ref(), certificate);
+        let shown = authority.map(|authority| Shown {
+            certificate: read,
+            authority,
+        });
+        (shown, who)
+    }
+
     /// Whether a command is carried out for whom a certificate names.
-    fn accept(
-        &self,
-        certificate: &AnalystCertificate,
-        command: &Command,
-        who: &Who,
-    ) -> Result<Permits, Refused> {
-        self.entitled(certificate, command)?;
+    fn accept(&self, shown: &Shown, command: &Command, who: &Who) -> Result<Permits, Refused> {
+        self.may(&shown.certificate, command)?;
         let take = |semaphore: &Arc<Semaphore>| {
             let permit = semaphore.clone().try_acquire_owned();
             permit.map_err(|_| Refused::Busy)
@@ -218,15 +201,28 @@ impl Inner {
             tracing::error!(%error, "the audit log cannot be written to");
             Refused::Audit
         })?;
+        self.note_shown(shown);
         // Who looks at the same again and again makes a line and a count.
         let looked = Entry::new(Action::Looked).by(who.clone());
         self.audit.repeated(looked.about(&command.said()));
         Ok(permits)
     }
 
-    /// Whether somebody may have a command carried out, as the disk says now and not as was told a second ago: nothing is carried out after a
-    /// revocation.
-    fn entitled(&self, certificate: &AnalystCertificate, command: &Command) -> Result<(), Refused> {
+    /// Whether somebody may have a command carried out.
+    fn may(&self, certificate: &AnalystCertificate, command: &Command) -> Result<(), Refused> {
+        self.entitled(certificate, command.needs())?;
+        let name = &*certificate.name;
+        match command {
+            // So nobody gets more than others gave, and of administrators one is always left.
+            Command::Administer(task) if task.analyst() == Some(name) => {
+                Err(Refused::Oneself(name.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether somebody has a role, as the disk says now and not as was told a second ago: nothing is done after a revocation.
+    fn entitled(&self, certificate: &AnalystCertificate, needs: Role) -> Result<(), Refused> {
         if certificate.has_expired() {
             return Err(Refused::Expired);
         }
@@ -242,16 +238,21 @@ impl Inner {
         if certificate.is_revoked(&revoked) {
             return Err(Refused::Revoked);
         }
-        let (name, needs) = (certificate.name.to_string(), command.needs());
-        if !roles.may(needs) {
-            return Err(Refused::Role { name, needs, roles });
+        if roles.may(needs) {
+            return Ok(());
         }
-        match command {
-            // So nobody gets more than others gave, and of administrators one is always left.
-            Command::Administer(task) if task.analyst() == Some(&*name) => {
-                Err(Refused::Oneself(name))
-            }
-            _ => Ok(()),
+        let name = certificate.name.to_string();
+        Err(Refused::Role { name, needs, roles })
+    }
+
+    /// Keeps which authority an analyst knows, for who changes it.
+    fn note_shown(&self, shown: &Shown) {
+        let Some(authority) = &shown.authority else {
+            return;
+        };
+        let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = book.shown(&shown.certificate, authority) {
+            tracing::warn!(%error, "which authority an analyst knows could not be kept");
         }
     }
 
@@ -269,7 +270,7 @@ impl Inner {
             .administers
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.entitled(certificate, command)?;
+        self.may(certificate, command)?;
         Ok(Some(turn))
     }
 
@@ -281,6 +282,12 @@ impl Inner {
     }
 
     fn carry_out(&self, command: Command, who: Who, pipe: &Pipe, permits: Permits) {
+        if let Some(seconds) = renewal::due(self.renewal.as_ref(), &pipe.certificate)
+            && let Err(error) = pipe.send(Part::RenewInS(seconds))
+        {
+            tracing::debug!(%error, "an analyst left before a command began");
+            return;
+        }
         let turn = match self.take_turn(&pipe.certificate, &command) {
             Ok(turn) => turn,
             Err(refused) => {

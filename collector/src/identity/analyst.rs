@@ -96,8 +96,10 @@ impl fmt::Display for Roles {
 pub struct AnalystCertificate {
     /// The analyst it is for.
     pub name: Arc<str>,
-    not_before: i64,
-    not_after: i64,
+    /// First moment it is valid, seconds since the Unix epoch.
+    pub not_before: i64,
+    /// Last moment it is valid, seconds since the Unix epoch.
+    pub not_after: i64,
 }
 
 impl AnalystCertificate {
@@ -188,6 +190,68 @@ impl Book {
             .optional()
             .map_err(|source| self.error(source))?;
         Ok(parsed(&found.unwrap_or_default()))
+    }
+
+    /// Keeps the certificate that an analyst has shown, and by whom it is.
+    ///
+    /// # Errors
+    ///
+    /// SQLite says no.
+    pub(crate) fn shown(
+        &self,
+        certificate: &AnalystCertificate,
+        authority: &str,
+    ) -> Result<(), IdentityError> {
+        let (name, from_s) = (&*certificate.name, certificate.not_before);
+        let written = self.connection.execute(
+            // The same again, which is nearly always, writes nothing.
+            "INSERT INTO analyst_shown (name, authority, from_s, until_s) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (name) DO UPDATE SET authority = excluded.authority, from_s = excluded.from_s, until_s = excluded.until_s
+             WHERE from_s < excluded.from_s",
+            params![name, authority, from_s, certificate.not_after],
+        );
+        written.map(drop).map_err(|source| self.error(source))
+    }
+
+    /// The analysts who have a role and would not know an authority, each with why: those whose certificate is over or was revoked need none.
+    ///
+    /// # Errors
+    ///
+    /// SQLite says no.
+    pub(crate) fn left_behind(
+        &self,
+        authority: &str,
+        now_s: i64,
+    ) -> Result<Vec<(String, &'static str)>, IdentityError> {
+        let revoked = self.revoked()?;
+        let mut left = Vec::new();
+        for (name, _) in self
+            .analysts()?
+            .into_iter()
+            .filter(|(_, own)| own.may(Role::Read))
+        {
+            let why = match self.last_shown(&name)? {
+                None => "its certificate was not seen yet",
+                Some((signer, ..)) if signer == authority => continue,
+                Some((_, from_s, until_s))
+                    if until_s < now_s || revoked.holds(&subject(&name), from_s) =>
+                {
+                    continue;
+                }
+                Some(_) => "not seen since",
+            };
+            left.push((name, why));
+        }
+        Ok(left)
+    }
+
+    /// Authority, first and last second of the certificate that an analyst has shown.
+    fn last_shown(&self, analyst: &str) -> Result<Option<(String, i64, i64)>, IdentityError> {
+        let sql = "SELECT authority, from_s, until_s FROM analyst_shown WHERE name = ?1";
+        let row = self.connection.query_row(sql, [analyst], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        });
+        row.optional().map_err(|source| self.error(source))
     }
 
     /// All analysts with their roles, by name.

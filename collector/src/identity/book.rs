@@ -28,6 +28,12 @@ CREATE TABLE IF NOT EXISTS analyst (
   name TEXT PRIMARY KEY,
   roles TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS analyst_shown (
+  name TEXT PRIMARY KEY,
+  authority TEXT NOT NULL,
+  from_s INTEGER NOT NULL,
+  until_s INTEGER NOT NULL
+) STRICT;
 ";
 /// Tokens are forgotten so long after they could be used.
 const FORGET_S: i64 = 90 * 86_400;

@@ -80,12 +80,12 @@ impl Enroll {
     }
 
     /// Whose certificates count, from now on.
-    pub(super) fn authorities(&self) -> watch::Receiver<Arc<Authorities>> {
+    pub(crate) fn authorities(&self) -> watch::Receiver<Arc<Authorities>> {
         self.inner.authorities.clone()
     }
 
-    /// Certifies the key of a request for a sensor whose certificate was let in.
-    pub(super) fn renew(
+    /// Certifies the key of a request for a sensor, or an analyst's subject, whose certificate was let in.
+    pub(crate) fn renew(
         &self,
         sensor: &str,
         who: Who,

@@ -17,7 +17,7 @@ const EARLY_PER_S: u64 = 20;
 /// Seconds until a certificate is to be renewed; `None` where it cannot be.
 pub(super) fn due(ingest: &Ingest, certificate: Option<&SensorCertificate>) -> Option<u64> {
     let (renewal, certificate) = (ingest.renewal.as_ref()?, certificate?);
-    let in_time = in_time(certificate);
+    let in_time = in_time(certificate.not_before, certificate.not_after);
     let authorities = renewal.authorities().borrow().clone();
     if !authorities.is_before_change(certificate.not_before) {
         return Some(in_time);
@@ -28,9 +28,9 @@ pub(super) fn due(ingest: &Ingest, certificate: Option<&SensorCertificate>) -> O
 }
 
 /// Seconds until two thirds of a certificate's life are over.
-fn in_time(certificate: &SensorCertificate) -> u64 {
-    let life = certificate.not_after.saturating_sub(certificate.not_before);
-    let due = certificate.not_before.saturating_add(life / 3 * 2);
+pub(crate) fn in_time(not_before: i64, not_after: i64) -> u64 {
+    let life = not_after.saturating_sub(not_before);
+    let due = not_before.saturating_add(life / 3 * 2);
     u64::try_from(due.saturating_sub(now_s())).unwrap_or(0)
 }
 

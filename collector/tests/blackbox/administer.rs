@@ -4,6 +4,7 @@ use std::process::Command;
 
 use collector::admin::{Task, Whom};
 use collector::analyst::{Command as Asked, request};
+use proto::analyst::v1::RunReply;
 use proto::analyst::v1::analyst_client::AnalystClient;
 use proto::analyst::v1::run_reply::Part;
 use rcgen::KeyPair;
@@ -21,6 +22,16 @@ fn printed(analyst: &Analyst<'_>, arguments: &[&str]) -> String {
     let output = analyst.run(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The first part of an answer that is more than a word on when to renew.
+async fn first(answer: &mut tonic::Streaming<RunReply>) -> Option<Part> {
+    loop {
+        match answer.message().await.unwrap()?.part {
+            Some(Part::RenewInS(_)) => {}
+            part => return part,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,9 +230,12 @@ async fn analyst_who_administers_approves_a_way_which_counts_without_a_hand_on_t
         agreed: Some(collector::audit::Hash::default()),
     };
     let mut interface = AnalystClient::new(otto.channel().await);
-    let answer = interface.run(request(Asked::Approve(wrong))).await;
-    let part = answer.unwrap().into_inner().message().await.unwrap();
-    let Some(Part::Told(told)) = part.unwrap().part else {
+    let mut answer = interface
+        .run(request(Asked::Approve(wrong)))
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(Part::Told(told)) = first(&mut answer).await else {
         panic!("something was done");
     };
     assert!(String::from_utf8_lossy(&told).contains("has grown since"));
@@ -266,8 +280,8 @@ async fn analyst_who_is_revoked_does_nothing_more_on_a_connection_that_is_open()
     let mut analyst = AnalystClient::new(otto.channel().await);
     let task = |task| request(Asked::Administer(task));
     let mut listed = analyst.run(task(Task::List)).await.unwrap().into_inner();
-    let first = listed.message().await.unwrap().unwrap();
-    assert_eq!(first.part, Some(Part::Out(b"otto  administer\n".to_vec())));
+    let listing = Part::Out(b"otto  administer\n".to_vec());
+    assert_eq!(first(&mut listed).await, Some(listing));
 
     let revoked = place.collector(&["revoke", "--analyst", "otto"]);
     assert!(revoked.status.success(), "{}", said(&revoked));

@@ -1,11 +1,9 @@
-//! An analyst's certificate: asked for with a one-time token, from a collector that is known by the token's fingerprint.
+//! An analyst's first certificate: asked for with a one-time token, from a collector that is known by the token's fingerprint.
 //!
-//! **Invariant:** the key never leaves this machine, nothing is asked of a collector before its chain has been checked, and files
+//! **Invariant:** nothing is asked of a collector before its chain has been checked, and files
 //! that are there are written over only when that was asked for.
 
-use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +21,8 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::remote::{self, Files};
+use super::keeping::{self, Files};
+use super::remote;
 
 /// What a token begins with.
 const KIND: &str = "chartwatch-analyst-1";
@@ -51,7 +50,7 @@ pub(super) fn enroll(
     directory: &Path,
     out: &mut impl Write,
 ) -> Result<(), anyhow::Error> {
-    let text = remote::read(&args.token_file, true)?;
+    let text = keeping::read(&args.token_file, true)?;
     let token = std::str::from_utf8(&text).ok().and_then(parse);
     let token = token.with_context(|| {
         format!(
@@ -68,15 +67,12 @@ pub(super) fn enroll(
             );
         }
     }
-    let key = rcgen::KeyPair::generate().context("no key could be made")?;
-    let request = rcgen::CertificateParams::new(Vec::new())
-        .and_then(|params| params.serialize_request(&key))
-        .context("no key could be made")?;
+    let _lock = files.lock()?;
+    let (key, request) = keeping::new_key()?;
     let request = EnrollRequest {
         secret: token.secret.to_vec(),
-        request: request.der().to_vec(),
-        // Nothing renews an analyst's certificate, so the next authority is met with a new token.
-        takes_authorities: false,
+        request,
+        takes_authorities: true,
     };
     let reply = remote::runtime()?.block_on(async {
         let channel = remote::connect(&token.address, pinned(token.fingerprint)?).await?;
@@ -85,7 +81,23 @@ pub(super) fn enroll(
             anyhow::anyhow!("the collector refused: {}", text::clean(status.message()))
         })
     })?;
-    keep(&reply.into_inner(), &token, &key, &files)?;
+    let EnrollReply {
+        chain,
+        authority,
+        mut authorities,
+        ..
+    } = reply.into_inner();
+    if sha256(&authority) != token.fingerprint {
+        bail!(
+            "the collector's answer names another authority than the token; the token is used up"
+        );
+    }
+    if authorities.is_empty() {
+        // An older collector names one.
+        authorities.push(authority);
+    }
+    let kept = keeping::keep(&files, &key, &chain, &authorities);
+    kept.context("the token is used up, ask for a new one")?;
     writeln!(
         out,
         "made {} and {}: you are {} now; remove the token's file. Try: chartwatch --collector {} alerts",
@@ -108,60 +120,6 @@ fn parse(text: &str) -> Option<Token> {
         fingerprint: unhex(fingerprint)?,
         secret: unhex(secret)?,
     })
-}
-
-fn keep(
-    reply: &EnrollReply,
-    token: &Token,
-    key: &rcgen::KeyPair,
-    files: &Files,
-) -> Result<(), anyhow::Error> {
-    if sha256(&reply.authority) != token.fingerprint {
-        bail!(
-            "the collector's answer names another authority than the token; the token is used up"
-        );
-    }
-    let chain: String = reply.chain.iter().map(|one| pem(one)).collect();
-    write(&files.ca, &pem(&reply.authority), 0o644)?;
-    write(&files.identity, &(key.serialize_pem() + &chain), 0o600)
-}
-
-/// Writes a file as one, in the place of what was there.
-fn write(file: &Path, text: &str, mode: u32) -> Result<(), anyhow::Error> {
-    let fresh = file.with_extension("new");
-    let inner = || {
-        if let Some(directory) = file.parent() {
-            let mut builder = DirBuilder::new();
-            builder.recursive(true).mode(0o700).create(directory)?;
-        }
-        match std::fs::remove_file(&fresh) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(mode);
-        let mut out = options.open(&fresh)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        std::fs::rename(&fresh, file)
-    };
-    inner().with_context(|| {
-        format!(
-            "{}: cannot be written; the token is used up, ask for a new one",
-            file.display()
-        )
-    })
-}
-
-fn pem(certificate: &[u8]) -> String {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
-    let mut out = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    for line in text.as_bytes().chunks(64) {
-        out += &String::from_utf8_lossy(line);
-        out.push('\n');
-    }
-    out + "-----END CERTIFICATE-----\n"
 }
 
 /// Settings of a connection to the collector whose authority has this fingerprint.

@@ -6,6 +6,7 @@
 mod administering;
 mod enrolling;
 mod judging;
+mod keeping;
 mod remote;
 mod revealing;
 
@@ -212,6 +213,10 @@ enum Command {
         command: Option<AuditCommand>,
     },
     /// Get an analyst's certificate from a collector, with a one-time token that `chartwatch-collector token --analyst` has printed.
+    #[command(
+        after_help = "Any command after two thirds of the certificate's life renews it; who does not come by in the last third enrols again with --replace.\n\n\
+                      Example:\n  chartwatch enroll --token-file anna.token && rm anna.token"
+    )]
     Enroll(EnrollArgs),
     #[command(flatten)]
     Administer(Administration),
@@ -415,7 +420,7 @@ fn carry_out(
     out: &mut impl Write,
 ) -> Result<Ended, anyhow::Error> {
     if let Some(address) = &cli.collector {
-        let files = remote::Files::below(&identity(cli)?);
+        let files = keeping::Files::below(&identity(cli)?);
         return remote::run(address, &files, command, out);
     }
     let (config, feeds) = read_config(cli)?;

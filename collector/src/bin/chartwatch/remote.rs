@@ -1,70 +1,32 @@
 //! A command carried out by the collector, over TLS 1.3 with the analyst's certificate.
 
-use std::fs::File;
-use std::io::{Read as _, Write};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::error::Error;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use collector::analyst::{Command, request};
 use collector::audit::Hash;
+use collector::identity::AnalystCertificate;
 use collector::text;
 use hyper_util::rt::TokioIo;
+use proto::analyst::v1::RenewRequest;
 use proto::analyst::v1::analyst_client::AnalystClient;
 use proto::analyst::v1::run_reply::Part;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use super::keeping::{self, Files};
+
 /// How long connecting may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
-/// Larger than any chain of certificates.
-const BYTES_MAX: u64 = 1 << 20;
+/// How long a renewal may take.
+const RENEW_WITHIN: Duration = Duration::from_secs(20);
 /// Largest part of an answer, and its frame.
 const PART_MAX: usize = 64 * 1024;
-
-/// The files of an analyst.
-pub(super) struct Files {
-    /// Key and certificate.
-    pub(super) identity: PathBuf,
-    /// The authority the collector's certificate is checked with.
-    pub(super) ca: PathBuf,
-}
-
-impl Files {
-    /// Those of a directory.
-    pub(super) fn below(directory: &Path) -> Self {
-        Self {
-            identity: directory.join("identity.pem"),
-            ca: directory.join("ca.pem"),
-        }
-    }
-
-    fn client(&self) -> Result<ClientConfig, anyhow::Error> {
-        let identity = read(&self.identity, true)?;
-        let shown = self.identity.display();
-        let key = PrivateKeyDer::from_pem_slice(&identity)
-            .with_context(|| format!("{shown}: holds no key; enrol again"))?;
-        let mut roots = RootCertStore::empty();
-        for authority in certificates(&self.ca, &read(&self.ca, false)?)? {
-            roots
-                .add(authority)
-                .with_context(|| format!("{}: is no authority; enrol again", self.ca.display()))?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(certificates(&self.identity, &identity)?, key)
-            .with_context(|| format!("{shown}: key and certificate do not fit; enrol again"))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(config)
-    }
-}
 
 /// How a command ended.
 #[derive(Debug, Default)]
@@ -82,20 +44,23 @@ pub(super) fn run(
     command: Command,
     out: &mut impl Write,
 ) -> Result<Ended, anyhow::Error> {
-    let config = files.client()?;
+    let identity = files.identity()?;
+    let config = files.client(&identity)?;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let channel = connect(address, config).await?;
-        let mut client = AnalystClient::new(channel).max_decoding_message_size(PART_MAX);
+        let channel = connect(address, config).await;
+        let channel = channel.map_err(|error| explained(&error, files, &identity))?;
+        let mut client = AnalystClient::new(channel.clone()).max_decoding_message_size(PART_MAX);
         let refused = |status: tonic::Status| match status.code() {
-            tonic::Code::Unimplemented => anyhow::anyhow!(
+            tonic::Code::Unimplemented if status.message().is_empty() => anyhow::anyhow!(
                 "{address}: analysts are not served there; ask for the address that is `listen` below [analyst] at the collector"
             ),
-            _ => anyhow::anyhow!("the collector refused: {}", text::clean(status.message())),
+            _ => explained(&refusal(&status), files, &identity),
         };
         let answer = client.run(request(command)).await.map_err(refused)?;
         let mut parts = answer.into_inner();
         let mut ended = Ended::default();
+        let mut renew = false;
         while let Some(reply) = parts.message().await.map_err(refused)? {
             match reply.part {
                 Some(Part::Out(bytes)) => out.write_all(&bytes).context("failed to write")?,
@@ -103,8 +68,12 @@ pub(super) fn run(
                     .write_all(&bytes)
                     .context("failed to write")?,
                 Some(Part::ToAgree(hash)) => ended.to_agree = Hash::parse(&hash),
+                Some(Part::RenewInS(seconds)) => renew = seconds == 0,
                 Some(Part::Exit(exit)) => {
                     ended.exit = u8::try_from(exit).unwrap_or(1);
+                    if renew {
+                        renewed(channel, files, &identity).await;
+                    }
                     return Ok(ended);
                 }
                 None => {}
@@ -112,6 +81,98 @@ pub(super) fn run(
         }
         bail!("the collector ended the connection before the command was done; what was printed is a part of it")
     })
+}
+
+/// Has another key certified and puts it in the place of the one that was shown. That it cannot be fails no command: the one before still counts.
+async fn renewed(channel: Channel, files: &Files, shown: &[u8]) {
+    let done = tokio::time::timeout(RENEW_WITHIN, renew(channel, files, shown)).await;
+    let done = done.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
+    if let Err(error) = done {
+        super::say(&format!(
+            "chartwatch: note: your certificate could not be renewed: {error:#}; the next command tries again"
+        ));
+    }
+}
+
+async fn renew(channel: Channel, files: &Files, shown: &[u8]) -> Result<(), anyhow::Error> {
+    // Who comes second finds that it is being done, or has been.
+    let Some(_lock) = files.try_lock()? else {
+        return Ok(());
+    };
+    if files.identity()? != shown {
+        return Ok(());
+    }
+    let (key, request) = keeping::new_key()?;
+    let asked = RenewRequest { request };
+    let reply = AnalystClient::new(channel).renew(asked).await;
+    let reply = reply.map_err(|status| refusal(&status))?.into_inner();
+    keeping::keep(files, &key, &reply.chain, &reply.authorities)
+}
+
+/// What the collector said, or why nothing could be asked.
+fn refusal(status: &tonic::Status) -> anyhow::Error {
+    let said = format!("the collector refused: {}", text::clean(status.message()));
+    match tls_error(status) {
+        Some(error) => anyhow::Error::new(error).context(said),
+        None => anyhow::anyhow!(said),
+    }
+}
+
+/// An error with what is to be done about it, where that is another certificate. The collector's clock counts, so this is looked at only then.
+fn explained(error: &anyhow::Error, files: &Files, identity: &[u8]) -> anyhow::Error {
+    let certificate = files.certificate(identity);
+    let name = certificate
+        .as_ref()
+        .map_or_else(|| "NAME".to_owned(), |own| text::clean(&own.name));
+    let again = format!(
+        "ask an administrator for a new token (`chartwatch-collector token --analyst {name} --role ROLES`), then run `chartwatch enroll --replace --token-file FILE`"
+    );
+    let own = files.identity.display();
+    let told = |alert: AlertDescription| matches!(error.downcast_ref(), Some(rustls::Error::AlertReceived(said)) if *said == alert);
+    let is_over = certificate
+        .as_ref()
+        .is_some_and(AnalystCertificate::has_expired);
+    if told(AlertDescription::CertificateExpired) || is_over {
+        let until = certificate.map_or(0, |own| own.not_after.unsigned_abs());
+        let until = text::time(until.saturating_mul(1_000_000_000));
+        return anyhow::anyhow!(
+            "{own}: the certificate has expired, on {until}; {again} ({error})"
+        );
+    }
+    if told(AlertDescription::UnknownCA) || told(AlertDescription::DecryptError) {
+        return anyhow::anyhow!(
+            "{own}: the collector does not believe the certificate: its authority was changed while you were away; {again}"
+        );
+    }
+    // Authorities of one name tell each other's certificates by the signature.
+    let of_another = |error: &rustls::Error| {
+        use CertificateError::{BadSignature, UnknownIssuer};
+        matches!(
+            error,
+            rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)
+        )
+    };
+    if error.downcast_ref().is_some_and(of_another) {
+        let ca = files.ca.display();
+        return anyhow::anyhow!(
+            "the collector there is of no authority in {ca}: it is another one, or its authority was changed while you were away; {again}"
+        );
+    }
+    // What TLS said stands in the first line already.
+    anyhow::anyhow!("{error}")
+}
+
+/// What TLS said, wherever in an error it stands.
+fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls.clone());
+    }
+    // An I/O error is its own source's source: what it holds is asked for by itself.
+    let held = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        .and_then(|inner| tls_error(inner));
+    held.or_else(|| error.source().and_then(tls_error))
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, anyhow::Error> {
@@ -147,36 +208,16 @@ pub(super) async fn connect(address: &str, config: ClientConfig) -> Result<Chann
     let connected = connected
         .await
         .with_context(|| format!("no connection to {address}: no answer in time"))?;
-    connected.map_err(|error| anyhow::anyhow!("no connection to {address}: {}", cause(&error)))
+    connected.map_err(|error| {
+        let said = format!("no connection to {address}: {}", cause(&error));
+        match tls_error(&error) {
+            Some(error) => anyhow::Error::new(error).context(said),
+            None => anyhow::anyhow!(said),
+        }
+    })
 }
 
 /// The first cause of an error: the others say only that there was one.
-fn cause(error: &dyn std::error::Error) -> String {
+fn cause(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), cause)
-}
-
-fn certificates(file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, anyhow::Error> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    let all = all.with_context(|| format!("{}: cannot be read; enrol again", file.display()))?;
-    if all.is_empty() {
-        bail!("{}: holds no certificate; enrol again", file.display());
-    }
-    Ok(all)
-}
-
-/// Reads a file. Permissions are those of the file that was opened, not of whatever has its name later.
-pub(super) fn read(path: &Path, private: bool) -> Result<Vec<u8>, anyhow::Error> {
-    let shown = path.display();
-    let file = File::open(path).with_context(|| {
-        format!("{shown}: cannot be read; `chartwatch enroll --token-file FILE` makes it")
-    })?;
-    let mode = file.metadata().with_context(|| shown.to_string())?.mode() & 0o7777;
-    if private && mode & 0o077 != 0 {
-        bail!("{shown}: mode {mode:04o} lets others read or change it; run `chmod 600 {shown}`");
-    }
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX)
-        .read_to_end(&mut bytes)
-        .with_context(|| shown.to_string())?;
-    Ok(bytes)
 }
