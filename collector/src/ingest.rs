@@ -189,6 +189,7 @@ impl Link for Ingest {
             changes: renewal::Changes::of(self),
             end: caller(&request),
             place: None,
+            reached: 0,
             answers,
             inbound: request.into_inner(),
         };
@@ -217,6 +218,8 @@ struct Session {
     end: Caller,
     /// Where it is, of a sensor that says which start of it it is.
     place: Option<Place>,
+    /// Last number of its epoch that the log has or was handed, or that Hello gave up.
+    reached: u64,
     /// Of the authority, from before anything was said about it.
     changes: renewal::Changes,
     inbound: Streaming<FromSensor>,
@@ -275,6 +278,7 @@ impl Session {
             .mark(&hello.sensor, hello.epoch)
             .await
             .map_err(Refusal::Log)?;
+        self.reached = persisted.unwrap_or(0).max(hello.given_up());
         let open = || Arc::new(Credit::open(&self.ingest.streams));
         let credit = hello.keeps_credit.then(open);
         let welcome = Welcome {
@@ -282,6 +286,7 @@ impl Session {
             log_id: self.ingest.log_id.to_vec(),
             persisted,
             encodings: vec![Encoding::Zstd.into()],
+            takes_follows: true,
             renew_in_s: renewal::due(&self.ingest, certificate.as_deref()),
         };
         self.answers
@@ -360,7 +365,13 @@ impl Session {
         if let Some(credit) = credit {
             credit.spend(cost)?;
         }
-        let (batch, block) = convert::batch(batch, hello)?;
+        let follows = batch.follows_seq;
+        let (mut batch, block) = convert::batch(batch, hello)?;
+        if follows.is_some_and(|seq| seq <= self.reached) {
+            // Nothing is missing but what the sensor says it gave up.
+            batch.offered_from = batch.first_seq;
+        }
+        self.reached = self.reached.max(batch.last_seq);
         warn_of_refused(&hello.sensor, &block);
         let place = self.place.as_mut();
         let two = place.and_then(|place| place.delivers(Instant::now()));

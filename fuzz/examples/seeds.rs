@@ -342,6 +342,11 @@ fn gap() -> wire::Event {
         from_unix_ns: AT_NS - 1,
         to_unix_ns: AT_NS,
         detail: "bulk".into(),
+        lost: wire::EventClass::Reads.into(),
+        stores: vec!["pacs".into()],
+        epoch: vec![7; 16],
+        first_seq: 3,
+        last_seq: 9,
     }))
 }
 
@@ -396,6 +401,7 @@ fn messages() -> Vec<Seed> {
         encoding: wire::Encoding::Plain.into(),
         payload: encoded(all_kinds()),
         crc32c: None,
+        follows_seq: None,
     };
     let packed = wire::Batch {
         encoding: wire::Encoding::Zstd.into(),

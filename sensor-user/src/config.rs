@@ -90,7 +90,7 @@ pub struct Queue {
     pub drain: Duration,
 }
 
-/// What is held on the disk until the collector has made it durable, and over a restart. Beyond a bound the oldest events are
+/// What is held on the disk until the collector has made it durable, and over a restart. Beyond a bound what is worth least, or too old, is
 /// lost, counted and reported as a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spool {

@@ -374,9 +374,10 @@ impl Enricher {
                 body: Body::Process(Box::new(bare(key))),
             });
         };
-        entry.sent = round;
+        let said_before = std::mem::replace(&mut entry.sent, round) == round;
         let process = Process {
             key,
+            said_before,
             parent: entry.parent,
             image: self.names.hide_known(&entry.image, &self.privacy),
             owner: entry.owner,
@@ -508,6 +509,7 @@ fn bare(key: ProcessKey) -> Process {
         scope: Arc::default(),
         given_bytes: 0,
         exited_boot_ns: None,
+        said_before: false,
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Process {
     pub given_bytes: u64,
     /// When it exited, boot clock; none while it runs.
     pub exited_boot_ns: Option<u64>,
+    /// True when it was said before in this round of sending: what is new is its end, or another program.
+    pub said_before: bool,
 }
 
 /// What a process runs.

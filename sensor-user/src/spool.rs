@@ -9,16 +9,21 @@
 //! A batch may be sent before it is on the disk; what is sent waits for no disk. When one does not fit into memory it is
 //! refused whole: the newest is lost, what is held keeps its order and its numbers. Who offered it counts it and says so
 //! in a gap as soon as there is [`Spool::room`]. What is lost on the disk (too many bytes, too old, damaged, or killed
-//! before it got there) is a [`Loss`], which becomes a gap the same way.
+//! before it got there) is a [`Loss`], which becomes a gap the same way. Of too many bytes the least goes first: what the
+//! collector has, then batch by batch what is worth least ([`Class`]), the oldest of that first. That leaves holes among the
+//! numbers, which are remembered, so that they are told from damage.
 //!
 //! **Invariant:** a batch that was taken is never cut anew or changed, and goes before it is persisted only as a loss; a
 //! batch that was refused has no sequence number. No lock is held across an await or while the disk works.
 
+mod evict;
+mod holes;
 mod memory;
 mod store;
 mod trouble;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -52,6 +57,41 @@ pub enum Encoding {
     Zstd,
 }
 
+/// What a batch is worth when not all can be kept, the least first: the best that is in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Ends of processes, and records that were opened or listed and nothing more.
+    Rest,
+    /// What processes did with records.
+    Reads,
+    /// What the path of an alert is made of: who processes are, flows, edges, attempts on the sensor, gaps.
+    #[default]
+    Evidence,
+}
+
+impl Class {
+    /// All of them, the least first.
+    pub(crate) const ALL: [Self; 3] = [Self::Rest, Self::Reads, Self::Evidence];
+}
+
+/// What is kept beside events, for when they are lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// What they are worth.
+    pub class: Class,
+    /// Names of the stores that they name, with commas between them.
+    pub stores: Arc<str>,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self {
+            class: Class::default(),
+            stores: "".into(),
+        }
+    }
+}
+
 /// Events encoded, not yet numbered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -59,6 +99,8 @@ pub struct Block {
     pub events: u64,
     /// How many lost events the gaps among them stand for: when such a batch is lost in turn, they are counted with it.
     pub stands_for: u64,
+    /// What they are about.
+    pub about: About,
     /// How they are encoded.
     pub encoding: Encoding,
     /// They themselves, at most [`BATCH_BYTES_MAX`] bytes; nothing here looks into it.
@@ -72,8 +114,12 @@ pub struct Batch {
     pub first_seq: u64,
     /// Sequence number of the last event.
     pub last_seq: u64,
+    /// The last number before `first_seq` that was not given up.
+    pub follows: u64,
     /// As in [`Block`]; 0 when it was read from the disk.
     pub stands_for: u64,
+    /// As in [`Block`]; nothing when it was read from the disk.
+    pub about: About,
     /// How they are encoded.
     pub encoding: Encoding,
     /// They themselves, shared with the queue.
@@ -116,12 +162,29 @@ pub struct Loss {
     pub from_unix_ns: u64,
     /// The lost events are not newer than this, nanoseconds since 1970.
     pub to_unix_ns: u64,
+    /// What it was, where that is known.
+    pub what: Option<Gone>,
+}
+
+/// What was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// What kind of events.
+    pub class: Class,
+    /// The epoch whose numbers they had.
+    pub epoch: Uuid,
+    /// The first number and the last; of those between only some are lost.
+    pub numbers: (u64, u64),
+    /// The stores that they named.
+    pub stores: BTreeSet<String>,
+    /// Its place among those that the disk remembers until they are told; 0 when it does not.
+    pub(crate) id: i64,
 }
 
 /// How something was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LossKind {
-    /// The oldest had to go, because the disk spool was full.
+    /// It had to go, because the disk spool was full.
     Full,
     /// It was older than the configuration lets it be.
     Old,
@@ -277,7 +340,7 @@ impl Spool {
     }
 
     /// The next that there is of an epoch begins with `seq`, though `sent` was the last that was sent: goes on there, once
-    /// all that was sent is persisted. Answers whether it does. What is missing without anybody knowing is a loss.
+    /// all that was sent is persisted. Answers whether it does. What is missing without having been given up is a loss.
     pub fn skip(&self, epoch: Uuid, sent: u64, seq: u64) -> bool {
         let mut held = self.held();
         let skips = held.skip(epoch, sent, seq);

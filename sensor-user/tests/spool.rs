@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sensor_user::metrics::Metrics;
-use sensor_user::spool::{Block, Disk, Encoding, LossKind, Spool, Writer};
+use sensor_user::spool::{About, Block, Class, Disk, Encoding, LossKind, Spool, Writer};
 
 /// Set when this program is to play a part for itself: the part and the spool's directory.
 const PART: &str = "CHARTWATCH_SPOOL_PART";
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     match std::env::var(PART).as_deref() {
         Ok("writes") => writes(&place()),
         Ok("full") => full(&place()),
+        Ok("crowded") => crowded(&place()),
         Ok("read-only") => read_only(&place()),
         Ok("turns") => turns_read_only(&place()),
         _ => return tests(),
@@ -46,6 +47,12 @@ fn tests() -> ExitCode {
         mounted(
             "a full disk costs what does not fit into memory, and works again when there is room",
             "full",
+            tmpfs,
+            "size=8m",
+        ),
+        mounted(
+            "a disk that is full while the least has to go: all is delivered or told, and what is worth most is delivered",
+            "crowded",
             tmpfs,
             "size=8m",
         ),
@@ -95,9 +102,13 @@ struct Bench {
 
 impl Bench {
     fn open(place: &Path) -> Self {
+        Self::of(place, 1 << 30)
+    }
+
+    fn of(place: &Path, bytes_max: u64) -> Self {
         let disk = Disk {
             directory: place.join("spool"),
-            bytes_max: 1 << 30,
+            bytes_max,
             age_max: Duration::from_hours(1),
             keep: Duration::from_hours(1),
             commit_every: Duration::from_millis(1),
@@ -117,9 +128,17 @@ impl Bench {
     fn offer(&self, mark: u64, bytes: usize) -> bool {
         let mut payload = mark.to_le_bytes().to_vec();
         payload.resize(bytes, 7);
+        let class = match mark % 10 {
+            0 => Class::Evidence,
+            _ => Class::Reads,
+        };
         let block = Block {
             events: 1,
             stands_for: 0,
+            about: About {
+                class,
+                ..About::default()
+            },
             encoding: Encoding::Plain,
             payload,
         };
@@ -137,7 +156,7 @@ impl Bench {
             let place = (turns << 64) | (epoch.as_u128() >> 64);
             let mut sent = first - 1;
             while let Some(batch) = self.spool.after(epoch, sent).await {
-                assert_eq!(batch.first_seq, sent + 1, "no hole");
+                assert!(batch.follows <= sent, "no hole but what was given up");
                 sent = batch.last_seq;
                 let mark = u64::from_le_bytes(batch.payload[..8].try_into().unwrap());
                 let of = delivered.entry(place).or_default();
@@ -273,6 +292,47 @@ fn full(place: &Path) {
     let epochs = deliver(&bench);
     let dense: Vec<_> = (1..=taken + 1).map(|n| (n, n)).collect();
     assert_eq!(epochs, [dense]);
+    assert_eq!(bench.spool.take_losses(), []);
+    bench.spool.close();
+    bench.writer.finish();
+}
+
+/// Part: the disk is filled by others while the spool gives up what is worth least.
+fn crowded(place: &Path) {
+    let bench = Bench::of(place, 2 << 20);
+    let (mut last, mut lost) = (0, 0);
+    let offer = |last: &mut u64| {
+        if bench.offer(*last + 1, 30_000) {
+            *last += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    while bench.metrics.spool_evicted.get() == 0 {
+        assert!(last < 1_000, "nothing goes");
+        offer(&mut last);
+    }
+    let ballast = place.join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    // Until there is not a byte more.
+    while file.write_all(&[1; 4096]).is_ok() {}
+    drop(file);
+    // The log of the database has room of its own, which may do for many rounds.
+    for _ in 0..400 {
+        offer(&mut last);
+    }
+    std::fs::remove_file(ballast).unwrap();
+    until("all on the disk", || bench.spool.committed() == last);
+    for loss in bench.spool.take_losses() {
+        assert_eq!(loss.kind, LossKind::Full);
+        assert_eq!(loss.what.unwrap().class, Class::Reads);
+        lost += loss.count;
+    }
+    let delivered = deliver(&bench).concat();
+    assert_eq!(delivered.len() as u64 + lost, last);
+    let came: Vec<u64> = delivered.iter().map(|(_, mark)| *mark).collect();
+    for mark in (10..=last).step_by(10) {
+        assert!(came.contains(&mark), "{mark} is worth most and went");
+    }
     assert_eq!(bench.spool.take_losses(), []);
     bench.spool.close();
     bench.writer.finish();

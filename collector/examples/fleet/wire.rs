@@ -151,6 +151,7 @@ impl Link {
             encoding: v1::Encoding::Zstd.into(),
             payload: batch.payload.clone(),
             crc32c: Some(batch.check()),
+            follows_seq: None,
         });
         let sent = self.out.send(message(batch)).await;
         sent.map_err(|_| "the stream was closed".to_owned())

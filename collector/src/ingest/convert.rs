@@ -6,6 +6,7 @@
 //! **Invariant:** what comes out is complete and within bounds; nothing here panics, whatever the bytes. The same bytes
 //! give the same events, live and from the log.
 
+mod gap;
 mod state;
 
 use std::net::{IpAddr, SocketAddr};
@@ -284,7 +285,7 @@ fn event(raw: wire::Event, author: Author) -> Result<Option<Event>, WireError> {
             None => return Ok(None),
         },
         wire::event::Body::Tamper(raw) => What::Tamper(tamper(raw)?),
-        wire::event::Body::Gap(raw) => What::Gap(gap(raw)?),
+        wire::event::Body::Gap(raw) => What::Gap(gap::gap(raw)?),
         wire::event::Body::Conflict(_) if author == Author::Sensor => {
             return Err(WireError::NotOfSensors);
         }
@@ -509,26 +510,6 @@ fn tamper_file(number: u32) -> TamperFile {
         Ok(Ok(wire::TamperFile::Unit)) => TamperFile::Unit,
         Ok(Ok(wire::TamperFile::Unspecified) | Err(_)) | Err(_) => TamperFile::Unknown,
     }
-}
-
-fn gap(raw: wire::Gap) -> Result<Gap, WireError> {
-    Ok(Gap {
-        reason: match wire::GapReason::try_from(raw.reason) {
-            Ok(wire::GapReason::RingFull) => GapReason::RingFull,
-            Ok(wire::GapReason::MapFull) => GapReason::MapFull,
-            Ok(wire::GapReason::HookFailed) => GapReason::HookFailed,
-            Ok(wire::GapReason::Decode) => GapReason::Decode,
-            Ok(wire::GapReason::QueueFull) => GapReason::QueueFull,
-            Ok(wire::GapReason::Restart) => GapReason::Restart,
-            Ok(wire::GapReason::Blind) => GapReason::Blind,
-            Ok(wire::GapReason::Skipped) => GapReason::Skipped,
-            Ok(wire::GapReason::Unspecified) | Err(_) => GapReason::Unknown,
-        },
-        count: raw.count,
-        from_ns: bounded("gap.from_unix_ns", raw.from_unix_ns)?,
-        to_ns: bounded("gap.to_unix_ns", raw.to_unix_ns)?,
-        detail: long("gap.detail", raw.detail)?,
-    })
 }
 
 fn conflict(raw: wire::Conflict) -> Result<Conflict, WireError> {

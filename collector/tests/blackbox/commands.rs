@@ -7,13 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use proto::sensor::v1::event::Body;
 use proto::sensor::v1::{
-    Canary, CanaryState, Clocks, Gap, GapReason, Heartbeat, HookCount, SpoolDepth,
+    Canary, CanaryState, Clocks, EventClass, Gap, GapReason, Heartbeat, HookCount, SpoolDepth,
 };
 use serde_json::Value;
 
 use crate::daemon::{Daemon, Place, until};
 use crate::events::{at, event, read, sent, theft};
-use crate::sensor::Sensor;
+use crate::sensor::{EPOCH, Sensor};
 
 fn text(output: &Output) -> String {
     assert!(
@@ -339,6 +339,11 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
         from_unix_ns: at(0),
         to_unix_ns: at(1),
         detail: "ring of CPU 1".into(),
+        lost: EventClass::Reads.into(),
+        stores: vec!["pacs".into(), "lab".into()],
+        epoch: EPOCH.to_vec(),
+        first_seq: 4,
+        last_seq: 9,
     };
     sensor.send(1, vec![event(1, Body::Gap(gap))]).await;
     sensor.persisted(1).await;
@@ -366,7 +371,7 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
         "DO NOT BALANCE",
         "balance",
         "pacs",
-        "ring of CPU 1",
+        "ring of CPU 1; what went: what processes did with records; stores: pacs, lab; numbers 4 to 9 of epoch ",
         "4 waiting (1.20 kB in memory, 34.0 kB on its disk), 2 lost",
         "  canary       NOT SEEN, last at 20",
         "  clock        1 h 1",

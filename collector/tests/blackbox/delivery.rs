@@ -162,6 +162,36 @@ async fn numbers_that_are_taken_or_left_out_are_refused() {
     assert!(daemon.stop().success());
 }
 
+/// What a sensor's spool gave up between what it kept is a hole that it says with the next batch, without connecting anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_batch_says_was_given_up_before_it_is_a_hole_and_nothing_else_is() {
+    let place = Place::new("");
+    let daemon = Daemon::start(&place);
+    let follows = |first_seq, seq| Batch {
+        follows_seq: Some(seq),
+        ..batch(first_seq, vec![read(1, 5, first_seq, 1)])
+    };
+    let (mut sensor, welcome) = Sensor::connect(&daemon.address, "ws-12", 1).await;
+    assert!(welcome.takes_follows);
+    sensor
+        .send(1, vec![read(1, 5, 1, 1), read(1, 5, 2, 1)])
+        .await;
+    sensor.say(Message::Batch(follows(5, 2))).await;
+    sensor.say(Message::Batch(follows(9, 5))).await;
+    sensor.persisted(9).await;
+    // Nobody gave up 10: whoever was to bring it on has lost it.
+    sensor.say(Message::Batch(follows(13, 10))).await;
+    let (code, message) = sensor.refused().await;
+    assert_eq!(code, Code::OutOfRange, "{message}");
+    let stored = LogReader::open(&place.data()).unwrap().page(0).unwrap();
+    let holes: Vec<_> = stored
+        .iter()
+        .map(|batch| (batch.first_seq, batch.missing_before))
+        .collect();
+    assert_eq!(holes, [(1, 0), (5, 2), (9, 3)]);
+    assert!(daemon.stop().success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_whose_frame_is_wrong_ends_the_stream_and_changes_nothing() {
     let place = Place::new("");

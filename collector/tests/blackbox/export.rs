@@ -29,6 +29,7 @@ fn gap(second: u64) -> Event {
         from_unix_ns: at(second - 1),
         to_unix_ns: at(second),
         detail: "bulk ring".into(),
+        ..Gap::default()
     };
     event(second, Body::Gap(gap))
 }

@@ -147,6 +147,7 @@ pub(crate) fn batch(first_seq: u64, events: Vec<Event>) -> Batch {
         encoding: Encoding::Plain.into(),
         payload: block.encode_to_vec(),
         crc32c: None,
+        follows_seq: None,
     }
 }
 

@@ -673,6 +673,21 @@ pub struct Gap {
     /// What was lost, for a person: the hook, the map or the queue.
     #[prost(string, tag = "5")]
     pub detail: ::prost::alloc::string::String,
+    /// What kind of events the sensor's disk spool gave up; not given for other gaps.
+    #[prost(enumeration = "EventClass", tag = "6")]
+    pub lost: i32,
+    /// Stores that the lost events named, as far as that is known.
+    #[prost(string, repeated, tag = "7")]
+    pub stores: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The epoch the lost events had, 16 bytes of a UUID; empty where they had no numbers.
+    #[prost(bytes = "vec", tag = "8")]
+    pub epoch: ::prost::alloc::vec::Vec<u8>,
+    /// The first number that was lost, and the last. Of those between only `count` are lost: what was worth more is still there.
+    #[prost(uint64, tag = "9")]
+    pub first_seq: u64,
+    /// See first_seq.
+    #[prost(uint64, tag = "10")]
+    pub last_seq: u64,
 }
 /// How the name of a record is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1091,6 +1106,43 @@ impl GapReason {
         }
     }
 }
+/// What a batch is worth when not all can be kept: the best that is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EventClass {
+    /// Not given.
+    Unspecified = 0,
+    /// Ends of processes, and records that were opened or listed and nothing more.
+    Rest = 1,
+    /// What processes did with records.
+    Reads = 2,
+    /// What the path of an alert is made of: who processes are, flows, edges, attempts on the sensor, gaps.
+    Evidence = 3,
+}
+impl EventClass {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EVENT_CLASS_UNSPECIFIED",
+            Self::Rest => "EVENT_CLASS_REST",
+            Self::Reads => "EVENT_CLASS_READS",
+            Self::Evidence => "EVENT_CLASS_EVIDENCE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EVENT_CLASS_UNSPECIFIED" => Some(Self::Unspecified),
+            "EVENT_CLASS_REST" => Some(Self::Rest),
+            "EVENT_CLASS_READS" => Some(Self::Reads),
+            "EVENT_CLASS_EVIDENCE" => Some(Self::Evidence),
+            _ => None,
+        }
+    }
+}
 /// What a sensor says.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromSensor {
@@ -1206,6 +1258,9 @@ pub struct Welcome {
     /// more. Never less than the largest batch. Absent where there is no limit.
     #[prost(uint64, optional, tag = "5")]
     pub credit_bytes: ::core::option::Option<u64>,
+    /// Whether it reads Batch.follows_seq.
+    #[prost(bool, tag = "6")]
+    pub takes_follows: bool,
 }
 /// A sensor asks for its next certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1260,6 +1315,11 @@ pub struct Batch {
     /// travels. Must be there with every encoding but ENCODING_PLAIN, which older sensors send without.
     #[prost(fixed32, optional, tag = "6")]
     pub crc32c: ::core::option::Option<u32>,
+    /// The last number before first_seq that the sensor has not given up: what lies between is lost for good, and a gap tells of it.
+    /// Absent where nothing was given up directly before this batch. A collector that does not say Welcome.takes_follows is told
+    /// with the next Hello.
+    #[prost(uint64, optional, tag = "7")]
+    pub follows_seq: ::core::option::Option<u64>,
 }
 /// Everything up to a sequence number is durable: the sensor may forget it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

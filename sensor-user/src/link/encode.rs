@@ -60,6 +60,7 @@ pub(super) fn numbered(
         epoch: epoch.as_bytes().to_vec(),
         first_seq: batch.first_seq,
         last_seq: batch.last_seq,
+        follows_seq: (batch.follows + 1 < batch.first_seq).then_some(batch.follows),
         encoding: encoding.into(),
         crc32c: Some(check((batch.first_seq, batch.last_seq), &payload)),
         payload,
@@ -92,12 +93,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::spool::About;
 
     fn batch(encoding: Encoding, payload: Vec<u8>) -> Batch {
         Batch {
             first_seq: 3,
             last_seq: 4,
+            follows: 2,
             stands_for: 0,
+            about: About::default(),
             encoding,
             payload: Arc::new(payload),
         }

@@ -1,6 +1,8 @@
 //! Packs each tick's reports into blocks and offers them to the queue.
 //!
-//! A block holds one tick's events, or as many as fit. When the queue refuses one, the rest of the tick and every tick
+//! A block holds one tick's events, or as many as fit, in the order of their time. A tick of many is taken apart by what its
+//! events are worth ([`Class`]), so that a spool that is full need not give up the path of an alert for the reads of a whole
+//! archive; few share a block, which is worth as much as the best of them. When the queue refuses one, the rest of the tick and every tick
 //! made in the same round of sending are refused too: processes that were said in what is lost must be said again before
 //! anything refers to them. The new round is asked for at once, and the gap goes in as soon as there is room.
 //!
@@ -10,6 +12,7 @@
 //!
 //! **Invariant:** a block is, before it is compressed, at most [`BATCH_BYTES_MAX`] bytes and [`BATCH_EVENTS_MAX`] events; every report either is in the queue or is counted in a gap.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proto::prost::Message;
@@ -25,8 +28,13 @@ use crate::metrics::Metrics;
 use crate::report::Resend;
 use crate::report::{Body, Report, Tick};
 use crate::spool::{
-    BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Encoding, Full, Loss, LossKind, Spool,
+    About, BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Class, Encoding, Full, Loss, LossKind, Spool,
 };
+
+mod worth;
+
+/// So many reports of a tick share a block, whatever they are worth: another block for each class would cost more than it keeps.
+const TOGETHER: usize = 64;
 
 /// Whose events they are.
 #[derive(Debug, Clone)]
@@ -124,7 +132,11 @@ impl Packer {
     /// Takes what the spool lost, and says it. What is lost may have said of processes who they are.
     fn take_losses(&mut self) {
         let losses = self.spool.take_losses();
-        if losses.iter().any(|loss| loss.kind != LossKind::Killed) {
+        let tells_who = |loss: &Loss| match &loss.what {
+            Some(what) => what.class == Class::Evidence,
+            None => loss.kind != LossKind::Killed,
+        };
+        if losses.iter().any(tells_who) {
             self.resend.ask();
         }
         for loss in losses {
@@ -141,6 +153,7 @@ impl Packer {
         for loss in &self.unsaid {
             open.push(wire::loss(loss));
         }
+        // A gap is worth as much as anything.
         if self.offer(open).is_ok() {
             self.metrics.spool_gaps.add(self.unsaid.len() as u64);
             self.unsaid.clear();
@@ -149,8 +162,10 @@ impl Packer {
     }
 
     fn pack(&mut self, tick: &Tick) {
+        let parts = worth::parts(&tick.reports);
+        let reports: Vec<&Report> = parts.iter().flatten().copied().collect();
         if tick.round < self.round {
-            self.lose(&tick.reports, tick.offset);
+            self.lose(&reports, tick.offset);
             // There may be room already, and then nobody tells of any.
             if self.spool.has_room() {
                 self.confess();
@@ -159,24 +174,39 @@ impl Packer {
         }
         if self.lost.is_some() {
             // Not before there is an eighth of room: else a gap would go in with every tick.
-            return self.lose_from(tick, 0);
+            return self.lose_from(tick, &reports);
         }
+        let mut taken = 0;
+        for part in &parts {
+            if let Err(Full) = self.pack_part(part, tick.offset, &mut taken) {
+                return self.lose_from(tick, &reports[taken..]);
+            }
+        }
+    }
+
+    /// Packs reports into blocks of their own; counts in `taken` those that the queue took.
+    fn pack_part(
+        &mut self,
+        part: &[&Report],
+        offset: Offset,
+        taken: &mut usize,
+    ) -> Result<(), Full> {
         let mut block = Open::new(&self.host);
-        let mut from = 0;
-        for (index, report) in tick.reports.iter().enumerate() {
-            let event = wire::event(report, tick.offset);
+        for report in part {
+            let event = wire::event(report, offset);
             if !block.fits(&event) {
                 let full = std::mem::replace(&mut block, Open::new(&self.host));
-                if self.offer(full).is_err() {
-                    return self.lose_from(tick, from);
-                }
-                from = index;
+                let count = full.block.events.len();
+                self.offer(full)?;
+                *taken += count;
             }
             block.push(event);
+            block.note(report);
         }
-        if self.offer(block).is_err() {
-            self.lose_from(tick, from);
-        }
+        let count = block.block.events.len();
+        self.offer(block)?;
+        *taken += count;
+        Ok(())
     }
 
     fn offer(&mut self, open: Open) -> Result<(), Full> {
@@ -195,30 +225,31 @@ impl Packer {
         Ok(())
     }
 
-    fn lose_from(&mut self, tick: &Tick, from: usize) {
+    fn lose_from(&mut self, tick: &Tick, reports: &[&Report]) {
         self.round = self.resend.ask();
         if self.lost.is_none() {
             tracing::error!(
                 "the queue is full: events are lost until the collector has taken some"
             );
         }
-        self.lose(&tick.reports[from..], tick.offset);
+        self.lose(reports, tick.offset);
     }
 
-    fn lose(&mut self, reports: &[Report], offset: Offset) {
+    fn lose(&mut self, reports: &[&Report], offset: Offset) {
         let count = reports.len() as u64;
         self.metrics.queue_refused.add(count);
-        let (Some(first), Some(last)) = (reports.first(), reports.last()) else {
+        let times = || reports.iter().map(|report| report.boot_ns);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else {
             return;
         };
         let lost = self.lost.get_or_insert(Lost {
             count: 0,
-            from_boot_ns: first.boot_ns,
-            to_boot_ns: last.boot_ns,
+            from_boot_ns: first,
+            to_boot_ns: last,
             offset,
         });
         lost.count += count;
-        lost.to_boot_ns = lost.to_boot_ns.max(last.boot_ns);
+        lost.to_boot_ns = lost.to_boot_ns.max(last);
         lost.offset = offset;
     }
 
@@ -245,15 +276,26 @@ impl Packer {
     }
 }
 
-/// Losses of a kind that wait to be said become one.
+/// Losses of a kind that wait to be said become one, those with numbers by class and epoch.
 fn note(unsaid: &mut Vec<Loss>, loss: Loss) {
-    match unsaid.iter_mut().find(|known| known.kind == loss.kind) {
-        Some(known) => {
-            known.count += loss.count;
-            known.from_unix_ns = known.from_unix_ns.min(loss.from_unix_ns);
-            known.to_unix_ns = known.to_unix_ns.max(loss.to_unix_ns);
-        }
-        None => unsaid.push(loss),
+    let same = |known: &&mut Loss| {
+        let alike = match (&known.what, &loss.what) {
+            (None, None) => true,
+            (Some(a), Some(b)) => (a.class, a.epoch) == (b.class, b.epoch),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        known.kind == loss.kind && alike
+    };
+    let Some(known) = unsaid.iter_mut().find(same) else {
+        return unsaid.push(loss);
+    };
+    known.count += loss.count;
+    known.from_unix_ns = known.from_unix_ns.min(loss.from_unix_ns);
+    known.to_unix_ns = known.to_unix_ns.max(loss.to_unix_ns);
+    if let (Some(known), Some(what)) = (&mut known.what, loss.what) {
+        known.numbers.0 = known.numbers.0.min(what.numbers.0);
+        known.numbers.1 = known.numbers.1.max(what.numbers.1);
+        known.stores.extend(what.stores);
     }
 }
 
@@ -263,6 +305,9 @@ struct Open {
     bytes: usize,
     /// What the gaps in it stand for.
     stands_for: u64,
+    /// The best of what was noted; a gap says none and is worth most.
+    class: Option<Class>,
+    stores: BTreeSet<Arc<str>>,
 }
 
 impl Open {
@@ -277,6 +322,8 @@ impl Open {
             block,
             bytes,
             stands_for: 0,
+            class: None,
+            stores: BTreeSet::new(),
         }
     }
 
@@ -292,12 +339,26 @@ impl Open {
         self.block.events.push(event);
     }
 
+    /// What the event that was pushed last is worth, and the stores it names.
+    fn note(&mut self, report: &Report) {
+        self.class = self.class.max(Some(worth::class(&report.body)));
+        for store in worth::stores(&report.body) {
+            if !self.stores.contains(store) {
+                self.stores.insert(Arc::clone(store));
+            }
+        }
+    }
+
     /// None when there is nothing in it.
     fn close(self) -> Option<Block> {
         let events = self.block.events.len() as u64;
         (events > 0).then(|| Block {
             events,
             stands_for: self.stands_for,
+            about: About {
+                class: self.class.unwrap_or_default(),
+                stores: self.stores.into_iter().collect::<Vec<_>>().join(",").into(),
+            },
             encoding: Encoding::Plain,
             payload: self.block.encode_to_vec(),
         })

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::client::{Client, Settings};
 use super::identity::IdentityError;
 use super::{encode, enroll, tls, wire};
-use crate::spool::NeverSent;
+use crate::spool::{Batch, NeverSent};
 
 /// Messages that may wait for the connection to take them; a batch is up to 256 KiB.
 const OUTBOUND_MAX: usize = 4;
@@ -107,6 +107,8 @@ pub(super) struct Session<'a> {
     sent: u64,
     /// Whether the collector takes zstd.
     takes_zstd: bool,
+    /// Whether it takes from a batch what was given up before it; one that does not is told with a Hello.
+    takes_follows: bool,
     flow: Flow,
     channel: Channel,
     /// When the certificate is to be renewed.
@@ -161,6 +163,7 @@ impl<'a> Session<'a> {
             inbound,
             sent,
             takes_zstd,
+            takes_follows: welcome.takes_follows,
             flow: Flow::new(welcome.credit_bytes),
         })
     }
@@ -175,7 +178,7 @@ impl<'a> Session<'a> {
                 return self.leave(Ended::Drained).await;
             }
             let mut next = spool.after(epoch, self.sent).await;
-            if let Some(batch) = next.take_if(|batch| batch.first_seq > self.sent + 1)
+            if let Some(batch) = next.take_if(|batch| self.is_behind_hole(batch))
                 && spool.skip(epoch, self.sent, batch.first_seq)
             {
                 return self.leave(Ended::Turned).await;
@@ -212,6 +215,12 @@ impl<'a> Session<'a> {
                 () = spool.changed(), if next.is_none() => {}
             }
         }
+    }
+
+    /// Whether there is something between what was sent and this batch of which the collector would not know that it is lost.
+    fn is_behind_hole(&self, batch: &Batch) -> bool {
+        let known = self.takes_follows && batch.follows <= self.sent;
+        batch.first_seq > self.sent + 1 && !known
     }
 
     /// Renews the certificate; one that could not be renewed still counts, and is tried again.

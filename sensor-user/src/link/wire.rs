@@ -17,7 +17,7 @@ use crate::event::{
 use crate::health::{Canary, Health, HookCount};
 use crate::privacy::NameForm;
 use crate::report::{Body, NamedAccess, NamedEdge, Process, Report};
-use crate::spool::{Loss, LossKind, Spool};
+use crate::spool::{Class, Gone, Loss, LossKind, Spool};
 
 /// A report, with its times by the wall clock as it was then.
 pub(super) fn event(report: &Report, offset: Offset) -> v1::Event {
@@ -42,7 +42,7 @@ pub(super) fn loss(loss: &Loss) -> v1::Event {
     let (reason, detail) = match loss.kind {
         LossKind::Full => (
             v1::GapReason::QueueFull,
-            "the sensor's disk spool was full (spool.max_bytes): the oldest events went",
+            "the sensor's disk spool was full (spool.max_bytes): what is worth least went, the oldest of it first",
         ),
         LossKind::Old => (
             v1::GapReason::QueueFull,
@@ -74,7 +74,28 @@ pub(super) fn loss(loss: &Loss) -> v1::Event {
             from_unix_ns: loss.from_unix_ns,
             to_unix_ns: loss.to_unix_ns,
             detail: detail.to_owned(),
+            ..what(loss.what.as_ref())
         })),
+    }
+}
+
+/// What was given up, as far as that is known.
+fn what(gone: Option<&Gone>) -> v1::Gap {
+    let Some(gone) = gone else {
+        return v1::Gap::default();
+    };
+    let class = match gone.class {
+        Class::Rest => v1::EventClass::Rest,
+        Class::Reads => v1::EventClass::Reads,
+        Class::Evidence => v1::EventClass::Evidence,
+    };
+    v1::Gap {
+        lost: class.into(),
+        stores: gone.stores.iter().cloned().collect(),
+        epoch: gone.epoch.as_bytes().to_vec(),
+        first_seq: gone.numbers.0,
+        last_seq: gone.numbers.1,
+        ..v1::Gap::default()
     }
 }
 
@@ -330,6 +351,7 @@ fn gap(gap: &Gap, offset: Offset) -> v1::Gap {
         from_unix_ns: offset.unix_ns(gap.from_boot_ns),
         to_unix_ns: offset.unix_ns(gap.to_boot_ns),
         detail: cut(&gap.detail, TEXT_BYTES_MAX),
+        ..v1::Gap::default()
     }
 }
 
@@ -401,6 +423,7 @@ mod tests {
                 ..Scope::default()
             }),
             exited_boot_ns: None,
+            said_before: false,
         };
         process(&whole, offset)
     }

@@ -1,13 +1,14 @@
 //! The books of the queue: what is in memory, what is on the disk, what comes next. No disk is touched here.
 //!
-//! **Invariant:** `first - 1` is the last number that is persisted or lost; what is between `first` and `last_seq` is in
-//! memory, on the disk, or found to be missing when it is reached, and then a loss.
+//! **Invariant:** `first - 1` is the last number before which all is persisted or lost; what is between `first` and `last_seq` is in
+//! memory, on the disk, in a hole, or found to be missing when it is reached, and then a loss.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::holes::Holes;
 use super::{Batch, Block, Depth, Full, Loss, LossKind, NeverSent};
 use crate::clock;
 
@@ -35,6 +36,15 @@ pub(super) struct Earlier {
     pub(super) first: u64,
     /// Last number there is.
     pub(super) last: u64,
+    /// What is not there in between.
+    pub(super) holes: Holes,
+}
+
+impl Earlier {
+    /// How many events are held.
+    pub(super) fn events(&self) -> u64 {
+        (self.last + 1).saturating_sub(self.first) - self.holes.within(self.first, self.last)
+    }
 }
 
 /// Where the next batch is.
@@ -45,16 +55,16 @@ pub(super) enum Next {
     Nothing,
 }
 
-/// What went from the disk without being persisted.
+/// What went from the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Evicted {
     pub(super) epoch: Uuid,
-    /// The last number that went.
-    pub(super) upto: u64,
-    /// How many events went.
+    /// The numbers that went.
+    pub(super) holes: Holes,
+    /// How many events went that were not persisted.
     pub(super) events: u64,
-    /// They and those that the gaps among them stood for.
-    pub(super) loss: Loss,
+    /// They and those that the gaps among them stood for; none when all was persisted.
+    pub(super) loss: Option<Loss>,
 }
 
 /// What the writer is to put on the disk.
@@ -63,8 +73,8 @@ pub(super) struct Work {
     pub(super) batches: Vec<Batch>,
     /// Epochs, and up to where they are persisted.
     pub(super) acked: Vec<(Uuid, u64)>,
-    /// The ends of earlier epochs are told in what is on the disk with this.
-    pub(super) told: bool,
+    /// The ends of earlier epochs, and losses up to this place, are told in what is on the disk with this.
+    pub(super) told: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -75,6 +85,8 @@ pub(super) struct Held {
     /// Of `batches`.
     memory: Depth,
     first: u64,
+    /// What was given up between `first` and `last_seq`.
+    holes: Holes,
     last_seq: u64,
     committed: u64,
     /// Bytes of what is not committed.
@@ -84,8 +96,10 @@ pub(super) struct Held {
     ahead: VecDeque<Batch>,
     acked: Vec<(Uuid, u64)>,
     losses: Vec<Loss>,
-    /// The last number when the losses were said; 0 when there is nothing to remember.
-    told_at: u64,
+    /// The last place of the losses that were taken.
+    taken: i64,
+    /// The last number when losses were said, and the last place of those; 0 when there is nothing to remember.
+    told_at: (u64, i64),
     footing: Footing,
     suspicion: Option<String>,
     /// What an earlier sensor left is in here, or has been.
@@ -102,6 +116,7 @@ impl Held {
             batches: VecDeque::new(),
             memory: Depth::default(),
             first: 1,
+            holes: Holes::default(),
             last_seq: 0,
             committed: 0,
             uncommitted: 0,
@@ -109,7 +124,8 @@ impl Held {
             ahead: VecDeque::new(),
             acked: Vec::new(),
             losses: Vec::new(),
-            told_at: 0,
+            taken: 0,
+            told_at: (0, 0),
             footing,
             suspicion: None,
             adopted: false,
@@ -151,7 +167,9 @@ impl Held {
         self.batches.push_back(Batch {
             first_seq,
             last_seq: self.last_seq,
+            follows: first_seq - 1,
             stands_for: block.stands_for,
+            about: block.about,
             encoding: block.encoding,
             payload: Arc::new(block.payload),
         });
@@ -177,13 +195,31 @@ impl Held {
         let Some(batch) = self.batches.pop_front_if(|front| may(front)) else {
             return false;
         };
+        self.forgot(&batch);
+        true
+    }
+
+    /// A batch is no longer in memory.
+    fn forgot(&mut self, batch: &Batch) {
         self.memory.events -= batch.last_seq - batch.first_seq + 1;
         let bytes = batch.payload.len() as u64;
         self.memory.bytes -= bytes;
         if batch.last_seq > self.committed {
             self.uncommitted = self.uncommitted.saturating_sub(bytes);
         }
-        true
+    }
+
+    /// What was given up of the epoch whose turn it is.
+    fn holes(&self) -> &Holes {
+        self.earlier.front().map_or(&self.holes, |old| &old.holes)
+    }
+
+    /// A batch as it goes out.
+    fn outgoing(&self, batch: &Batch) -> Batch {
+        Batch {
+            follows: self.holes().follows(batch.first_seq),
+            ..batch.clone()
+        }
     }
 
     pub(super) fn next(&mut self, epoch: Uuid, seq: u64) -> Next {
@@ -197,7 +233,7 @@ impl Held {
             None
         };
         match in_memory {
-            Some(batch) if batch.first_seq <= seq + 1 => Next::Batch(batch),
+            Some(batch) if batch.follows <= seq => Next::Batch(batch),
             _ if self.footing != Footing::Memory && on_disk > seq => self.read_ahead(seq),
             Some(batch) => Next::Batch(batch),
             None => Next::Nothing,
@@ -207,13 +243,18 @@ impl Held {
     /// The first batch in memory with events after `seq`.
     pub(super) fn in_memory_after(&self, seq: u64) -> Option<Batch> {
         let index = self.batches.partition_point(|batch| batch.last_seq <= seq);
-        self.batches.get(index).cloned()
+        let batch = self.batches.get(index)?;
+        Some(Batch {
+            follows: self.holes.follows(batch.first_seq),
+            ..batch.clone()
+        })
     }
 
     fn read_ahead(&mut self, seq: u64) -> Next {
         while self.ahead.pop_front_if(|b| b.last_seq <= seq).is_some() {}
-        match self.ahead.front() {
-            Some(batch) if batch.first_seq <= seq + 1 => Next::Batch(batch.clone()),
+        let next = self.ahead.front().map(|batch| self.outgoing(batch));
+        match next {
+            Some(batch) if batch.follows <= seq => Next::Batch(batch),
             _ => Next::OnDisk,
         }
     }
@@ -225,15 +266,17 @@ impl Held {
             return None;
         }
         self.ahead = page.into();
-        let first = self.ahead.front().cloned();
-        if first.is_some() {
-            return first;
+        // What was given up after it was read does not go out.
+        let holes = self.earlier.front().map_or(&self.holes, |old| &old.holes);
+        self.ahead.retain(|batch| !holes.has(batch.first_seq));
+        if let Some(first) = self.ahead.front() {
+            return Some(self.outgoing(first));
         }
         let Some(old) = self.earlier.front() else {
             return self.in_memory_after(seq);
         };
         if old.first > seq {
-            let (lost, last) = (old.last + 1 - old.first, old.last);
+            let (lost, last) = (old.events(), old.last);
             self.lose(damaged(lost));
             self.pass(last);
         }
@@ -273,7 +316,7 @@ impl Held {
     /// Up to `seq` nothing more is held of the epoch whose turn it is.
     fn pass(&mut self, seq: u64) {
         if let Some(old) = self.earlier.front_mut() {
-            old.first = old.first.max(seq + 1);
+            old.first = old.holes.pass(old.first.max(seq + 1));
             if self
                 .earlier
                 .pop_front_if(|old| old.first > old.last)
@@ -283,7 +326,7 @@ impl Held {
             }
             return;
         }
-        self.first = self.first.max(seq + 1);
+        self.first = self.holes.pass(self.first.max(seq + 1));
         self.forget_passed();
     }
 
@@ -308,7 +351,8 @@ impl Held {
         if epoch != self.epoch() || self.first_held() <= sent {
             return false;
         }
-        let lost = seq.saturating_sub(self.first_held());
+        let first = self.first_held();
+        let lost = seq.saturating_sub(first) - self.holes().within(first, seq - 1);
         if lost > 0 {
             self.lose(damaged(lost));
         }
@@ -322,7 +366,7 @@ impl Held {
         &mut self,
         epoch: Uuid,
         persisted: u64,
-        on_disk: Option<u64>,
+        on_disk: Option<Earlier>,
         all: Vec<Earlier>,
     ) {
         if epoch != self.live || !self.earlier.is_empty() {
@@ -330,8 +374,13 @@ impl Held {
         }
         let in_memory = self.in_memory_after(persisted);
         let in_memory = in_memory.map(|batch| batch.first_seq);
-        if let Some(first) = on_disk.into_iter().chain(in_memory).min() {
+        let first = on_disk.as_ref().map(|live| live.first);
+        if let Some(first) = first.into_iter().chain(in_memory).min() {
             self.first = self.first.min(first);
+            if let Some(live) = on_disk {
+                self.holes = live.holes;
+            }
+            self.first = self.holes.pass(self.first);
             self.note(epoch, self.first - 1);
         }
         for old in &all {
@@ -342,17 +391,18 @@ impl Held {
     }
 
     pub(super) fn depth(&self) -> Depth {
-        let of = |first: u64, last: u64| (last + 1).saturating_sub(first);
-        let earlier = self.earlier.iter().map(|old| of(old.first, old.last));
+        let earlier = self.earlier.iter().map(Earlier::events);
         let live_first = match self.batches.front() {
             Some(front) if front.first_seq <= self.first => front.first_seq.max(1),
             _ => self.first,
         };
-        let live = match self.footing {
+        let first = match self.footing {
             // Acknowledged batches that wait for the disk are none that wait for the collector.
-            Footing::Disk | Footing::Failing => of(self.first, self.last_seq),
-            Footing::Memory => of(live_first, self.last_seq),
+            Footing::Disk | Footing::Failing => self.first,
+            Footing::Memory => live_first,
         };
+        let gone = self.holes.within(first, self.last_seq);
+        let live = (self.last_seq + 1).saturating_sub(first) - gone;
         Depth {
             events: earlier.sum::<u64>() + live,
             bytes: self.memory.bytes,
@@ -403,11 +453,15 @@ impl Held {
     }
 
     pub(super) fn take_losses(&mut self) -> Vec<Loss> {
-        std::mem::take(&mut self.losses)
+        let losses = std::mem::take(&mut self.losses);
+        let places = losses.iter().filter_map(|loss| loss.what.as_ref());
+        let last = places.map(|what| what.id).max();
+        self.taken = self.taken.max(last.unwrap_or(0));
+        losses
     }
 
     pub(super) fn told(&mut self) {
-        self.told_at = self.last_seq;
+        self.told_at = (self.last_seq, self.taken);
     }
 
     pub(super) fn suspect(&mut self, why: String) {
@@ -477,7 +531,7 @@ impl Held {
             .last()
             .map_or(self.committed, |batch| batch.last_seq);
         Work {
-            told: self.told_at > 0 && upto >= self.told_at,
+            told: (self.told_at.0 > 0 && upto >= self.told_at.0).then_some(self.told_at.1),
             acked: self.acked.clone(),
             batches,
         }
@@ -492,11 +546,12 @@ impl Held {
         }
         // What was persisted in the meantime is for the next time.
         self.acked.retain(|known| !work.acked.contains(known));
-        if work.told {
-            self.told_at = 0;
+        // More may have been told in the meantime.
+        if work.told == Some(self.told_at.1) {
+            self.told_at = (0, 0);
         }
         for evicted in evicted {
-            self.evict(&evicted);
+            self.evict(evicted);
         }
         self.forget_passed();
         while self.memory.bytes > CACHE_BYTES {
@@ -507,28 +562,39 @@ impl Held {
         }
     }
 
-    fn evict(&mut self, evicted: &Evicted) {
+    fn evict(&mut self, evicted: Evicted) {
         if evicted.epoch == self.live {
-            self.first = self.first.max(evicted.upto + 1);
+            for (first, last) in evicted.holes.iter() {
+                self.holes.add(first, last);
+            }
+            self.first = self.holes.pass(self.first);
+            let batches = std::mem::take(&mut self.batches);
+            for batch in batches {
+                // What was passed goes with the next look.
+                if evicted.holes.has(batch.first_seq) {
+                    self.forgot(&batch);
+                } else {
+                    self.batches.push_back(batch);
+                }
+            }
         }
         for old in &mut self.earlier {
             if old.epoch == evicted.epoch {
-                old.first = old.first.max(evicted.upto + 1);
+                for (first, last) in evicted.holes.iter() {
+                    old.holes.add(first, last);
+                }
+                old.first = old.holes.pass(old.first);
             }
         }
         self.earlier.retain(|old| old.first <= old.last);
         self.ahead.clear();
-        self.lose(evicted.loss.clone());
+        self.losses.extend(evicted.loss);
     }
 
     /// The database is set aside: what was only there is lost, what is in memory goes into the new one. Answers how many
     /// events are lost.
     pub(super) fn start_afresh(&mut self) -> u64 {
-        let earlier: u64 = self
-            .earlier
-            .iter()
-            .map(|old| old.last + 1 - old.first)
-            .sum();
+        let earlier: u64 = self.earlier.iter().map(Earlier::events).sum();
         self.earlier.clear();
         self.ahead.clear();
         self.acked.clear();
@@ -536,8 +602,9 @@ impl Held {
             .batches
             .front()
             .map_or(self.last_seq + 1, |b| b.first_seq);
-        let live = front.saturating_sub(self.first);
-        self.first = self.first.max(front);
+        let live =
+            front.saturating_sub(self.first) - self.holes.within(self.first, front.max(1) - 1);
+        self.first = self.holes.pass(self.first.max(front));
         self.committed = front - 1;
         self.uncommitted = self.memory.bytes;
         self.forget_passed();
@@ -557,5 +624,6 @@ pub(super) fn gone(kind: LossKind, count: u64) -> Loss {
         count,
         from_unix_ns: 0,
         to_unix_ns: clock::unix_ns(),
+        what: None,
     }
 }

@@ -1,7 +1,7 @@
 //! The database on the disk: its tables, what is written in a transaction, and reading it back.
 //!
-//! Format 2; format 1 had no `encoding` and is brought up when it is opened. `batch.id` is the order in which everything was taken, so the smallest is the oldest; what is acknowledged
-//! is always older than what is not. `clock_s` counts the seconds that sensors ran with this database, which no wall
+//! Format 3; format 1 had no `encoding`, format 2 no classes, stores, holes and losses (`evict`); both are brought up when they are opened.
+//! `batch.id` is the order in which everything was taken, so the smallest is the oldest. `clock_s` counts the seconds that sensors ran with this database, which no wall
 //! clock can move; `time_ns` is for people. SQLite in WAL mode with full sync: a commit is one sync of the log. Nobody else opens it meanwhile.
 //!
 //! **Invariant:** a row of `batch` is never changed, and goes only as a whole.
@@ -15,26 +15,29 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::evict::{self, Eviction};
+use super::holes::Holes;
 use super::memory::{Earlier, Evicted, Work};
 use super::trouble::Trouble;
-use super::{Batch, Disk, Encoding, Loss, LossKind};
+use super::{About, Batch, Disk, Encoding, Loss, LossKind};
 use crate::{clock, durable};
 
 /// Version of the tables, kept in `user_version`.
-const FORMAT: i64 = 2;
-/// The format without `encoding`.
+const FORMAT: i64 = 3;
+/// The format without `encoding`, and the one without classes.
 const FORMAT_PLAIN: i64 = 1;
+const FORMAT_UNSORTED: i64 = 2;
 /// Name of the database.
 const FILE: &str = "spool.db";
 /// Held by the one sensor that uses the directory.
 const LOCK: &str = "spool.lock";
 /// Databases that were set aside and stay; of more the oldest go.
 const ASIDE_MAX: usize = 8;
-/// What a row costs beside its payload, bytes: its columns, its place in the index, and what SQLite needs for both.
-const ROW_BYTES: u64 = 128;
+/// What a row costs beside its payload, bytes: its columns, its places in the indexes, a hole beside it, and what SQLite needs for them.
+pub(super) const ROW_BYTES: u64 = 192;
 /// When something has to go, one part in so many of the whole goes at once: few gaps rather than one with every commit.
 const EVICT_SHARE: u64 = 16;
-/// Rows that are looked at or deleted at a time.
+/// Rows that are deleted at a time.
 const ROWS: i64 = 1024;
 /// Batches read at a time, and about how many bytes.
 const PAGE: usize = 64;
@@ -59,13 +62,20 @@ CREATE TABLE batch (
   clock_s INTEGER NOT NULL,
   crc INTEGER NOT NULL,
   payload BLOB NOT NULL,
-  encoding INTEGER NOT NULL DEFAULT 1
+  encoding INTEGER NOT NULL DEFAULT 1,
+  class INTEGER NOT NULL DEFAULT 2,
+  stores TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE UNIQUE INDEX batch_place ON batch (epoch, last_seq, first_seq, bytes);
 ";
 
 /// From format 1 on: what it holds is plain.
 const FROM_PLAIN: &str = "ALTER TABLE batch ADD COLUMN encoding INTEGER NOT NULL DEFAULT 1";
+/// From format 2 on: nothing is known of what it holds, so it is worth most.
+const FROM_UNSORTED: &str = "
+ALTER TABLE batch ADD COLUMN class INTEGER NOT NULL DEFAULT 2;
+ALTER TABLE batch ADD COLUMN stores TEXT NOT NULL DEFAULT '';
+";
 
 /// Why the disk could not be read.
 #[derive(Debug, Error)]
@@ -109,6 +119,8 @@ pub(super) struct Found {
     pub(super) earlier: Vec<Earlier>,
     /// Epochs and up to where they are persisted: the time that this is kept begins anew.
     pub(super) acked: Vec<(Uuid, u64)>,
+    /// What an earlier sensor gave up and had not told.
+    pub(super) untold: Vec<Loss>,
     /// An earlier sensor did not end in good order.
     pub(super) killed: Option<Loss>,
     /// A sensor has used the directory before, and its database is gone.
@@ -165,7 +177,7 @@ impl Store {
         identity(&file(&self.disk.directory)).is_ok_and(|now| now == self.identity)
     }
 
-    /// Puts batches and acknowledgements on the disk with one sync; what is in the way of the bounds goes before them.
+    /// Puts batches and acknowledgements on the disk with one sync; what is beyond the bounds goes in the same moment.
     pub(super) fn commit(&mut self, work: &Work) -> Result<Vec<Evicted>, rusqlite::Error> {
         let new: u64 = work.batches.iter().map(row_bytes).sum();
         let over = (self.bytes + new).saturating_sub(self.disk.bytes_max);
@@ -179,14 +191,15 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         acknowledge(&transaction, &work.acked)?;
-        if work.told {
+        if let Some(place) = work.told {
             transaction.execute("UPDATE epoch SET ended = 1 WHERE id <> ?1", [epoch])?;
+            evict::told(&transaction, place)?;
         }
-        let mut eviction = Eviction::default();
-        eviction.run(&transaction, LossKind::Full, |freed, _| freed < free)?;
         for batch in &work.batches {
             insert(&transaction, epoch, batch, now_s)?;
         }
+        // Among all of them, for what has just come may be worth less than what is there.
+        let eviction = Eviction::of_least(&transaction, free)?;
         transaction.commit()?;
         self.bytes = (self.bytes + new).saturating_sub(eviction.freed);
         Ok(eviction.gone)
@@ -205,8 +218,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let transaction = self.connection.transaction()?;
-        let mut eviction = Eviction::default();
-        eviction.run(&transaction, LossKind::Old, |_, clock_s| clock_s < limit)?;
+        let eviction = Eviction::of_old(&transaction, limit)?;
         transaction.commit()?;
         self.bytes = self.bytes.saturating_sub(eviction.freed);
         Ok(eviction.gone)
@@ -232,6 +244,11 @@ impl Store {
             "DELETE FROM epoch WHERE id <> ?1 AND ended = 1 AND id NOT IN (SELECT epoch FROM batch)",
             [self.epoch],
         )?;
+        transaction.execute(
+            "DELETE FROM hole WHERE epoch NOT IN (SELECT id FROM epoch)",
+            [],
+        )?;
+        evict::fill(&transaction)?;
         transaction.commit()?;
         self.bytes = self.bytes.saturating_sub(bytes);
         Ok(rows)
@@ -257,7 +274,10 @@ impl Store {
             let batch = Batch {
                 first_seq: row.get(0)?,
                 last_seq: row.get(1)?,
+                // Who hands it out knows the holes.
+                follows: row.get::<_, u64>(0)?.saturating_sub(1),
                 stands_for: 0,
+                about: About::default(),
                 encoding: encoding(4, row.get(4)?)?,
                 payload: Arc::new(row.get(3)?),
             };
@@ -276,28 +296,32 @@ impl Store {
         Ok(batches)
     }
 
-    /// The first number of an epoch after `persisted`, and all earlier epochs from their first number on.
+    /// What there is of an epoch after `persisted`, and all of the earlier ones.
     pub(super) fn everything(
         &self,
         epoch: Uuid,
         persisted: u64,
-    ) -> Result<(Option<u64>, Vec<Earlier>), rusqlite::Error> {
-        let first = self.connection
-        .query_row(
-            "SELECT first_seq FROM batch WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2
-             ORDER BY last_seq LIMIT 1",
-            params![epoch.as_bytes(), persisted],
-            |row| row.get(0),
-        )
-        .optional()?;
+    ) -> Result<(Option<Earlier>, Vec<Earlier>), rusqlite::Error> {
+        let mut live = self
+            .connection
+            .query_row(
+                "SELECT uuid, first_seq, last_seq FROM batch JOIN epoch ON epoch.id = batch.epoch
+                 WHERE uuid = ?1 AND last_seq > ?2 ORDER BY last_seq LIMIT 1",
+                params![epoch.as_bytes(), persisted],
+                earlier,
+            )
+            .optional()?;
         let mut statement = self.connection.prepare(
-        "SELECT uuid, min(first_seq), max(last_seq) FROM batch JOIN epoch ON epoch.id = batch.epoch
-         WHERE uuid <> ?1 GROUP BY epoch ORDER BY epoch",
-    )?;
-        let earlier = statement
+            "SELECT uuid, min(first_seq), max(last_seq) FROM batch JOIN epoch ON epoch.id = batch.epoch
+             WHERE uuid <> ?1 GROUP BY epoch ORDER BY epoch",
+        )?;
+        let mut before: Vec<Earlier> = statement
             .query_map([epoch.as_bytes()], earlier)?
             .collect::<Result<_, _>>()?;
-        Ok((first, earlier))
+        for part in live.iter_mut().chain(&mut before) {
+            part.holes = evict::holes(&self.connection, part.epoch)?;
+        }
+        Ok((live, before))
     }
 
     /// Bytes of all rows.
@@ -362,6 +386,7 @@ fn earlier(row: &rusqlite::Row<'_>) -> Result<Earlier, rusqlite::Error> {
         epoch: Uuid::from_bytes(row.get(0)?),
         first: row.get(1)?,
         last: row.get(2)?,
+        holes: Holes::default(),
     })
 }
 
@@ -413,7 +438,7 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-/// Makes the tables in a new database and brings up those of format 1; answers the format it has now.
+/// Makes the tables in a new database and brings up those of older formats; answers the format it has now.
 fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
     let format = |connection: &Connection| {
         connection.query_row("SELECT user_version FROM pragma_user_version", [], |row| {
@@ -421,12 +446,18 @@ fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
         })
     };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if format(&transaction)? == FORMAT_PLAIN {
+    let from = format(&transaction)?;
+    if from == FORMAT_PLAIN {
         transaction.execute_batch(FROM_PLAIN)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
     }
-    if format(&transaction)? == 0 {
+    if from == FORMAT_PLAIN || from == FORMAT_UNSORTED {
+        transaction.execute_batch(FROM_UNSORTED)?;
+    }
+    if from == 0 {
         transaction.execute_batch(SCHEMA)?;
+    }
+    if from < FORMAT {
+        transaction.execute_batch(evict::SCHEMA)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
     }
     let found = format(&transaction)?;
@@ -441,9 +472,12 @@ fn find(connection: &Connection, live: Uuid) -> Result<Found, rusqlite::Error> {
                 (SELECT max(last_seq) FROM batch WHERE epoch = e.id)
          FROM epoch e WHERE uuid <> ?1 AND first IS NOT NULL ORDER BY id",
     )?;
-    let earlier = statement
+    let mut earlier: Vec<Earlier> = statement
         .query_map([live.as_bytes()], earlier)?
         .collect::<Result<_, _>>()?;
+    for old in &mut earlier {
+        old.holes = evict::holes(connection, old.epoch)?;
+    }
     let mut statement =
         connection.prepare("SELECT uuid, acked FROM epoch WHERE acked > 0 ORDER BY id")?;
     let acked = statement
@@ -461,10 +495,12 @@ fn find(connection: &Connection, live: Uuid) -> Result<Found, rusqlite::Error> {
         count: 0,
         from_unix_ns: since.min(now),
         to_unix_ns: now,
+        what: None,
     });
     Ok(Found {
         earlier,
         acked,
+        untold: evict::untold(connection)?,
         killed,
         removed: false,
     })
@@ -518,10 +554,11 @@ fn insert(
     batch: &Batch,
     now_s: u64,
 ) -> Result<(), rusqlite::Error> {
+    let (class, stores) = batch.about.columns();
     transaction
         .prepare_cached(
-            "INSERT INTO batch (epoch, first_seq, last_seq, bytes, stands_for, time_ns, clock_s, crc, payload, encoding)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO batch (epoch, first_seq, last_seq, bytes, stands_for, time_ns, clock_s, crc, payload, encoding, class, stores)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             epoch,
@@ -534,6 +571,8 @@ fn insert(
             batch.check(),
             *batch.payload,
             code(batch.encoding),
+            class,
+            stores,
         ])?;
     Ok(())
 }
@@ -555,103 +594,4 @@ fn encoding(column: usize, code: i64) -> Result<Encoding, rusqlite::Error> {
         2 => Ok(Encoding::Zstd),
         _ => Err(rusqlite::Error::IntegralValueOutOfRange(column, code)),
     }
-}
-
-/// The oldest going, and the books of it.
-#[derive(Default)]
-struct Eviction {
-    freed: u64,
-    /// One entry for each epoch of which something went that was not persisted.
-    gone: Vec<Evicted>,
-}
-
-/// A row that may go.
-struct Row {
-    id: i64,
-    epoch: Uuid,
-    first_seq: u64,
-    last_seq: u64,
-    bytes: u64,
-    time_ns: u64,
-    clock_s: u64,
-    acked: u64,
-    stands_for: u64,
-}
-
-impl Eviction {
-    /// Deletes the oldest rows as long as `goes` says so, which is told the bytes freed so far and the row's clock.
-    fn run(
-        &mut self,
-        transaction: &Transaction<'_>,
-        kind: LossKind,
-        goes: impl Fn(u64, u64) -> bool,
-    ) -> Result<(), rusqlite::Error> {
-        if !goes(0, 0) {
-            return Ok(());
-        }
-        loop {
-            let rows = oldest(transaction)?;
-            let mut last = None;
-            for row in &rows {
-                if !goes(self.freed, row.clock_s) {
-                    break;
-                }
-                last = Some(row.id);
-                self.freed += row.bytes + ROW_BYTES;
-                self.book(kind, row);
-            }
-            let Some(last) = last else { return Ok(()) };
-            transaction.execute("DELETE FROM batch WHERE id <= ?1", [last])?;
-        }
-    }
-
-    fn book(&mut self, kind: LossKind, row: &Row) {
-        if row.last_seq <= row.acked {
-            return;
-        }
-        let events = row.last_seq + 1 - row.first_seq;
-        let count = events + row.stands_for;
-        match self.gone.last_mut().filter(|gone| gone.epoch == row.epoch) {
-            Some(gone) => {
-                gone.upto = row.last_seq;
-                gone.events += events;
-                gone.loss.count += count;
-                gone.loss.from_unix_ns = gone.loss.from_unix_ns.min(row.time_ns);
-                gone.loss.to_unix_ns = gone.loss.to_unix_ns.max(row.time_ns);
-            }
-            None => self.gone.push(Evicted {
-                epoch: row.epoch,
-                upto: row.last_seq,
-                events,
-                loss: Loss {
-                    kind,
-                    count,
-                    from_unix_ns: row.time_ns,
-                    to_unix_ns: row.time_ns,
-                },
-            }),
-        }
-    }
-}
-
-fn oldest(transaction: &Transaction<'_>) -> Result<Vec<Row>, rusqlite::Error> {
-    transaction
-        .prepare_cached(
-            "SELECT batch.id, uuid, first_seq, last_seq, bytes, time_ns, clock_s, acked, stands_for
-             FROM batch JOIN epoch ON epoch.id = batch.epoch ORDER BY batch.id LIMIT ?1",
-        )?
-        .query_map([ROWS], |row| {
-            Ok(Row {
-                id: row.get(0)?,
-                epoch: Uuid::from_bytes(row.get(1)?),
-                first_seq: row.get(2)?,
-                last_seq: row.get(3)?,
-                bytes: row.get(4)?,
-                time_ns: row.get(5)?,
-                clock_s: row.get(6)?,
-                acked: row.get(7)?,
-                stands_for: row.get(8)?,
-            })
-        })?
-        .collect()
 }

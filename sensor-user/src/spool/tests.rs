@@ -9,10 +9,13 @@ use rusqlite::Connection;
 
 use super::*;
 
+mod worth;
+
 fn block(events: u64, bytes: usize) -> Block {
     Block {
         events,
         stands_for: 0,
+        about: About::default(),
         encoding: Encoding::Plain,
         payload: vec![7; bytes],
     }
@@ -125,6 +128,7 @@ impl Bench {
         let block = Block {
             events,
             stands_for: 0,
+            about: About::default(),
             encoding: Encoding::Plain,
             payload,
         };
@@ -143,7 +147,7 @@ impl Bench {
         let mut sent = first - 1;
         while self.spool.depth().events > 0 {
             match self.spool.after(epoch, sent).await {
-                Some(batch) if batch.first_seq <= sent + 1 => {
+                Some(batch) if batch.follows <= sent => {
                     let mark = u64::from_le_bytes(batch.payload[..8].try_into().unwrap());
                     delivered.push((epoch, batch.first_seq, mark));
                     sent = batch.last_seq;
@@ -216,16 +220,26 @@ async fn what_was_not_delivered_comes_first_after_a_restart_epoch_by_epoch() {
     bench.stop();
 }
 
-/// What a version before format 2 left.
+/// What versions before format 3 left.
 #[tokio::test]
-async fn a_spool_of_format_1_is_brought_up_and_delivered() {
+async fn a_spool_of_an_older_format_is_brought_up_and_delivered() {
+    for (format, lacks) in [(1, "ALTER TABLE batch DROP COLUMN encoding;"), (2, "")] {
+        brought_up(format, lacks).await;
+    }
+}
+
+async fn brought_up(format: u32, lacks: &str) {
     let place = tempfile::tempdir().unwrap();
     let bench = Bench::open(disk(place.path()));
     bench.offer(2, 7, 100);
     bench.stop();
     let old = Connection::open(place.path().join("spool.db")).unwrap();
-    old.execute_batch("ALTER TABLE batch DROP COLUMN encoding; PRAGMA user_version = 1;")
-        .unwrap();
+    old.execute_batch(&format!(
+        "DROP INDEX batch_class; DROP TABLE hole; DROP TABLE loss;
+         ALTER TABLE batch DROP COLUMN class; ALTER TABLE batch DROP COLUMN stores;
+         {lacks} PRAGMA user_version = {format};"
+    ))
+    .unwrap();
     drop(old);
     let bench = Bench::open(disk(place.path()));
     assert_eq!(bench.spool.take_losses(), []);

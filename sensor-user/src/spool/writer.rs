@@ -218,6 +218,9 @@ impl Keeper {
         held.stand_on(Footing::Disk);
         if first {
             held.adopt(found.earlier);
+            for loss in found.untold {
+                held.lose(loss);
+            }
             if let Some(loss) = found.killed {
                 held.lose(loss);
             }
@@ -341,16 +344,18 @@ impl Keeper {
 
     fn lost(&self, evicted: &[Evicted]) {
         for part in evicted {
-            let loss = &part.loss;
+            let Some(loss) = &part.loss else { continue };
             self.metrics.spool_evicted.add(part.events);
             let why = match loss.kind {
                 LossKind::Old => "older than spool.max_age_hours",
                 _ => "spool.max_bytes is reached",
             };
+            let class = loss.what.as_ref().map(|what| what.class);
             tracing::error!(
                 events = loss.count,
+                ?class,
                 why,
-                "the oldest events of the spool are lost"
+                "what is worth least in the spool is lost, the oldest of it first"
             );
         }
     }

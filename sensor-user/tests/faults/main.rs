@@ -1,5 +1,5 @@
 //! The sensor's disk spool on a disk whose power can be cut: what was committed is delivered, once the power is back, in order and
-//! without holes.
+//! without holes; and where it is too small, what is not delivered is told, and each event is one or the other.
 //!
 //! The spool is used by children of this program, as the sensor uses it; the disk is the one of the collector's tests.
 //! `CHARTWATCH_LONG=1` makes thousands of cuts of what is dozens otherwise. All of it is in a mount namespace of its own.
@@ -13,7 +13,7 @@
 #[path = "../../../collector/tests/faults/disk.rs"]
 mod disk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,15 @@ use disk::Disk;
 use disk::model::{Cut, Dice};
 use libtest_mimic::{Arguments, Trial};
 use sensor_user::metrics::Metrics;
-use sensor_user::spool::{self, Block, Spool, Writer};
+use sensor_user::spool::{self, About, Block, Class, Spool, Writer};
 
 /// Set once this program is in a namespace of its own.
 const APART: &str = "CHARTWATCH_FAULTS_APART";
 /// Set when this program is to play a sensor, delivering or not: the spool's directory, and the first mark it may use.
 const PLACE: &str = "CHARTWATCH_FAULTS_PLACE";
 const FIRST: &str = "CHARTWATCH_FAULTS_FIRST";
+/// Set when the spool is to be too small for what it is given.
+const SMALL: &str = "CHARTWATCH_FAULTS_SMALL";
 /// Batches that a sensor writes before it ends by itself.
 const BATCHES: u64 = 60;
 /// Lives of a disk in a short run and in a long one, and the power cuts in each.
@@ -59,37 +61,48 @@ fn main() -> ExitCode {
         panic!("unshare cannot be run: {error}");
     }
     let lacks = disk::lacks();
-    let run = || {
-        for seed in 0..lives() {
-            let lived = std::panic::catch_unwind(|| life(seed));
-            if let Err(why) = lived {
-                eprintln!("in life {seed}");
-                std::panic::resume_unwind(why);
-            }
+    let trial = |name, small| {
+        let run = move || {
+            lives(small);
+            Ok(())
+        };
+        let trial = Trial::test(name, run).with_ignored_flag(lacks.is_some());
+        match &lacks {
+            None => trial,
+            Some(missing) => trial.with_kind(format!("skipped: {missing}")),
         }
-        Ok(())
     };
-    let name = "power cuts take nothing from the spool that was committed";
-    let trial = Trial::test(name, run).with_ignored_flag(lacks.is_some());
-    let trial = match lacks {
-        None => trial,
-        Some(missing) => trial.with_kind(format!("skipped: {missing}")),
-    };
-    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit_code()
+    let trials = vec![
+        trial(
+            "power cuts take nothing from the spool that was committed",
+            false,
+        ),
+        trial(
+            "power cuts while there is too much: all is delivered or told, and holes are no damage",
+            true,
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn lives() -> u64 {
-    if std::env::var_os("CHARTWATCH_LONG").is_some() {
-        LIVES_LONG
-    } else {
-        LIVES
+fn lives(small: bool) {
+    let long = std::env::var_os("CHARTWATCH_LONG").is_some();
+    let mut lost = 0;
+    for seed in 0..if long { LIVES_LONG } else { LIVES } {
+        let lived = std::panic::catch_unwind(|| life(seed, small));
+        lost += lived.unwrap_or_else(|why| {
+            eprintln!("in life {seed}");
+            std::panic::resume_unwind(why);
+        });
     }
+    assert_eq!(lost > 0, small, "{lost} events were given up");
 }
 
 /// A spool on a disk, with marks from `first` on: says what is committed and what is delivered. With a `first` of 0 it offers nothing
 /// and delivers all there is.
 fn play(place: &Path, first: u64) {
-    let (spool, writer) = open(place);
+    let small = std::env::var_os(SMALL).is_some();
+    let (spool, writer) = open(place, small);
     let mut out = std::io::stdout();
     let mut say = |line: String| {
         writeln!(out, "{line}").unwrap();
@@ -111,12 +124,18 @@ fn play(place: &Path, first: u64) {
             say(format!("committed {}", first + said - 1));
         }
         std::thread::sleep(Duration::from_micros(300));
-        // A little of it is delivered meanwhile.
-        if mark % 7 == 0 {
+        // A little of it is delivered meanwhile; not where each event is to be delivered or told, and none both.
+        if mark % 7 == 0 && !small {
             runtime.block_on(deliver(&spool, 1, &mut say));
         }
     }
     if first == 0 {
+        for loss in spool.take_losses() {
+            if let Some(what) = loss.what {
+                let (count, last) = (loss.count, what.numbers.1);
+                say(format!("lost {} {count} {last}", what.epoch));
+            }
+        }
         runtime.block_on(deliver(&spool, usize::MAX, &mut say));
         spool.close();
         writer.finish();
@@ -125,10 +144,10 @@ fn play(place: &Path, first: u64) {
     // Else it is as if it were killed.
 }
 
-fn open(place: &Path) -> (Arc<Spool>, Writer) {
+fn open(place: &Path, small: bool) -> (Arc<Spool>, Writer) {
     let disk = spool::Disk {
         directory: place.join("var/spool"),
-        bytes_max: 1 << 30,
+        bytes_max: if small { 100_000 } else { 1 << 30 },
         age_max: Duration::from_hours(1),
         keep: Duration::from_millis(1),
         commit_every: Duration::from_millis(1),
@@ -140,9 +159,18 @@ fn open(place: &Path) -> (Arc<Spool>, Writer) {
 fn offer(spool: &Spool, mark: u64, bytes: usize) -> bool {
     let mut payload = mark.to_le_bytes().to_vec();
     payload.resize(bytes, 7);
+    let class = match mark % 3 {
+        0 => Class::Evidence,
+        1 => Class::Reads,
+        _ => Class::Rest,
+    };
     let block = Block {
         events: 1,
         stands_for: 0,
+        about: About {
+            class,
+            ..About::default()
+        },
         encoding: spool::Encoding::Plain,
         payload,
     };
@@ -159,6 +187,9 @@ async fn deliver(spool: &Arc<Spool>, most: usize, say: &mut impl FnMut(String)) 
             let Some(batch) = spool.after(epoch, sent).await else {
                 break;
             };
+            if batch.follows > sent {
+                say(format!("hole {epoch} {}", batch.first_seq));
+            }
             sent = batch.last_seq;
             count += 1;
             let mark = u64::from_le_bytes(batch.payload[..8].try_into().unwrap());
@@ -175,6 +206,8 @@ struct Heard {
     got: BTreeMap<String, BTreeMap<u64, u64>>,
     /// Of each sensor that was started: its first mark and the last that it said to be committed.
     committed: Vec<(u64, u64)>,
+    /// What was given up of each epoch, and its last number.
+    lost: BTreeMap<String, (u64, u64)>,
     is_all: bool,
 }
 
@@ -189,9 +222,33 @@ impl Heard {
                 let before = of.insert(number(seq), number(mark));
                 assert!(before.is_none_or(|before| before == number(mark)), "{line}");
             }
+            ["lost", epoch, count, last] => {
+                let of = self.lost.entry(epoch.to_owned()).or_default();
+                *of = (of.0 + number(count), of.1.max(number(last)));
+            }
             ["all"] => self.is_all = true,
             _ => panic!("{line}"),
         }
+    }
+
+    /// Of each epoch each number was delivered or counted as lost, up to the last of either.
+    fn check_books(&self) {
+        assert!(self.is_all, "the last one did not end");
+        let epochs = self.got.keys().chain(self.lost.keys());
+        let epochs: BTreeSet<&String> = epochs.collect();
+        for epoch in epochs {
+            let got = self.got.get(epoch);
+            let (lost, last_lost) = self.lost.get(epoch).copied().unwrap_or_default();
+            let last_got = got.and_then(|got| got.keys().next_back().copied());
+            let came = got.map_or(0, BTreeMap::len) as u64;
+            let last = last_got.unwrap_or(0).max(last_lost);
+            assert_eq!(came + lost, last, "{epoch}: {came} came, {lost} are told");
+        }
+        // What was committed is among them, so of each sensor as many as it said at least.
+        let all: u64 = self.got.values().map(|got| got.len() as u64).sum();
+        let lost: u64 = self.lost.values().map(|(lost, _)| lost).sum();
+        let committed = self.committed.iter().map(|(first, last)| last + 1 - first);
+        assert!(all + lost >= committed.sum(), "{self:?}");
     }
 
     /// Every mark that was committed came, and each epoch came without holes and in order.
@@ -221,8 +278,8 @@ impl Heard {
     }
 }
 
-/// Sensors that lose power one after the other, and one that delivers what they left.
-fn life(seed: u64) {
+/// Sensors that lose power one after the other, and one that delivers what they left; answers how many events they gave up.
+fn life(seed: u64, small: bool) -> u64 {
     let mut disk = Disk::new();
     let mut dice = Dice(seed);
     let mut heard = Heard::default();
@@ -230,7 +287,7 @@ fn life(seed: u64) {
         disk.cut_at(1 + dice.below(if number == 0 { 60 } else { 300 }) as u64);
         let first = 1 + number * 1_000;
         heard.committed.push((first, first - 1));
-        run(&disk, first, &mut heard);
+        run(&disk, first, small, &mut heard);
         disk.cut_now();
         disk.power_on(match dice.below(2) {
             0 => Cut::All,
@@ -239,17 +296,28 @@ fn life(seed: u64) {
     }
     // Power goes once more while what was left is delivered.
     disk.cut_at(1 + dice.below(100) as u64);
-    run(&disk, 0, &mut heard);
+    run(&disk, 0, small, &mut heard);
     disk.cut_now();
     disk.power_on(Cut::Some(seed));
     heard.is_all = false;
-    run(&disk, 0, &mut heard);
-    heard.check();
+    // The same is told again by whoever comes, until somebody says that it is told.
+    heard.lost.clear();
+    run(&disk, 0, small, &mut heard);
+    if small {
+        heard.check_books();
+    } else {
+        heard.check();
+    }
+    heard.lost.values().map(|(lost, _)| lost).sum()
 }
 
 /// Runs a sensor until it ends or the power is gone.
-fn run(disk: &Disk, first: u64, heard: &mut Heard) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+fn run(disk: &Disk, first: u64, small: bool, heard: &mut Heard) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if small {
+        command.env(SMALL, "1");
+    }
+    let mut child = command
         .env(PLACE, disk.path())
         .env(FIRST, first.to_string())
         .stdout(Stdio::piped())

@@ -338,6 +338,7 @@ impl Shared {
                         credit_bytes: window,
                         encodings: if plain_only { vec![] } else { vec![zstd] },
                         renew_in_s: None,
+                        takes_follows: false,
                     };
                     say(&out, Say::Welcome(welcome)).await;
                 }

@@ -23,6 +23,13 @@ pub(in crate::ingest) struct Hello {
     pub(super) first_unacknowledged: u64,
 }
 
+impl Hello {
+    /// Last number that the sensor had given up, or knew to be durable, when it connected.
+    pub(in crate::ingest) fn given_up(&self) -> u64 {
+        self.first_unacknowledged.saturating_sub(1)
+    }
+}
+
 pub(in crate::ingest) fn hello(hello: wire::Hello) -> Result<Hello, WireError> {
     at_most("hello.capabilities", hello.capabilities.len(), LIST_MAX)?;
     Ok(Hello {

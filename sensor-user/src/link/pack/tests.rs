@@ -172,3 +172,125 @@ fn what_is_refused_is_counted_and_said_once_there_is_room() {
     assert_eq!((events[2].time_boot_ns, events.len()), (1_104, 3));
     assert_eq!(bench.metrics.queue_gaps.get(), 2);
 }
+
+/// What a process did with a record.
+fn access(boot_ns: u64, bytes_read: u64) -> Report {
+    use crate::event::{Access, RecordId, StoreId};
+    let access = Access {
+        process: PROCESS,
+        store: StoreId(1),
+        record: RecordId {
+            device: 1,
+            inode: boot_ns,
+            generation: 0,
+        },
+        opens: 1,
+        bytes_read,
+        bytes_mapped: 0,
+        bytes_written: 0,
+        changes: 0,
+        deletions: 0,
+        listings: 0,
+        first_boot_ns: 0,
+        last_boot_ns: boot_ns,
+    };
+    let body = Body::Access(crate::report::NamedAccess {
+        access,
+        store: "imaging".into(),
+        name: None,
+    });
+    Report { boot_ns, body }
+}
+
+/// The class and the stores of each block in the queue, and the times of its events.
+fn worth_of(spool: &Spool) -> Vec<(Class, String, Vec<u64>)> {
+    let mut blocks = Vec::new();
+    let mut seq = 0;
+    while let Some(batch) = spool.in_memory_after(seq) {
+        let plain = encode::numbered(uuid::Uuid::nil(), &batch, false).unwrap();
+        let block = v1::EventBlock::decode(plain.payload.as_slice()).unwrap();
+        let times = block.events.iter().map(|event| event.time_boot_ns);
+        let (class, stores) = (batch.about.class, batch.about.stores.to_string());
+        blocks.push((class, stores, times.collect()));
+        seq = batch.last_seq;
+    }
+    blocks
+}
+
+#[test]
+fn a_tick_of_many_is_taken_apart_by_what_its_events_are_worth() {
+    let mut bench = bench(100_000, 1 << 30);
+    let reports = (0..99).map(|n| match n % 3 {
+        0 => access(n, 100),
+        1 => flow(n),
+        _ => access(n, 0),
+    });
+    bench.packer.pack(&tick(1, reports.collect()));
+    let times = |of| (of..99).step_by(3).collect::<Vec<u64>>();
+    let imaging = || "imaging".to_owned();
+    assert_eq!(
+        worth_of(&bench.spool),
+        [
+            (Class::Evidence, String::new(), times(1)),
+            (Class::Reads, imaging(), times(0)),
+            (Class::Rest, imaging(), times(2)),
+        ]
+    );
+}
+
+#[test]
+fn few_share_a_block_that_is_worth_as_much_as_the_best_of_them() {
+    let mut bench = bench(100_000, 1 << 30);
+    bench
+        .packer
+        .pack(&tick(1, vec![access(1, 0), access(2, 9)]));
+    bench.packer.pack(&tick(1, vec![access(3, 9), flow(4)]));
+    bench.packer.pack(&tick(1, vec![access(5, 0)]));
+    let classes: Vec<_> = worth_of(&bench.spool)
+        .into_iter()
+        .map(|(class, _, times)| (class, times))
+        .collect();
+    assert_eq!(
+        classes,
+        [
+            (Class::Reads, vec![1, 2]),
+            (Class::Evidence, vec![3, 4]),
+            (Class::Rest, vec![5]),
+        ]
+    );
+}
+
+#[test]
+fn a_part_that_is_refused_takes_none_of_the_others_with_it() {
+    let mut bench = bench(60, 1 << 30);
+    let reports = (0..100).map(|n| if n < 50 { access(n, 9) } else { flow(n) });
+    bench.packer.pack(&tick(1, reports.collect()));
+    assert_eq!(bench.metrics.queue_accepted.get(), 50, "the flows");
+    assert_eq!(bench.metrics.queue_refused.get(), 50, "the reads");
+    assert!(
+        worth_of(&bench.spool)
+            .iter()
+            .all(|(class, ..)| *class == Class::Evidence)
+    );
+}
+
+#[test]
+fn an_end_is_worth_little_only_if_it_was_said_before_whose_it_is() {
+    let process = |said_before, exited_boot_ns| {
+        worth::class(&Body::Process(Box::new(crate::report::Process {
+            said_before,
+            exited_boot_ns,
+            key: PROCESS,
+            parent: None,
+            image: Arc::default(),
+            owner: crate::report::Owner::default(),
+            user: "".into(),
+            login_user: "".into(),
+            scope: Arc::default(),
+            given_bytes: 0,
+        })))
+    };
+    assert_eq!(process(true, Some(1)), Class::Rest);
+    assert_eq!(process(false, Some(1)), Class::Evidence);
+    assert_eq!(process(true, None), Class::Evidence);
+}
