@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use sensor_ebpf::layout::{
     access::{AccessKey, AccessSum, Answer, Carrier, Inode, Mark, Shares, SumSlot},
-    config::{Control, Holder},
+    config::{Control, Holder, UnitName},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS, LostBytes},
     edge::{EdgeKey, EdgeSum},
     flow::{DatagramKey, Datagrams, Given, Local, LocalKey, QuietName, Socket, Talk},
@@ -127,6 +127,11 @@ pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> =
 #[map]
 pub(crate) static HOLDERS: HashMap<u32, Holder> =
     HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
+
+/// Systemd units that serve records, told by the sensor, and the stores: bit `n % 64` for store `n`.
+#[map]
+pub(crate) static UNITS: HashMap<UnitName, u64> =
+    HashMap::with_max_entries(limits::UNITS_MAX, BPF_F_NO_PREALLOC);
 
 /// The lower half is not zero once a process with such a number, or with one that has the same word, has held records; the
 /// upper one, once it has shared memory.

@@ -15,3 +15,4 @@ pub(crate) mod share;
 pub(crate) mod sum;
 pub(crate) mod talk;
 pub(crate) mod tamper;
+pub(crate) mod unit;

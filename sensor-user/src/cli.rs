@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Config, DEFAULT_FILE, Guard, Privacy};
+use crate::config::{Config, DEFAULT_FILE, Guard, Privacy, Service};
 use crate::link::{self, EnrollError, Files, IdentityError, Token};
 use crate::preflight::{self, Facts};
 use crate::privacy::{Key, KeyError, Placed};
@@ -177,12 +177,16 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
             out,
             "  store      {} {} {}{}",
             store.name,
-            if store.service { "served by" } else { "at" },
+            match &store.service {
+                None => "at",
+                Some(Service::Executable(_)) => "served by who runs",
+                Some(Service::Unit(_)) => "served by the unit",
+            },
             store.path.display(),
-            if store.plain && !store.service {
-                ", names leave as they are"
-            } else {
-                ""
+            match &store.service {
+                None if store.plain => ", names leave as they are",
+                Some(service) if !service.is_there() => ", which is not there yet",
+                None | Some(_) => "",
             }
         )?;
         if store.canonical != store.path {

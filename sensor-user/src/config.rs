@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use stores::Store;
+pub use stores::{MATCHES_MAX, Service, Store, UNIT_BYTES_MAX, matches};
 
 use crate::event::Part;
 

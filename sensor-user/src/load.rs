@@ -24,17 +24,18 @@ mod own;
 mod roots;
 mod sums;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use aya::EbpfLoader;
 use sensor_ebpf::layout::limits::WAKE_BYTES;
 use thiserror::Error;
 
-use crate::config::{Backend, Guard, Kernel as Settings, Store};
+use crate::config::{Backend, Guard, Kernel as Settings, Service, Store};
 use crate::mounts::Mounts;
 
 pub use canary::Canary;
-pub use files::Program;
+pub use files::{Program, Programs};
 pub use kernel::{Kernel, Sums};
 pub use roots::Roots;
 
@@ -151,8 +152,7 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
                 drop(place);
                 let roots = Roots::tell(&mut kernel, stores, &mounts)?;
                 kernel.set_roots(roots);
-                kernel
-                    .tell_programs(&programs(settings, stores))
+                tell_services(&mut kernel, settings, stores)
                     .map_err(|e| LoadError::NoBackend(chain(&e)))?;
                 baseline::look(&mut kernel);
                 return Ok(kernel);
@@ -175,13 +175,53 @@ pub fn give_back() {
     let _some = unsafe { libc::malloc_trim(0) };
 }
 
-/// The programs of which something is known: stores that are programs, and those that are quiet.
-pub fn programs(settings: &Settings, stores: &[Store]) -> Vec<Program> {
-    let services = (1..).zip(stores).filter(|(_, store)| store.service);
-    services
-        .map(|(number, store)| Program::Serves(number, store.canonical.clone()))
-        .chain(settings.quiet_programs.iter().cloned().map(Program::Quiet))
-        .collect()
+/// Tells who serves records, and the programs that carry none.
+fn tell_services(
+    kernel: &mut Kernel,
+    settings: &Settings,
+    stores: &[Store],
+) -> Result<(), AttemptError> {
+    let (mut programs, mut units) = (Vec::new(), BTreeMap::new());
+    for (number, store) in (1_u32..).zip(stores) {
+        let Some(service) = &store.service else {
+            continue;
+        };
+        if !service.is_there() {
+            tracing::warn!(store = %store.name, service = %store.path.display(), "who serves this store is not there yet; it is watched as soon as it is");
+        }
+        match service {
+            Service::Executable(pattern) => {
+                programs.push(Program::Serves(number, pattern.as_str().to_owned()));
+            }
+            Service::Unit(name) => {
+                *units.entry(group_of(name)).or_default() |= 1_u64 << (number & 63);
+            }
+        }
+    }
+    for (group, stores) in &units {
+        kernel.tell_unit(group, *stores)?;
+    }
+    programs.extend(settings.quiet_programs.iter().cloned().map(Program::Quiet));
+    let mut programs = Programs::new(programs);
+    programs.tell(kernel)?;
+    kernel.set_programs(programs);
+    Ok(())
+}
+
+/// What systemd calls the control group of a unit: its name, behind `_` where the kernel has files with such names
+/// (`cg_escape()` of src/basic/cgroup-util.c, systemd 252).
+fn group_of(unit: &str) -> String {
+    const CONTROLLERS: [&str; 13] = [
+        "cgroup", "cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids",
+        "hugetlb", "rdma", "misc", "freezer",
+    ];
+    let is_file = |name: &str| CONTROLLERS.contains(&name);
+    let (first, _) = unit.split_once('.').unwrap_or((unit, ""));
+    if unit.starts_with(['_', '.']) || is_file(first) {
+        format!("_{unit}")
+    } else {
+        unit.to_owned()
+    }
 }
 
 /// Finds in the kernel's types what the programs read and where they are attached. The types are gone when it is done.
@@ -278,5 +318,21 @@ fn chain(error: &dyn std::error::Error) -> String {
             }
         }
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_is_called_as_a_file_of_the_kernel_has_another_group() {
+        assert_eq!(
+            group_of("postgresql@15-main.service"),
+            "postgresql@15-main.service"
+        );
+        assert_eq!(group_of("memory.service"), "_memory.service");
+        assert_eq!(group_of("memory-cache.service"), "memory-cache.service");
+        assert_eq!(group_of("_x.service"), "__x.service");
     }
 }

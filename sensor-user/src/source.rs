@@ -9,6 +9,7 @@ pub mod kernel;
 mod losses;
 mod names;
 mod places;
+mod services;
 mod sockets;
 mod song;
 mod tampers;

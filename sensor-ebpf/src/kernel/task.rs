@@ -182,6 +182,36 @@ impl Task {
         }
     }
 
+    /// The control group it is in, of the unified hierarchy.
+    #[inline(always)]
+    pub(crate) fn group(self) -> Result<*const u8, Error> {
+        // SAFETY: `self.pointer` is a typed task_struct, its cgroups a typed css_set.
+        unsafe {
+            let groups: *const u8 = self.get(self.pointer, fields::TASK_GROUPS.load())?;
+            self.get(groups, fields::GROUPS_UNIFIED.load())
+        }
+    }
+
+    /// The one above a control group that was reached from this task; null above the first.
+    #[inline(always)]
+    pub(crate) fn group_above(self, group: *const u8) -> Result<*const u8, Error> {
+        // SAFETY: `group` is a cgroup, and what it has of the one above a cgroup_subsys_state; of none everything reads as zero.
+        unsafe {
+            let state: *const u8 = self.get(group, fields::GROUP_ABOVE.load())?;
+            self.get(state, fields::STATE_GROUP.load())
+        }
+    }
+
+    /// The address of the name of a control group that was reached from this task.
+    #[inline(always)]
+    pub(crate) fn group_name(self, group: *const u8) -> Result<*const u8, Error> {
+        // SAFETY: `group` is a cgroup, its node a kernfs_node.
+        unsafe {
+            let node: *const u8 = self.get(group, fields::GROUP_NODE.load())?;
+            self.get(node, fields::NODE_NAME.load())
+        }
+    }
+
     /// Bytes of the environment that the process was given.
     #[inline(always)]
     pub(crate) fn environment(self) -> Result<u64, Error> {

@@ -20,8 +20,16 @@ pub struct Control {
     pub canary_port: u32,
     /// 1 when attempts on the sensor are refused, where the backend can; else 0.
     pub guard: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Units in the map `UNITS`: without one nobody's is looked for.
+    pub units: u32,
+}
+
+/// Name of a systemd unit as its control group is called, then zeroes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnitName {
+    /// At most [`UNIT_NAME_MAX`](super::limits::UNIT_NAME_MAX) - 1 bytes.
+    pub name: [u8; super::limits::UNIT_NAME_MAX],
 }
 
 impl Control {
@@ -34,7 +42,7 @@ impl Control {
         arming_linked: 0,
         canary_port: 0,
         guard: 0,
-        pad: 0,
+        units: 0,
     };
 }
 

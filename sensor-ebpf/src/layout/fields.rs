@@ -56,6 +56,12 @@ macro_rules! fields {
             TASK_SIGNAL "task_struct" "signal" Pointer("signal_struct") 8 required;
             TASK_STATUS "task_struct" "thread_info.status" Int 4 optional;
             TASK_PID_STRUCT "task_struct" "thread_pid" Pointer("pid") 8 required;
+            TASK_GROUPS "task_struct" "cgroups" Pointer("css_set") 8 required;
+            GROUPS_UNIFIED "css_set" "dfl_cgrp" Pointer("cgroup") 8 required;
+            GROUP_NODE "cgroup" "kn" Pointer("kernfs_node") 8 required;
+            GROUP_ABOVE "cgroup" "self.parent" Pointer("cgroup_subsys_state") 8 required;
+            STATE_GROUP "cgroup_subsys_state" "cgroup" Pointer("cgroup") 8 required;
+            NODE_NAME "kernfs_node" "name" Opaque 8 required;
             PID_LEVEL "pid" "level" Int 4 required;
             PID_NUMBERS "pid" "numbers" Array 0 required;
             SIGNAL_LIVE "signal_struct" "live.counter" Int 4 required;

@@ -77,6 +77,12 @@ pub const LOCALS_MAX: u32 = 65_536;
 pub const LOCAL_HINTS_MAX: u32 = 1 << 14;
 /// Unix sockets, by name, whose talk carries no records.
 pub const QUIET_MAX: u32 = 4_096;
+/// Systemd units that serve records.
+pub const UNITS_MAX: u32 = 1_024;
+/// Bytes of a unit's name, with its NUL.
+pub const UNIT_NAME_MAX: usize = 128;
+/// Control groups that are looked at for a unit's name, from a process's own upwards.
+pub const UNIT_DEPTH_MAX: u32 = 8;
 /// Renames under way of what lies in a store.
 pub const RENAMES_MAX: u32 = 4_096;
 /// Bytes waiting in a ring from which on its reader is woken before its tick.

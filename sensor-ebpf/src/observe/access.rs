@@ -204,18 +204,23 @@ fn record_touched(record: &Record, act: Act, amount: u64) -> Result<Outcome, Tro
 #[inline(always)]
 fn served(process: Process, record: &Record, act: Act) -> Result<Outcome, Trouble> {
     // A program is mapped when it is run (load_elf_binary() of fs/binfmt_elf.c).
-    if !matches!(act, Act::Map)
-        || record.store == QUIET_PROGRAM
-        || process.pid == control()?.own_pid
-    {
+    if !matches!(act, Act::Map) || record.store == QUIET_PROGRAM {
         return Ok(Outcome::Ignored);
     }
-    let stores = 1 << ((record.store - SERVICES) & 63);
-    Ok(if hold(process, stores) {
+    Ok(if runs(&process, record.store)? {
         Outcome::Began
     } else {
         Outcome::Summed
     })
+}
+
+/// A process runs a program of which the sensor has told this. True when it is a holder since now.
+#[inline(always)]
+pub(crate) fn runs(process: &Process, told: u32) -> Result<bool, Error> {
+    if !(SERVICES..QUIET_PROGRAM).contains(&told) || process.pid == control()?.own_pid {
+        return Ok(false);
+    }
+    Ok(hold(*process, 1 << ((told - SERVICES) & 63)))
 }
 
 #[inline(never)]

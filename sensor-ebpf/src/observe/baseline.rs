@@ -15,7 +15,8 @@ use crate::{
 
 use super::{
     access::{self, Act},
-    record::{control, judge},
+    record::{self, control, judge},
+    unit,
 };
 
 /// A descriptor of a task; task and file are null after the last one. Threads that share their descriptors with the first of
@@ -47,6 +48,26 @@ pub(crate) fn mapped(task: *const u8, vma: *const u8) -> Result<Outcome, Trouble
         return Ok(Outcome::Ignored);
     }
     had(task, File::<Probed>::new(file), Act::Map)
+}
+
+/// A task; null after the last one. Who runs a program, or is in a unit, that serves records holds them.
+#[inline(always)]
+pub(crate) fn runs(task: *const u8) -> Result<Outcome, Trouble> {
+    if task.is_null() {
+        return Ok(Outcome::Ignored);
+    }
+    let task = Task::new(task);
+    if task.is_thread()? {
+        return Ok(Outcome::Ignored);
+    }
+    let in_unit = unit::found(task)?;
+    let program = record::told_of_program(task)?;
+    let runs = access::runs(&task.process()?, program)?;
+    Ok(if in_unit || runs {
+        Outcome::Began
+    } else {
+        Outcome::Ignored
+    })
 }
 
 #[inline(always)]

@@ -21,7 +21,7 @@ use crate::{
 use super::{
     access::{held, hold},
     carrier::may_be_holder,
-    share,
+    share, unit,
 };
 
 /// A process, or one of its threads, started another.
@@ -84,6 +84,15 @@ pub(crate) fn exited(task: Task) -> Result<Outcome, Trouble> {
 pub(crate) fn executed(task: Task, filename: *const u8) -> Result<Outcome, Trouble> {
     // Its memory is new.
     share::dropped(&task.process()?);
+    let found = unit::found(task);
+    let told = executed_with(task, filename);
+    // That it is not known to serve must not keep it from being told.
+    found?;
+    told
+}
+
+#[inline(always)]
+fn executed_with(task: Task, filename: *const u8) -> Result<Outcome, Trouble> {
     let (start, len) = task.arguments()?;
     if len <= ARGUMENTS_SMALL as u64 {
         exec_of_size::<ARGUMENTS_SMALL>(task, filename, start, len, kind::EXEC_SMALL)

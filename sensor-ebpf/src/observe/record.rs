@@ -31,11 +31,17 @@ use super::{
 /// True when the current process runs a program that carries no records by nature.
 #[inline(never)]
 pub(crate) fn runs_quiet_program() -> Result<bool, Error> {
-    let Some(program) = Task::current().program()? else {
-        return Ok(false);
+    Ok(told_of_program(Task::current())? == QUIET_PROGRAM)
+}
+
+/// What the sensor has told of the program that a process runs: a number as of a store, or `NO_STORE`.
+#[inline(always)]
+pub(crate) fn told_of_program(task: Task) -> Result<u32, Error> {
+    let Some(program) = task.program()? else {
+        return Ok(NO_STORE);
     };
     // SAFETY: the value is one word.
-    Ok(unsafe { LINKED.get(program) } == Some(&QUIET_PROGRAM))
+    Ok(unsafe { LINKED.get(program) }.copied().unwrap_or(NO_STORE))
 }
 
 /// A record.

@@ -5,7 +5,7 @@
 //! Kernel: 5.10
 //! Emits:  layout::proc::Exec
 //! Reads:  task_struct.{tgid, group_leader, start_boottime, real_parent, mm}, mm_struct.{arg_start, arg_end},
-//!         linux_binprm.{filename, file}
+//!         linux_binprm.{filename, file}, task_struct.cgroups, css_set.dfl_cgrp, cgroup.{kn, self}, kernfs_node.name where units serve records
 //! Counts: seen, reported, failed, dropped
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};

@@ -120,7 +120,7 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
         stores: vec![Store {
             name: "store".into(),
             canonical: store.canonicalize()?,
-            service: false,
+            service: None,
             plain: false,
             path: store.to_owned(),
         }],

@@ -265,7 +265,7 @@ impl PrivacyTable {
     /// A key is needed as soon as one store's names leave as tokens.
     fn check(self, stores: &[stores::Store]) -> Result<Privacy, Refusal> {
         let key_file = absolute("privacy.key_file", self.key_file)?;
-        let named = |store: &&stores::Store| !store.service;
+        let named = |store: &&stores::Store| store.service.is_none();
         if stores.iter().filter(named).any(|store| !store.plain)
             || self.names == Names::Token && !stores.iter().any(|store| store.plain)
         {

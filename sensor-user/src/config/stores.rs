@@ -1,9 +1,11 @@
-//! The stores of the configuration: each a name and a directory, or a program that serves records, that is there.
+//! The stores of the configuration: each a name and a directory that is there, or who serves records to others: programs, or what
+//! runs in a systemd unit. These need not be there yet.
 //!
 //! **Invariant:** no two stores share a name or a directory, and none lies inside another, so a record is in one store.
 
 use std::path::{Component, Path, PathBuf};
 
+use glob::{MatchOptions, Pattern};
 use serde::Deserialize;
 
 use super::STORES_MAX;
@@ -12,21 +14,98 @@ use super::raw::{Refusal, refuse};
 /// Longest path: `PATH_MAX` of include/uapi/linux/limits.h, without the NUL.
 const PATH_BYTES_MAX: usize = 4095;
 
-/// A directory tree whose files are records, or a program that serves some to others.
+/// Longest name of a unit. systemd allows 255 bytes.
+pub const UNIT_BYTES_MAX: usize = 126;
+/// Paths that a pattern may stand for; what is beyond is left out, and said.
+pub const MATCHES_MAX: usize = 1_024;
+
+/// Who serves the records of a store to others of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Service {
+    /// Who runs a program with such a path: `executable`, or `service` as it was called first. `*`, `?` and `[...]` stand for what they stand
+    /// for in a shell. Updates and new versions are followed.
+    Executable(Pattern),
+    /// Who runs in the systemd unit of this name, or in groups of processes below it: `unit`. Restarts are followed.
+    Unit(String),
+}
+
+impl Service {
+    /// Those with this path; it is a pattern.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the pattern.
+    pub fn executable(path: &str) -> Result<Self, glob::PatternError> {
+        Pattern::new(path).map(Self::Executable)
+    }
+
+    /// True when there is such a file or unit now.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        match self {
+            Self::Executable(pattern) => !matches(pattern.as_str()).is_empty(),
+            Self::Unit(name) => unit_files(name).iter().any(|file| {
+                UNIT_DIRECTORIES
+                    .iter()
+                    .any(|d| Path::new(d).join(file).exists())
+            }),
+        }
+    }
+}
+
+/// Where systemd finds units of the system (systemd.unit(5)).
+const UNIT_DIRECTORIES: [&str; 8] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/transient",
+    "/run/systemd/generator",
+    "/run/systemd/generator.late",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// The files that can describe a unit: its own and, of an instance, its template's.
+fn unit_files(name: &str) -> Vec<String> {
+    let mut files = vec![name.to_owned()];
+    if let (Some(at), Some(dot)) = (name.find('@'), name.rfind('.'))
+        && at < dot
+    {
+        files.push(format!("{}{}", &name[..=at], &name[dot..]));
+    }
+    files
+}
+
+/// Files and directories that a pattern stands for now, in the order of their names, at most [`MATCHES_MAX`].
+#[must_use]
+pub fn matches(pattern: &str) -> Vec<PathBuf> {
+    let options = MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    // Checked when it was read; directories that cannot be read have nothing in them.
+    glob::glob_with(pattern, options).map_or_else(
+        |_| Vec::new(),
+        |paths| paths.filter_map(Result::ok).take(MATCHES_MAX).collect(),
+    )
+}
+
+/// A directory tree whose files are records, or who serves some to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// `name`: what alerts call it, 1 to 32 of `a-z 0-9 - _`, beginning with a letter. Set by the administrator.
     pub name: String,
-    /// `path`: its root, absolute, at most 4,095 bytes, an existing directory and not `/`. Or `service`: the program, an existing
-    /// file. As it is written in the file.
+    /// `path`: its root, absolute, at most 4,095 bytes, an existing directory and not `/`. Of a service, what stands in the place of it. As
+    /// it is written in the file.
     pub path: PathBuf,
-    /// The same with every symbolic link resolved, as the kernel knows it.
+    /// The same with every symbolic link resolved, as the kernel knows it; of a service as it is written.
     pub canonical: PathBuf,
     /// `names`: whether names below it leave as they are and not as tokens. Default as `privacy.names` says. Set by the administrator when the
     /// privacy officer has decided that they identify nobody.
     pub plain: bool,
-    /// Whether it is a service: what its processes send to others of this machine is what was read of the store.
-    pub service: bool,
+    /// `executable` or `unit`, if it is a service: what its processes send to others of this machine is what was read of the store.
+    pub service: Option<Service>,
 }
 
 #[derive(Deserialize)]
@@ -34,7 +113,9 @@ pub struct Store {
 pub(super) struct Entry {
     name: String,
     path: Option<PathBuf>,
-    service: Option<PathBuf>,
+    #[serde(alias = "service")]
+    executable: Option<PathBuf>,
+    unit: Option<String>,
     names: Option<Names>,
 }
 
@@ -76,30 +157,40 @@ pub(super) fn check(entries: Vec<Entry>, otherwise: Names) -> Result<Vec<Store>,
 impl Entry {
     fn check(self, key: &str, otherwise: Names) -> Result<Store, Refusal> {
         name(&format!("{key}.name"), &self.name)?;
-        let (path, canonical, service) = match (self.path, self.service) {
-            (Some(path), None) => {
+        let (path, canonical, service) = match (self.path, self.executable, self.unit) {
+            (Some(path), None, None) => {
                 let canonical = directory(&format!("{key}.path"), &path)?;
-                (path, canonical, false)
+                (path.components().collect(), canonical, None)
             }
-            (None, Some(path)) => {
-                let canonical = program(&format!("{key}.service"), &path)?;
-                (path, canonical, true)
+            (None, Some(path), None) => {
+                let service = program(&format!("{key}.executable"), &path)?;
+                (path.clone(), path, Some(service))
             }
-            (Some(_), Some(_)) => {
-                return refuse(
-                    &format!("{key}.service"),
-                    "there is a path as well; make two stores of it".to_owned(),
-                );
+            (None, None, Some(unit)) => {
+                let service = self::unit(&format!("{key}.unit"), &unit)?;
+                (PathBuf::from(&unit), PathBuf::from(unit), Some(service))
             }
-            (None, None) => {
+            (None, None, None) => {
                 return refuse(
                     &format!("{key}.path"),
-                    "is missing; write the directory of the records, or as service the program that serves them"
+                    "is missing; write the directory of the records, or who serves them: executable, a program, or unit, a systemd unit"
+                        .to_owned(),
+                );
+            }
+            (_, executable, _) => {
+                let second = if executable.is_some() {
+                    "executable"
+                } else {
+                    "unit"
+                };
+                return refuse(
+                    &format!("{key}.{second}"),
+                    "there is another of path, executable and unit as well; make two stores of it"
                         .to_owned(),
                 );
             }
         };
-        if service && self.names.is_some() {
+        if service.is_some() && self.names.is_some() {
             return refuse(
                 &format!("{key}.names"),
                 "is for stores with a path; what a service serves has no names here, leave it out"
@@ -109,7 +200,7 @@ impl Entry {
         Ok(Store {
             plain: self.names.unwrap_or(otherwise) == Names::Plain,
             name: self.name,
-            path: path.components().collect(),
+            path,
             canonical,
             service,
         })
@@ -130,19 +221,63 @@ fn name(key: &str, name: &str) -> Result<(), Refusal> {
     )
 }
 
-/// Refuses what is no program; answers its canonical path.
-fn program(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
-    let canonical = resolved(key, path, "install the program or correct the path")?;
-    if !canonical.is_file() {
+/// Refuses what can be no program's path.
+fn program(key: &str, path: &Path) -> Result<Service, Refusal> {
+    absolute(key, path)?;
+    let shown = path.display();
+    let Some(text) = path.to_str() else {
+        return refuse(
+            key,
+            format!("{shown} is no UTF-8; put ? in the place of such a byte"),
+        );
+    };
+    if path.is_dir() || text.ends_with('/') {
+        return refuse(
+            key,
+            format!("{shown} is a directory; name the program that serves the records"),
+        );
+    }
+    Service::executable(text).or_else(|error| {
+        refuse(
+            key,
+            format!("{shown}: {error}; write [[] for a bracket that is meant"),
+        )
+    })
+}
+
+/// Refuses what is no name of a unit with processes (systemd.unit(5)).
+fn unit(key: &str, name: &str) -> Result<Service, Refusal> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+    let of_processes = [".service", ".scope", ".slice"].iter().any(|suffix| {
+        name.strip_suffix(suffix)
+            .is_some_and(|rest| !rest.is_empty())
+    });
+    if name.contains(['*', '?', '[']) {
         return refuse(
             key,
             format!(
-                "{} is no file; name the program that serves the records",
-                path.display()
+                "{name:?} is a pattern; write one unit, or the slice that all instances of a template are in, for example system-postgresql.slice"
             ),
         );
     }
-    Ok(canonical)
+    if !of_processes || !name.bytes().all(fits) {
+        return refuse(
+            key,
+            format!(
+                "{name:?} is no unit that has processes; write its whole name as systemctl shows it, with .service, .scope or .slice"
+            ),
+        );
+    }
+    if name.len() > UNIT_BYTES_MAX {
+        return refuse(
+            key,
+            format!(
+                "the name has {} bytes, {UNIT_BYTES_MAX} are taken; write the slice that the unit is in",
+                name.len()
+            ),
+        );
+    }
+    Ok(Service::Unit(name.to_owned()))
 }
 
 /// Refuses what is no directory; answers its canonical path.
@@ -165,6 +300,12 @@ fn directory(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
 }
 
 fn resolved(key: &str, path: &Path, remedy: &str) -> Result<PathBuf, Refusal> {
+    absolute(key, path)?;
+    path.canonicalize()
+        .or_else(|e| refuse(key, format!("{}: {e}; {remedy}", path.display())))
+}
+
+fn absolute(key: &str, path: &Path) -> Result<(), Refusal> {
     let len = path.as_os_str().len();
     if len > PATH_BYTES_MAX {
         return refuse(
@@ -174,15 +315,16 @@ fn resolved(key: &str, path: &Path, remedy: &str) -> Result<PathBuf, Refusal> {
             ),
         );
     }
-    let shown = path.display();
     if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
         return refuse(
             key,
-            format!("{shown} is not absolute, or has `..` in it; write the path from /"),
+            format!(
+                "{} is not absolute, or has `..` in it; write the path from /",
+                path.display()
+            ),
         );
     }
-    path.canonicalize()
-        .or_else(|e| refuse(key, format!("{shown}: {e}; {remedy}")))
+    Ok(())
 }
 
 fn apart(key: &str, store: &Store, others: &[Store]) -> Result<(), Refusal> {
@@ -197,10 +339,12 @@ fn apart(key: &str, store: &Store, others: &[Store]) -> Result<(), Refusal> {
                 ),
             );
         }
-        let nested = !other.service && !store.service;
+        if store.service.is_some() || other.service.is_some() {
+            continue;
+        }
         let inside = other.canonical.starts_with(&store.canonical)
             || store.canonical.starts_with(&other.canonical);
-        if nested && inside {
+        if inside {
             return refuse(
                 &format!("{key}.path"),
                 format!(

@@ -95,6 +95,28 @@ fn every_key_is_taken() {
 }
 
 #[test]
+fn who_serves_records_need_not_be_there() {
+    let place = place();
+    let text = "[privacy]\nnames = \"plain\"\n[[store]]\nname = \"a\"\nexecutable = \"$R/*/bin/serve\"\n\
+        [[store]]\nname = \"b\"\nservice = \"$R/none\"\n[[store]]\nname = \"c\"\nunit = \"archive@x\\\\x2d1.service\"\n";
+    let stores = parse(&place, text).unwrap().stores;
+    let services: Vec<&Service> = stores.iter().filter_map(|s| s.service.as_ref()).collect();
+    let Service::Executable(pattern) = services[0] else {
+        panic!("{services:?}");
+    };
+    assert!(pattern.as_str().ends_with("/*/bin/serve"));
+    assert_eq!(
+        services[2],
+        &Service::Unit("archive@x\\x2d1.service".to_owned())
+    );
+    assert!(services.iter().all(|service| !service.is_there()));
+    std::fs::create_dir(place.path().join("a/bin")).unwrap();
+    std::fs::write(place.path().join("a/bin/serve"), "").unwrap();
+    std::fs::write(place.path().join("none"), "").unwrap();
+    assert!(services[..2].iter().all(|service| service.is_there()));
+}
+
+#[test]
 fn no_directory_is_no_disk() {
     let place = place();
     let config = parse(&place, &format!("[spool]\ndirectory = \"\"\n{STORE}")).unwrap();
@@ -220,11 +242,39 @@ fn refusals_name_key_or_line_and_reason() {
         ),
         (
             "[[store]]\nname = \"x\"\nservice = \"$R/a\"\n",
-            &["store[1].service", "no file"],
+            &["store[1].executable", "is a directory"],
         ),
         (
             "[[store]]\nname = \"x\"\npath = \"$R/a\"\nservice = \"/bin/sh\"\n",
-            &["store[1].service", "two stores"],
+            &["store[1].executable", "two stores"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\nexecutable = \"/a\"\nunit = \"x.service\"\n",
+            &["store[1].executable", "two stores"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\nexecutable = \"/usr/lib/***/x\"\n",
+            &["store[1].executable", "wildcards", "[[]"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\nexecutable = \"postgres\"\n",
+            &["store[1].executable", "not absolute"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\nunit = \"postgresql\"\n",
+            &["store[1].unit", "\"postgresql\"", ".service"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\nunit = \"postgresql@*.service\"\n",
+            &["store[1].unit", "slice"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\nunit = \"../x\\u001b.service\"\n",
+            &["store[1].unit", "\\u{1b}", "whole name"],
+        ),
+        (
+            "[[store]]\nname = \"x\"\nunit = \"x.service\"\nnames = \"plain\"\n",
+            &["store[1].names", "leave it out"],
         ),
         (
             "[kernel]\nquiet_sockets = [\"run/x\"]\n",

@@ -93,7 +93,7 @@ impl Host {
             name: "pacs".into(),
             path: self.store(),
             canonical: self.store(),
-            service: false,
+            service: None,
             plain: false,
         }];
         let places = Places {

@@ -1,4 +1,4 @@
-//! Has the programs look at what is open and mapped already. They run once, after the stores have been told, and stay
+//! Has the programs look at what is open, mapped and run already. They run after the stores have been told, and stay
 //! attached to nothing; what they find is summed as if it were done now.
 //!
 //! What a process opens between its store's telling and this look counts twice as opened.
@@ -9,7 +9,7 @@ use aya::programs::Iter;
 use thiserror::Error;
 
 use super::Kernel;
-use super::hooks::{Attach, PROGRAMS};
+use super::hooks::{Attach, PROGRAMS, RUN_BEFORE, RUNNING};
 
 /// Why a look came to nothing.
 #[derive(Debug, Error)]
@@ -28,14 +28,27 @@ pub(super) fn look(kernel: &mut Kernel) {
         let (Attach::Each(_), Some(unseen)) = (program.attach, program.blind) else {
             continue;
         };
-        let Some(iterator) = kernel.iterator(program.name) else {
-            continue;
-        };
-        if let Err(error) = run(iterator) {
-            tracing::warn!(program = program.name, %error, unseen, "the sensor goes on without a look");
+        if !look_by(kernel, program.name, unseen) {
             kernel.add_blind(unseen);
         }
     }
+}
+
+/// Runs the one again that finds who runs a program that serves records.
+pub(super) fn look_for_services(kernel: &mut Kernel) {
+    look_by(kernel, RUNNING, RUN_BEFORE);
+}
+
+/// False when it failed; one that this kernel does not have has been said to be missing.
+fn look_by(kernel: &mut Kernel, program: &str, unseen: &str) -> bool {
+    let Some(iterator) = kernel.iterator(program) else {
+        return true;
+    };
+    let looked = run(iterator);
+    if let Err(error) = &looked {
+        tracing::warn!(program, %error, unseen, "the sensor goes on without a look");
+    }
+    looked.is_ok()
 }
 
 /// Reading an iterator to its end runs the program for everything there is; the link goes with the file.

@@ -4,8 +4,10 @@
 //! As with stores' roots (`roots`) only the kernel knows a file's identity for certain: the sensor maps the file, and the
 //! mmap hook takes the identity of what this one thread maps.
 
-use std::fs::File;
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
@@ -13,7 +15,8 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use sensor_ebpf::layout::access::{OWN_FILES, QUIET_PROGRAM, SERVICES};
 use sensor_ebpf::layout::tamper::{FILE_CONFIGURATION, FILE_KEY, FILE_PROGRAM, FILE_UNIT};
 
-use super::{AttemptError, Kernel};
+use super::{AttemptError, Kernel, baseline};
+use crate::config::matches;
 use crate::event::Part;
 
 /// Bytes that are mapped; none of them is touched.
@@ -33,37 +36,111 @@ pub(super) fn tell(kernel: &mut Kernel, files: &[(Part, PathBuf)]) -> Result<(),
     kernel.forget_answers()
 }
 
-/// A program of which something is known.
+/// Programs of which something is known, by path: these need not be there, and others may be put in their places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
-    /// It serves the records of the store with this number.
-    Serves(u32, PathBuf),
+    /// Those that a pattern stands for serve the records of the store with this number.
+    Serves(u32, String),
     /// It shares memory with everybody, and carries no records by nature.
     Quiet(PathBuf),
 }
 
-/// Tells such programs. One that is missing is none for now.
-pub(super) fn tell_programs(kernel: &mut Kernel, programs: &[Program]) -> Result<(), AttemptError> {
-    for program in programs {
-        let (number, path) = match program {
-            Program::Serves(store, path) => (SERVICES + store, path),
-            Program::Quiet(path) if !path.exists() => continue,
-            Program::Quiet(path) => (QUIET_PROGRAM, path),
-        };
-        kernel.arm(number, true)?;
-        let mapped = map(path);
-        kernel.disarm()?;
-        match (mapped, program) {
-            (Ok(()), _) => {}
-            (Err(error), Program::Serves(..)) => {
-                tracing::warn!(%error, path = %path.display(), "what this program serves will not be seen");
-            }
-            (Err(error), Program::Quiet(_)) => {
-                tracing::warn!(%error, path = %path.display(), "what this program shares will be followed");
-            }
+impl Program {
+    /// What it is called in the log, and what its absence means there.
+    fn consequence(&self) -> &'static str {
+        match self {
+            Self::Serves(..) => "what this program serves will not be seen",
+            Self::Quiet(_) => "what this program shares will be followed",
         }
     }
-    kernel.forget_answers()
+
+    /// Its files, as they are now.
+    fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Serves(_, pattern) => matches(pattern),
+            Self::Quiet(path) => vec![path.clone()],
+        }
+    }
+
+    const fn number(&self) -> u32 {
+        match self {
+            Self::Serves(store, _) => SERVICES + *store,
+            Self::Quiet(_) => QUIET_PROGRAM,
+        }
+    }
+}
+
+/// A file as it was when it was told: device, inode, and when that last changed. Another in its place differs in one of them.
+type Version = (u64, u64, i64, i64);
+
+/// The programs, and which files the kernel programs know.
+#[derive(Debug)]
+pub struct Programs {
+    programs: Vec<Program>,
+    told: HashMap<(u32, PathBuf), Version>,
+}
+
+impl Programs {
+    /// None of them is told yet.
+    #[must_use]
+    pub fn new(programs: Vec<Program>) -> Self {
+        Self {
+            programs,
+            told: HashMap::new(),
+        }
+    }
+
+    /// Patterns of those that serve records.
+    pub fn serving(&self) -> impl Iterator<Item = &str> {
+        self.programs.iter().filter_map(|program| match program {
+            Program::Serves(_, pattern) => Some(pattern.as_str()),
+            Program::Quiet(_) => None,
+        })
+    }
+
+    /// Tells those that have come since. One that is missing is none for now. Who runs already what is told now is found, too.
+    ///
+    /// # Errors
+    ///
+    /// When a map of the kernel programs cannot be used.
+    pub fn tell(&mut self, kernel: &mut Kernel) -> Result<(), AttemptError> {
+        let mut now = HashMap::new();
+        let mut fresh = false;
+        for program in &self.programs {
+            for path in program.files() {
+                let key = (program.number(), path);
+                let Some(version) = version(&key.1) else {
+                    continue;
+                };
+                if self.told.get(&key) != Some(&version) {
+                    tell_program(kernel, program, &key.1)?;
+                    fresh = true;
+                }
+                now.insert(key, version);
+            }
+        }
+        self.told = now;
+        if fresh {
+            kernel.forget_answers()?;
+            baseline::look_for_services(kernel);
+        }
+        Ok(())
+    }
+}
+
+fn version(path: &Path) -> Option<Version> {
+    let about = path.metadata().ok().filter(Metadata::is_file)?;
+    Some((about.dev(), about.ino(), about.ctime(), about.ctime_nsec()))
+}
+
+fn tell_program(kernel: &mut Kernel, program: &Program, path: &Path) -> Result<(), AttemptError> {
+    kernel.arm(program.number(), true)?;
+    let mapped = map(path);
+    kernel.disarm()?;
+    if let Err(error) = mapped {
+        tracing::warn!(%error, path = %path.display(), "{}", program.consequence());
+    }
+    Ok(())
 }
 
 const fn number(part: Part) -> u32 {

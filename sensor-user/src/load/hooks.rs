@@ -75,6 +75,11 @@ pub const HANDED: &str = "what is handed on over unix sockets";
 const HANDED_TCP: &str = "what is handed on over connections within this machine";
 /// Nobody sees either who does not see who receives.
 pub const RECEIVED: &str = "what is handed on over sockets within this machine";
+/// The program that finds who runs what serves records.
+pub const RUNNING: &str = "running";
+/// What it finds.
+pub const RUN_BEFORE: &str =
+    "services that run since before the start, until they are started anew";
 /// How large it is stands in the arguments of the call alone.
 pub const UNSIZED: &str = "what is handed on in memory that is no file's";
 /// What all programs for requests of `io_uring` that tell no completion are for.
@@ -141,6 +146,7 @@ pub const PROGRAMS: &[Program] = &[
         ALL,
         "what was mapped before the start",
     ),
+    optional(RUNNING, Attach::Each("bpf_iter_task"), ALL, RUN_BEFORE),
     program("fentry_rename", Attach::Fentry("vfs_rename"), TRAMPOLINES),
     program("fentry_replace", Attach::Fentry("vfs_rename"), TRAMPOLINES),
     program("fexit_rename", Attach::Fexit(&["vfs_rename"]), TRAMPOLINES),

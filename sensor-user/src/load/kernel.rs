@@ -14,18 +14,22 @@ use sensor_ebpf::layout::config;
 use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS, Hook, LostBytes};
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, LocalKey, QuietName, Socket};
+use sensor_ebpf::layout::limits::UNIT_NAME_MAX;
 use sensor_ebpf::layout::news::{NEWS_WORDS, News};
 use sensor_ebpf::layout::proc::Process;
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
 
 use super::sums::{Shared, Slots};
-use super::{AttemptError, Canary, Roots, batch, files, hooks, name, own, pod};
+use super::{AttemptError, Canary, Programs, Roots, batch, files, hooks, name, own, pod};
 use crate::config::Backend;
 use crate::event::Part;
 use crate::health::HookCount;
 
 /// Bytes of a unix socket's name (`UNIX_PATH_MAX` of include/uapi/linux/un.h), without the NUL.
 const SUN_PATH_MAX: usize = 107;
+
+// One byte more may come before it (`group_of` of load.rs), and NUL behind it.
+const _: () = assert!(crate::config::UNIT_BYTES_MAX + 2 <= UNIT_NAME_MAX);
 
 /// Access sums taken from the kernel.
 pub type Sums = Vec<(AccessKey, AccessSum)>;
@@ -38,6 +42,7 @@ pub struct Kernel {
     blind: Vec<&'static str>,
     canary: Option<Canary>,
     roots_told: Option<Roots>,
+    programs_told: Option<Programs>,
     control: config::Control,
     control_map: Array<MapData, pod::Control>,
     generation: Array<MapData, u32>,
@@ -47,6 +52,7 @@ pub struct Kernel {
     disks: HashMap<MapData, u32, u32>,
     sums: [HashMap<MapData, pod::AccessKey, pod::AccessSum>; 2],
     holders: HashMap<MapData, u32, pod::Holder>,
+    units: HashMap<MapData, pod::UnitName, u64>,
     sockets: HashMap<MapData, u64, pod::Socket>,
     datagrams: HashMap<MapData, pod::DatagramKey, pod::Datagrams>,
     edges: HashMap<MapData, pod::EdgeKey, pod::EdgeSum>,
@@ -98,6 +104,7 @@ impl Kernel {
             disks: take!(object, "DISKS"),
             sums: [take!(object, "ACCESSES_0"), take!(object, "ACCESSES_1")],
             holders: take!(object, "HOLDERS"),
+            units: take!(object, "UNITS"),
             sockets: take!(object, "SOCKETS"),
             datagrams: take!(object, "DATAGRAMS"),
             edges: take!(object, "EDGES"),
@@ -119,6 +126,7 @@ impl Kernel {
             blind: Vec::new(),
             canary: None,
             roots_told: None,
+            programs_told: None,
             control,
         };
         kernel.write_control()?;
@@ -201,9 +209,27 @@ impl Kernel {
         files::tell(self, own)
     }
 
-    /// Tells the programs of which something is known; again from time to time, since an update replaces them.
-    pub fn tell_programs(&mut self, programs: &[files::Program]) -> Result<(), AttemptError> {
-        files::tell_programs(self, programs)
+    /// The programs of which something is known, for whoever follows them from now on.
+    pub fn take_programs(&mut self) -> Option<Programs> {
+        self.programs_told.take()
+    }
+
+    pub(super) fn set_programs(&mut self, programs: Programs) {
+        self.programs_told = Some(programs);
+    }
+
+    /// Tells a systemd unit that serves the records of these stores, by the name of its control group.
+    pub(super) fn tell_unit(&mut self, group: &str, stores: u64) -> Result<(), AttemptError> {
+        let mut key = config::UnitName {
+            name: [0; UNIT_NAME_MAX],
+        };
+        let kept = &group.as_bytes()[..group.len().min(UNIT_NAME_MAX - 1)];
+        key.name[..kept.len()].copy_from_slice(kept);
+        self.units
+            .insert(pod::UnitName(key), stores, 0)
+            .map_err(|e| broken("UNITS", e))?;
+        self.control.units += 1;
+        self.write_control()
     }
 
     /// The same again: one may have been replaced.

@@ -29,6 +29,7 @@ wrap! {
     AccessSum(access::AccessSum);
     Control(config::Control);
     Holder(config::Holder);
+    UnitName(config::UnitName);
     Counts(count::Counts);
     LostBytes(count::LostBytes);
     Socket(flow::Socket);

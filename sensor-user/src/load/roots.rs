@@ -46,9 +46,9 @@ impl Roots {
         mounts: &Mounts,
     ) -> Result<Self, LoadError> {
         let (mut told, mut opened) = (Vec::with_capacity(stores.len()), Vec::new());
-        let directories = || stores.iter().filter(|store| !store.service);
+        let directories = || stores.iter().filter(|store| store.service.is_none());
         for (number, store) in (1_u32..).zip(stores) {
-            if store.service {
+            if store.service.is_some() {
                 continue;
             }
             let places = mounts.places(&store.canonical);

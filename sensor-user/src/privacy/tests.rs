@@ -13,7 +13,7 @@ fn store(name: &str, path: &Path) -> Store {
         name: name.into(),
         path: path.into(),
         canonical: path.into(),
-        service: false,
+        service: None,
         plain: false,
     }
 }
@@ -31,7 +31,7 @@ fn privacy() -> Privacy {
         name: "l".into(),
         path: "/mnt/scans".into(),
         canonical: "/data/scans".into(),
-        service: false,
+        service: None,
         plain: false,
     };
     Privacy::token(&key().1, &[store("s", Path::new("/srv/store")), linked])

@@ -25,7 +25,10 @@ pub(super) struct Root {
 pub(super) fn roots(stores: &[Store]) -> Vec<Root> {
     use std::os::unix::ffi::OsStrExt;
     let mut paths: Vec<&[u8]> = Vec::new();
-    for store in stores.iter().filter(|store| !store.service && !store.plain) {
+    for store in stores
+        .iter()
+        .filter(|store| store.service.is_none() && !store.plain)
+    {
         paths.push(store.path.as_os_str().as_bytes());
         paths.push(store.canonical.as_os_str().as_bytes());
     }

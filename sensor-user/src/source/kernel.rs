@@ -22,6 +22,7 @@ use super::flows::Flows;
 use super::holders::Holders;
 use super::losses::Losses;
 use super::places::Places;
+use super::services::Services;
 use super::sockets::Sockets;
 use super::song::Song;
 use super::tampers::Tampers;
@@ -43,6 +44,8 @@ const SKIPS: Duration = Duration::from_secs(10);
 const BOOKS: Duration = Duration::from_secs(5);
 /// What the table of mounts is called among the things that are waited for; the rings are 0 and 1.
 const MOUNTS: u64 = 2;
+/// The same of directories in which programs may come that serve records.
+const PROGRAMS: u64 = 3;
 
 /// Why the source did not start.
 #[derive(Debug, Error)]
@@ -74,6 +77,7 @@ pub fn start(
         .map(|roots| Places::new(roots, clock::boot_ns()))
         .transpose()
         .map_err(StartError::Rings)?;
+    let services = kernel.take_programs().map(Services::new);
     let stop = Arc::new(AtomicBool::new(false));
     let pulse = Pulse::new();
     let health = Health {
@@ -92,7 +96,7 @@ pub fn start(
     );
     let (health_sender, health) = watch::channel(health);
     let reader = Reader {
-        rings: watch(&kernel, places.as_ref()).map_err(StartError::Rings)?,
+        rings: watch(&kernel, places.as_ref(), services.as_ref()).map_err(StartError::Rings)?,
         places,
         kernel,
         tick: settings.tick,
@@ -107,10 +111,8 @@ pub fn start(
         flows: Flows::default(),
         holders: Holders::default(),
         losses: Losses::default(),
-        sockets: Sockets::new(
-            settings.quiet_sockets.clone(),
-            load::programs(settings, stores),
-        ),
+        services,
+        sockets: Sockets::new(settings.quiet_sockets.clone()),
         song,
         tampers: Tampers::default(),
         looked: None,
@@ -145,6 +147,7 @@ struct Reader {
     flows: Flows,
     holders: Holders,
     losses: Losses,
+    services: Option<Services>,
     sockets: Sockets,
     song: Option<Song>,
     tampers: Tampers,
@@ -199,6 +202,9 @@ impl Reader {
             .tick(&mut self.kernel, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;
         self.sockets.tick(&mut self.kernel, now)?;
+        if let Some(services) = &mut self.services {
+            services.tick(&mut self.kernel, now)?;
+        }
         if last || is_due(&mut self.looked, now, LOOK) {
             if let Some(places) = &mut self.places {
                 places.look(&mut self.kernel, now, &mut self.pending);
@@ -347,8 +353,14 @@ impl Reader {
                 tv_sec: left.as_secs() as i64,
                 tv_nsec: left.subsec_nanos().into(),
             };
-            let mut woken = [MaybeUninit::uninit(); 3];
+            let mut woken = [MaybeUninit::uninit(); 4];
             match epoll::wait(&self.rings, &mut woken, Some(&timeout)) {
+                Ok((woken, _)) if woken.iter().any(|event| event.data.u64() == PROGRAMS) => {
+                    if let Some(services) = &mut self.services {
+                        services.change();
+                    }
+                    return;
+                }
                 Ok((woken, _)) if woken.iter().any(|event| event.data.u64() == MOUNTS) => {
                     if let Some(places) = &mut self.places {
                         places.change();
@@ -387,7 +399,11 @@ fn reason(kernel: &Kernel) -> String {
 
 /// Watches the rings for wake-ups. Edge-triggered: a ring with a little in it would always be ready, but the programs
 /// wake the reader only when much is waiting. The table of mounts wakes it too.
-fn watch(kernel: &Kernel, places: Option<&Places>) -> std::io::Result<OwnedFd> {
+fn watch(
+    kernel: &Kernel,
+    places: Option<&Places>,
+    services: Option<&Services>,
+) -> std::io::Result<OwnedFd> {
     let watch = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     for (number, ring) in (0..).zip(kernel.rings()) {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
@@ -396,6 +412,15 @@ fn watch(kernel: &Kernel, places: Option<&Places>) -> std::io::Result<OwnedFd> {
     if let Some(places) = places {
         let flags = epoll::EventFlags::PRI | epoll::EventFlags::ET;
         epoll::add(&watch, places, epoll::EventData::new_u64(MOUNTS), flags)?;
+    }
+    if let Some(directories) = services.and_then(Services::directories) {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(
+            &watch,
+            directories,
+            epoll::EventData::new_u64(PROGRAMS),
+            flags,
+        )?;
     }
     Ok(watch)
 }

@@ -1,5 +1,4 @@
-//! What leads from one process of this machine to another: sockets that carry no records by nature, connections that are over,
-//! and programs of which something is known.
+//! What leads from one process of this machine to another: sockets that carry no records by nature, and connections that are over.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +10,7 @@ use sensor_ebpf::layout::flow::LocalKey;
 
 use crate::decode;
 use crate::event::{Flow, ProcessKey};
-use crate::load::{AttemptError, Kernel, Program};
+use crate::load::{AttemptError, Kernel};
 
 /// The sockets of this network namespace, with their names.
 const TABLE: &str = "/proc/net/unix";
@@ -25,7 +24,6 @@ const WAIT_NS: u64 = 60_000_000_000;
 #[derive(Debug)]
 pub(super) struct Sockets {
     quiet: Vec<Pattern>,
-    programs: Vec<Program>,
     told: HashSet<Vec<u8>>,
     looked_ns: Option<u64>,
     /// Connections that are over, the oldest first.
@@ -33,10 +31,9 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn new(quiet: Vec<Pattern>, programs: Vec<Program>) -> Self {
+    pub(super) fn new(quiet: Vec<Pattern>) -> Self {
         Self {
             quiet,
-            programs,
             told: HashSet::new(),
             looked_ns: None,
             over: VecDeque::new(),
@@ -56,12 +53,8 @@ impl Sockets {
             .looked_ns
             .is_none_or(|then| now_ns.saturating_sub(then) >= LOOK_NS)
         {
-            let is_first = self.looked_ns.replace(now_ns).is_none();
+            self.looked_ns = Some(now_ns);
             self.tell_quiet(kernel)?;
-            // They have been told at the start; an update puts another file in a program's place.
-            if !is_first && !self.programs.is_empty() {
-                kernel.tell_programs(&self.programs)?;
-            }
         }
         while let Some((_, key, owner)) = self.over.pop_front_if(|(due, ..)| *due <= now_ns) {
             kernel.forget_local(key, |process| decode::process(process) == owner)?;
@@ -147,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_star_stays_within_a_directory() {
-        let sockets = Sockets::new(vec![Pattern::new("/run/user/*/bus").unwrap()], Vec::new());
+        let sockets = Sockets::new(vec![Pattern::new("/run/user/*/bus").unwrap()]);
         assert!(sockets.is_quiet(b"/run/user/1000/bus"));
         assert!(!sockets.is_quiet(b"/run/user/1000/x/bus"));
         assert!(!sockets.is_quiet(b"/run/user/1000/bus2"));

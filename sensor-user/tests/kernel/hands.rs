@@ -15,7 +15,7 @@ use crate::watch::{SERVICE, Watch, same, skipped};
 /// Bytes of the record: many times what a pipe holds.
 const LEN: usize = 1_000_000;
 /// Bytes that the service has in memory.
-const SERVED: usize = 50_000;
+pub(crate) const SERVED: usize = 50_000;
 
 /// Through a pipe into a file, which gets another name, and out of it through another pipe.
 pub(crate) fn pipeline(watch: &mut Watch) -> Result<(), Failed> {
@@ -73,39 +73,6 @@ fn carries(edge: &Edge, wanted: CarrierKind) -> bool {
     [edge.from, edge.to]
         .iter()
         .any(|end| matches!(end, End::Carrier(kind, _) if *kind == wanted))
-}
-
-/// A program that serves records holds them without having opened any: who receives from it has read so much of its store.
-pub(crate) fn service(watch: &mut Watch) -> Result<(), Failed> {
-    if watch.is_blind_to(hooks::RECEIVED) || watch.is_blind_to(hooks::HANDED) {
-        return skipped("what is received over unix sockets is not seen here");
-    }
-    let socket = watch.elsewhere().join("service");
-    let arguments = [socket.clone().into()];
-    let mut server = Command::new(watch.elsewhere().join(SERVICE))
-        .args(["--act", "serve-unix"])
-        .args(&arguments)
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let from = server.id();
-    let mut ready = [0];
-    let out = server.stdout.as_mut().ok_or("the service has no output")?;
-    out.read_exact(&mut ready)?;
-    let client = actor::command("receive-unix", &arguments)?.spawn()?;
-    let to = watch.finish(client)?;
-    watch.finish(server)?;
-    let edges: Vec<_> = watch.edges_to(to).collect();
-    let [edge] = edges.as_slice() else {
-        return Err(format!("one edge was to come up: {edges:?}").into());
-    };
-    let from_service = matches!(edge.from, End::Process(process) if process.pid == from);
-    same("from the service", &from_service, &true)?;
-    same(
-        "what",
-        &(edge.kind, edge.bytes),
-        &(EdgeKind::UnixSocket, SERVED as u64),
-    )?;
-    same("stores", &edge.stores, &vec![StoreId(2)])
 }
 
 /// Two processes that hold records of different stores write to one pipe: who reads it afterwards holds those of both.

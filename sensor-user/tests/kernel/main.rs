@@ -15,6 +15,7 @@ mod flows;
 mod hands;
 mod memory;
 mod processes;
+mod services;
 mod shares;
 mod tamper;
 mod watch;
@@ -69,7 +70,10 @@ const TESTS: &[(&str, Test)] = &[
         memory::without_records,
     ),
     ("hands_pipeline_is_exact", hands::pipeline),
-    ("hands_service_gives_records", hands::service),
+    ("hands_service_gives_records", services::given),
+    ("services_installed_and_replaced_later", services::replaced),
+    ("services_of_a_unit_over_its_restart", services::unit),
+    ("services_that_run_before_the_sensor", services::before),
     ("hands_two_stores_are_both_carried", hands::two_stores),
     ("shares_memory_mapped_before_the_record", shares::before),
     ("shares_file_mapped_before_the_record", shares::file_before),
@@ -120,7 +124,7 @@ fn run(sensor: &Mutex<Option<Watch>>, backend: Option<&str>, test: Test) -> Resu
         Watch::start(
             backend.unwrap_or_default(),
             home,
-            &["store", watch::SERVICE],
+            &["store", watch::SERVICE, watch::VERSIONS, watch::UNIT],
         )?
     };
     let watch = sensor.insert(watch);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
-use sensor_user::config::{Backend, Guard, Kernel, Store};
+use sensor_user::config::{Backend, Guard, Kernel, Service, Store};
 use sensor_user::event::{Access, Edge, End, Event, Flow, GapReason, Part, RecordId, Tamper, What};
 use sensor_user::health::Health;
 use sensor_user::{Source, source};
@@ -23,6 +23,11 @@ pub(crate) const CONFIGURATION: &str = "sensor.toml";
 /// What plays a program that serves records: its file, and its store.
 #[allow(dead_code, reason = "only the kernel tests have such a program")]
 pub(crate) const SERVICE: &str = "service-program";
+/// The same of programs that are not there when the sensor starts, and of a unit.
+#[allow(dead_code, reason = "only the kernel tests have such programs")]
+pub(crate) const VERSIONS: &str = "versions/*/serve";
+#[allow(dead_code, reason = "only the kernel tests have such a unit")]
+pub(crate) const UNIT: &str = "chartwatch-test.service";
 /// What plays a program that carries no records by nature.
 pub(crate) const QUIET: &str = "quiet-program";
 
@@ -74,7 +79,8 @@ pub(crate) struct Sum {
 }
 
 impl Watch {
-    /// Starts the sensor on stores that lie in `home`: the first is called `store`, and has to be there.
+    /// Starts the sensor on stores that lie in `home`: the first is called `store`, and has to be there. A file, or a pattern of files,
+    /// is a program that serves records, and what ends with `.service` a unit that does.
     pub(crate) fn start(backend: &str, home: TempDir, stores: &[&str]) -> Result<Self, Failed> {
         Self::with(backend, home, stores, |_| {})
     }
@@ -94,11 +100,22 @@ impl Watch {
         let mut watched = Vec::new();
         for name in stores {
             let path = home.path().join(name);
+            let service = if Path::new(name).extension().is_some_and(|e| e == "service") {
+                Some(Service::Unit((*name).to_owned()))
+            } else if name.contains('*') || path.is_file() {
+                Some(Service::executable(&path.to_string_lossy())?)
+            } else {
+                None
+            };
+            let canonical = match &service {
+                None => path.canonicalize()?,
+                Some(_) => path.clone(),
+            };
             watched.push(Store {
                 plain: false,
                 name: (*name).to_owned(),
-                canonical: path.canonicalize()?,
-                service: path.is_file(),
+                canonical,
+                service,
                 path,
             });
         }

@@ -158,7 +158,7 @@ fn config(place: &Path, queue: Queue) -> Config {
         stores: vec![Store {
             name: "pacs".into(),
             canonical: path.clone(),
-            service: false,
+            service: None,
             plain: false,
             path,
         }],
