@@ -95,9 +95,9 @@ pub(crate) fn before(watch: &mut Watch) -> Result<(), Failed> {
 }
 
 fn is_blind(watch: &Watch) -> Result<bool, Failed> {
-    let is_blind = watch.is_blind_to(hooks::RECEIVED);
+    let is_blind = watch.is_blind_to(hooks::RECEIVED) || watch.is_blind_to(hooks::HANDED);
     if is_blind {
-        skipped("what is received over sockets is not seen here")?;
+        skipped("what is received over unix sockets is not seen here")?;
     }
     Ok(is_blind)
 }
