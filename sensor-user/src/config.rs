@@ -16,6 +16,7 @@ use thiserror::Error;
 pub use stores::{MATCHES_MAX, Service, Store, UNIT_BYTES_MAX, matches};
 
 use crate::event::Part;
+use crate::spool;
 
 /// Where the configuration lies unless the command line says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/chartwatch/sensor.toml";
@@ -130,8 +131,8 @@ pub struct Kernel {
     /// `quiet_programs`: programs, by path, that share memory with everybody and carry no records by nature. At most 256. Default:
     /// display and sound servers. What they share is not followed.
     pub quiet_programs: Vec<PathBuf>,
-    /// Files of the sensor's own, by whose change somebody could blind it: its program, its unit, the key, and the file these
-    /// settings were read from. No key of the file.
+    /// Files of the sensor's own, by whose change somebody could blind it or make it lose what it saw: its program, its unit, the key
+    /// of names, its key and certificate, the authority, what the spool is made of, and the file these settings were read from. No key of the file.
     pub own_files: Vec<(Part, PathBuf)>,
 }
 
@@ -235,7 +236,7 @@ const UNITS: [&str; 3] = [
     "/lib/systemd/system",
 ];
 
-/// Those of the sensor's own files that are there.
+/// The sensor's own files; those of the spool are there once it is open.
 fn own_files(configuration: &Path, config: &Config) -> Vec<(Part, PathBuf)> {
     let mut files = vec![(Part::Configuration, configuration.to_owned())];
     files.extend(std::env::current_exe().map(|program| (Part::Program, program)));
@@ -245,6 +246,15 @@ fn own_files(configuration: &Path, config: &Config) -> Vec<(Part, PathBuf)> {
     let units = UNITS.map(|directory| Path::new(directory).join("chartwatch-sensor.service"));
     let unit = units.into_iter().find(|unit| unit.exists());
     files.extend(unit.map(|unit| (Part::Unit, unit)));
+    if config.collector.is_secure() {
+        files.push((Part::Identity, config.collector.identity.clone()));
+        files.push((Part::Authority, config.collector.ca.clone()));
+    }
+    let spool = config.spool.iter().flat_map(|spool| {
+        let path = |name| spool.directory.join(name);
+        spool::FILES.map(|name| (Part::Spool, path(name)))
+    });
+    files.extend(spool);
     files
 }
 

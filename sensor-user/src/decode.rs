@@ -23,8 +23,8 @@ use sensor_ebpf::layout::limits::{
 };
 use sensor_ebpf::layout::proc as border;
 use sensor_ebpf::layout::tamper::{
-    FILE, FILE_CONFIGURATION, FILE_KEY, FILE_PROGRAM, FILE_UNIT, LINK, MAP, PROGRAM, SIGNAL, TRACE,
-    TamperKey, TamperSum,
+    FILE, FILE_AUTHORITY, FILE_CONFIGURATION, FILE_IDENTITY, FILE_KEY, FILE_PROGRAM, FILE_SPOOL,
+    FILE_UNIT, LINK, MAP, PROGRAM, SIGNAL, TRACE, TamperKey, TamperSum,
 };
 use thiserror::Error;
 
@@ -274,6 +274,9 @@ fn part(number: u32) -> Result<Part, DecodeError> {
         FILE_CONFIGURATION => Part::Configuration,
         FILE_KEY => Part::Key,
         FILE_UNIT => Part::Unit,
+        FILE_SPOOL => Part::Spool,
+        FILE_IDENTITY => Part::Identity,
+        FILE_AUTHORITY => Part::Authority,
         other => {
             return Err(DecodeError::Value {
                 what: "file of the sensor",

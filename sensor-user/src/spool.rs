@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use memory::{Footing, Held, Next};
 use store::{ReadError, Store};
 
+pub use store::FILES;
 pub use writer::Writer;
 
 /// Most bytes of one batch.

@@ -34,6 +34,12 @@ pub enum TamperFile {
     Key,
     /// Its systemd unit.
     Unit,
+    /// What its disk spool is made of.
+    Spool,
+    /// Its key and certificate.
+    Identity,
+    /// The authority by which it knows the collector.
+    Authority,
 }
 
 impl TamperKind {
@@ -51,6 +57,9 @@ impl TamperKind {
             Self::File(TamperFile::Configuration) => "file-configuration",
             Self::File(TamperFile::Key) => "file-key",
             Self::File(TamperFile::Unit) => "file-unit",
+            Self::File(TamperFile::Spool) => "file-spool",
+            Self::File(TamperFile::Identity) => "file-identity",
+            Self::File(TamperFile::Authority) => "file-authority",
         }
     }
 }

@@ -508,6 +508,9 @@ fn tamper_file(number: u32) -> TamperFile {
         Ok(Ok(wire::TamperFile::Configuration)) => TamperFile::Configuration,
         Ok(Ok(wire::TamperFile::Key)) => TamperFile::Key,
         Ok(Ok(wire::TamperFile::Unit)) => TamperFile::Unit,
+        Ok(Ok(wire::TamperFile::Spool)) => TamperFile::Spool,
+        Ok(Ok(wire::TamperFile::Identity)) => TamperFile::Identity,
+        Ok(Ok(wire::TamperFile::Authority)) => TamperFile::Authority,
         Ok(Ok(wire::TamperFile::Unspecified) | Err(_)) | Err(_) => TamperFile::Unknown,
     }
 }

@@ -989,6 +989,12 @@ pub enum TamperFile {
     Key = 3,
     /// Its systemd unit.
     Unit = 4,
+    /// What its disk spool is made of.
+    Spool = 5,
+    /// Its key and certificate.
+    Identity = 6,
+    /// The authority by which it knows the collector.
+    Authority = 7,
 }
 impl TamperFile {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1002,6 +1008,9 @@ impl TamperFile {
             Self::Configuration => "TAMPER_FILE_CONFIGURATION",
             Self::Key => "TAMPER_FILE_KEY",
             Self::Unit => "TAMPER_FILE_UNIT",
+            Self::Spool => "TAMPER_FILE_SPOOL",
+            Self::Identity => "TAMPER_FILE_IDENTITY",
+            Self::Authority => "TAMPER_FILE_AUTHORITY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1012,6 +1021,9 @@ impl TamperFile {
             "TAMPER_FILE_CONFIGURATION" => Some(Self::Configuration),
             "TAMPER_FILE_KEY" => Some(Self::Key),
             "TAMPER_FILE_UNIT" => Some(Self::Unit),
+            "TAMPER_FILE_SPOOL" => Some(Self::Spool),
+            "TAMPER_FILE_IDENTITY" => Some(Self::Identity),
+            "TAMPER_FILE_AUTHORITY" => Some(Self::Authority),
             _ => None,
         }
     }

@@ -23,6 +23,12 @@ pub const FILE_CONFIGURATION: u32 = 2;
 pub const FILE_KEY: u32 = 3;
 /// Its systemd unit.
 pub const FILE_UNIT: u32 = 4;
+/// What its disk spool is made of.
+pub const FILE_SPOOL: u32 = 5;
+/// Its key and certificate.
+pub const FILE_IDENTITY: u32 = 6;
+/// The authority by which it knows the collector.
+pub const FILE_AUTHORITY: u32 = 7;
 
 /// Names an attempt: who, and at what.
 #[repr(C)]

@@ -30,6 +30,12 @@ pub enum Part {
     Key,
     /// Its systemd unit.
     Unit,
+    /// What its disk spool is made of.
+    Spool,
+    /// Its key and certificate.
+    Identity,
+    /// The authority by which it knows the collector.
+    Authority,
 }
 
 /// Something was tried on the sensor: amounts are to be added up.

@@ -332,6 +332,9 @@ const fn part(part: Part) -> v1::TamperFile {
         Part::Configuration => v1::TamperFile::Configuration,
         Part::Key => v1::TamperFile::Key,
         Part::Unit => v1::TamperFile::Unit,
+        Part::Spool => v1::TamperFile::Spool,
+        Part::Identity => v1::TamperFile::Identity,
+        Part::Authority => v1::TamperFile::Authority,
     }
 }
 

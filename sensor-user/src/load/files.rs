@@ -5,7 +5,7 @@
 //! mmap hook takes the identity of what this one thread maps.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,10 @@ use std::ptr;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use sensor_ebpf::layout::access::{OWN_FILES, QUIET_PROGRAM, SERVICES};
-use sensor_ebpf::layout::tamper::{FILE_CONFIGURATION, FILE_KEY, FILE_PROGRAM, FILE_UNIT};
+use sensor_ebpf::layout::tamper::{
+    FILE_AUTHORITY, FILE_CONFIGURATION, FILE_IDENTITY, FILE_KEY, FILE_PROGRAM, FILE_SPOOL,
+    FILE_UNIT,
+};
 
 use super::{AttemptError, Kernel, baseline};
 use crate::config::matches;
@@ -22,14 +25,54 @@ use crate::event::Part;
 /// Bytes that are mapped; none of them is touched.
 const PAGE: usize = 4096;
 
+/// A file of the sensor's own.
+#[derive(Debug)]
+pub(super) struct OwnFile {
+    part: Part,
+    path: PathBuf,
+    /// What was told. Never closed as long as the file is used: with any descriptor of it that is closed this process loses its
+    /// locks on it (fcntl(2)), and with those SQLite keeps others out of the spool.
+    told: Option<File>,
+}
+
+impl OwnFile {
+    pub(super) fn new((part, path): &(Part, PathBuf)) -> Self {
+        Self {
+            part: *part,
+            path: path.clone(),
+            told: None,
+        }
+    }
+
+    /// Whether there is another file than was told, as after a renewal, or when a damaged spool was set aside.
+    pub(super) fn is_other(&self) -> bool {
+        let identity = |found: &Metadata| (found.dev(), found.ino());
+        let there = fs::metadata(&self.path).ok();
+        let told = self.told.as_ref().and_then(|file| file.metadata().ok());
+        there.is_some() && there.as_ref().map(identity) != told.as_ref().map(identity)
+    }
+
+    fn map(&mut self) -> io::Result<()> {
+        if self.is_other() || self.told.is_none() {
+            self.told = None;
+            self.told = Some(File::open(&self.path)?);
+        }
+        self.told.as_ref().map_or(Ok(()), map)
+    }
+}
+
 /// Tells all of them. One that cannot be told is not guarded, which is said and no reason not to watch records.
-pub(super) fn tell(kernel: &mut Kernel, files: &[(Part, PathBuf)]) -> Result<(), AttemptError> {
-    for (part, path) in files {
-        kernel.arm(OWN_FILES + number(*part), true)?;
-        let mapped = map(path);
+pub(super) fn tell(kernel: &mut Kernel, files: &mut [OwnFile]) -> Result<(), AttemptError> {
+    for file in files {
+        // A spool that cannot be opened yet has said so itself, and is told when it is there.
+        if file.part == Part::Spool && !file.path.exists() {
+            continue;
+        }
+        kernel.arm(OWN_FILES + number(file.part), true)?;
+        let mapped = file.map();
         kernel.disarm()?;
         if let Err(error) = mapped {
-            tracing::warn!(%error, path = %path.display(), "changes of a file of the sensor's own will not be seen");
+            tracing::warn!(%error, path = %file.path.display(), "changes of a file of the sensor's own will not be seen");
         }
     }
     // One that was opened before was judged without knowing whose it is.
@@ -135,7 +178,7 @@ fn version(path: &Path) -> Option<Version> {
 
 fn tell_program(kernel: &mut Kernel, program: &Program, path: &Path) -> Result<(), AttemptError> {
     kernel.arm(program.number(), true)?;
-    let mapped = map(path);
+    let mapped = File::open(path).and_then(|file| map(&file));
     kernel.disarm()?;
     if let Err(error) = mapped {
         tracing::warn!(%error, path = %path.display(), "{}", program.consequence());
@@ -149,11 +192,13 @@ const fn number(part: Part) -> u32 {
         Part::Configuration => FILE_CONFIGURATION,
         Part::Key => FILE_KEY,
         Part::Unit => FILE_UNIT,
+        Part::Spool => FILE_SPOOL,
+        Part::Identity => FILE_IDENTITY,
+        Part::Authority => FILE_AUTHORITY,
     }
 }
 
-fn map(path: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
+fn map(file: &File) -> io::Result<()> {
     // SAFETY: a new mapping at an address the kernel chooses; nobody reads it, and nobody has a pointer into it when it is
     // removed.
     unsafe {
@@ -162,7 +207,7 @@ fn map(path: &Path) -> io::Result<()> {
             PAGE,
             ProtFlags::READ,
             MapFlags::PRIVATE,
-            &file,
+            file,
             0,
         )?;
         munmap(memory, PAGE)?;

@@ -60,7 +60,7 @@ pub struct Kernel {
     locals: HashMap<MapData, pod::LocalKey, pod::Local>,
     quiet: HashMap<MapData, pod::QuietName, u32>,
     own: HashMap<MapData, pod::Own, u32>,
-    own_files: Vec<(Part, PathBuf)>,
+    own_files: Vec<files::OwnFile>,
     tampers: HashMap<MapData, pod::TamperKey, pod::TamperSum>,
     counts: PerCpuArray<MapData, pod::Counts>,
     errors: PerCpuArray<MapData, u64>,
@@ -205,8 +205,8 @@ impl Kernel {
 
     /// Tells the programs which files are the sensor's own.
     pub(super) fn tell_own_files(&mut self, own: &[(Part, PathBuf)]) -> Result<(), AttemptError> {
-        own.clone_into(&mut self.own_files);
-        files::tell(self, own)
+        self.own_files = own.iter().map(files::OwnFile::new).collect();
+        self.tell_own_files_again()
     }
 
     /// The programs of which something is known, for whoever follows them from now on.
@@ -234,7 +234,18 @@ impl Kernel {
 
     /// The same again: one may have been replaced.
     pub fn tell_own_files_again(&mut self) -> Result<(), AttemptError> {
-        files::tell(self, &self.own_files.clone())
+        let mut own = std::mem::take(&mut self.own_files);
+        let told = files::tell(self, &mut own);
+        self.own_files = own;
+        told
+    }
+
+    /// The same, if the sensor itself has put another file in the place of one.
+    pub fn follow_own_files(&mut self) -> Result<(), AttemptError> {
+        if self.own_files.iter().any(files::OwnFile::is_other) {
+            self.tell_own_files_again()?;
+        }
+        Ok(())
     }
 
     /// Makes the next opens of this thread tell roots of a store or, `linked`, records of it that have several names.

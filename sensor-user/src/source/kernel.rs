@@ -210,6 +210,7 @@ impl Reader {
                 places.look(&mut self.kernel, now, &mut self.pending);
             }
             self.losses.look(&mut self.kernel, now, &mut self.pending)?;
+            self.kernel.follow_own_files()?;
         }
         if last || is_due(&mut self.skips, now, SKIPS) {
             self.losses.skips(&self.kernel, now, &mut self.pending)?;

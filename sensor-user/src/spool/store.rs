@@ -31,6 +31,8 @@ const FORMAT_UNSORTED: i64 = 2;
 const FILE: &str = "spool.db";
 /// Held by the one sensor that uses the directory.
 const LOCK: &str = "spool.lock";
+/// What a spool is made of, in its directory: the database, its log, and the lock.
+pub const FILES: [&str; 3] = [FILE, "spool.db-wal", LOCK];
 /// Databases that were set aside and stay; of more the oldest go.
 const ASIDE_MAX: usize = 8;
 /// What a row costs beside its payload, bytes: its columns, its places in the indexes, a hole beside it, and what SQLite needs for them.
@@ -106,8 +108,8 @@ pub(super) struct Store {
     /// `clock_s` when it was opened, and the boot clock then.
     clock_s: u64,
     opened_ns: u64,
-    /// Device and inode of the file that was opened.
-    identity: (u64, u64),
+    /// Device and inode of the database that was opened, and of its log.
+    identities: [(u64, u64); 2],
     /// Held as long as the database is.
     _lock: File,
 }
@@ -162,19 +164,29 @@ impl Store {
                 bytes,
                 clock_s,
                 opened_ns: clock::boot_ns(),
-                identity: (0, 0),
+                identities: [(0, 0); 2],
                 _lock: lock,
             };
             Ok((store, found))
         };
         let (mut store, found) = inner().map_err(|error| Trouble::database(&path, &error))?;
-        store.identity = identity(&path).map_err(|error| Trouble::system(&path, &error))?;
+        for (path, place) in [path, log(&disk.directory)]
+            .iter()
+            .zip(&mut store.identities)
+        {
+            *place = identity(path).map_err(|error| Trouble::system(path, &error))?;
+        }
         Ok((store, found))
     }
 
-    /// Whether the file is still where it was: what is written to one that was removed or replaced is lost with this process.
+    /// Whether database and log are still where they were: what is written to one that was removed or replaced is lost with this process.
     pub(super) fn is_in_place(&self) -> bool {
-        identity(&file(&self.disk.directory)).is_ok_and(|now| now == self.identity)
+        let places = [file(&self.disk.directory), log(&self.disk.directory)];
+        let is = |path: &PathBuf, was| identity(path).is_ok_and(|now| now == was);
+        places
+            .iter()
+            .zip(self.identities)
+            .all(|(path, was)| is(path, was))
     }
 
     /// Puts batches and acknowledgements on the disk with one sync; what is beyond the bounds goes in the same moment.
@@ -397,6 +409,10 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
 
 fn file(directory: &Path) -> PathBuf {
     directory.join(FILE)
+}
+
+fn log(directory: &Path) -> PathBuf {
+    directory.join(format!("{FILE}-wal"))
 }
 
 fn make(directory: &Path) -> Result<(), Trouble> {

@@ -515,6 +515,20 @@ async fn a_database_that_is_removed_while_it_is_used_is_noticed_with_the_next_wr
 }
 
 #[tokio::test]
+async fn a_log_that_is_removed_while_it_is_used_is_noticed_with_the_next_write() {
+    let place = tempfile::tempdir().unwrap();
+    let bench = Bench::open(disk(place.path()));
+    bench.offer(5, 0, 2 << 20);
+    bench.settle(5);
+    std::fs::remove_file(place.path().join("spool.db-wal")).unwrap();
+    bench.offer(1, 1, 100);
+    until(|| bench.spool.committed() == 6 && place.path().join("spool.db-wal").exists());
+    assert_eq!(kinds(&bench.spool.take_losses()), [(LossKind::SetAside, 5)]);
+    assert_eq!(marks(&bench.deliver().await), [1]);
+    bench.stop();
+}
+
+#[tokio::test]
 async fn a_database_that_was_removed_while_no_sensor_ran_is_said_once() {
     let place = tempfile::tempdir().unwrap();
     let bench = Bench::open(disk(place.path()));

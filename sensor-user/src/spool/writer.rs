@@ -296,7 +296,7 @@ impl Keeper {
     /// Why what is written now would not be found again.
     fn misplaced(&self) -> Option<String> {
         let in_place = self.with_store(|store| store.is_in_place())?;
-        (!in_place).then(|| "somebody removed or replaced the file".to_owned())
+        (!in_place).then(|| "somebody removed or replaced the file or its log".to_owned())
     }
 
     fn with_store<T>(&self, act: impl FnOnce(&mut Store) -> T) -> Option<T> {

@@ -83,6 +83,7 @@ const TESTS: &[(&str, Test)] = &[
     ("tamper_trace_is_told", tamper::traced),
     ("tamper_bpf_objects_taken_are_told", tamper::taken),
     ("tamper_files_edited_are_told", tamper::edited),
+    ("tamper_spool_edited_is_told", tamper::spool_edited),
     ("tamper_harmless_is_none", tamper::harmless),
     ("tamper_guard_refuses", tamper::guarded),
     ("canary_sings_and_is_heard", books::canary),

@@ -8,7 +8,7 @@ use sensor_user::config::Guard;
 use sensor_user::event::{Part, Tamper, Target};
 
 use crate::actor;
-use crate::watch::{CONFIGURATION, Watch, same};
+use crate::watch::{CONFIGURATION, SPOOL, Watch, same};
 
 /// `SIGHUP`, which this process ignores in these tests.
 const HANGUP: u32 = 1;
@@ -77,6 +77,45 @@ pub(crate) fn edited(watch: &mut Watch) -> Result<(), Failed> {
     )
 }
 
+/// The sensor's spool is written to by others; what the sensor itself writes there, or puts in its place, is none of it.
+pub(crate) fn spool_edited(watch: &mut Watch) -> Result<(), Failed> {
+    let file = watch.elsewhere().join(SPOOL);
+    std::fs::write(&file, "written by the sensor\n")?;
+    let found = after(watch, &mut append(&file))?;
+    same("attempts on the spool", &targets(&found), &vec![SPOOLED])?;
+    let own = watch
+        .tampers()
+        .filter(|t| t.process.pid == std::process::id());
+    same("the sensor's own", &own.count(), &0)?;
+    // As it does with a damaged one.
+    std::fs::rename(&file, file.with_extension("aside"))?;
+    std::fs::write(&file, "a new one\n")?;
+    for _ in 0..60 {
+        // It takes the sensor a moment to tell it again.
+        let found = after(watch, &mut append(&file))?;
+        if targets(&found) == [SPOOLED] {
+            return removed(watch, &file);
+        }
+    }
+    Err("the new spool is not watched".into())
+}
+
+/// Removed, where the backend sees what is done by name.
+fn removed(watch: &mut Watch, file: &Path) -> Result<(), Failed> {
+    if watch.backend == "tracepoint" {
+        eprintln!("that a name is removed is not seen");
+        return Ok(());
+    }
+    let found = after(watch, Command::new("rm").arg("-f").arg(file))?;
+    same("attempts by removing", &targets(&found), &vec![SPOOLED])
+}
+
+const SPOOLED: Target = Target::File(Part::Spool);
+
+fn targets(found: &[Tamper]) -> Vec<Target> {
+    found.iter().map(|tamper| tamper.target).collect()
+}
+
 /// A program that writes a line to a file.
 fn append(file: &Path) -> Command {
     let mut command = Command::new("sh");
@@ -110,7 +149,20 @@ pub(crate) fn guarded(watch: &mut Watch) -> Result<(), Failed> {
             return Err(format!("{name} was not refused").into());
         }
     }
-    let file = guarded.elsewhere().join(CONFIGURATION);
+    for name in [CONFIGURATION, SPOOL] {
+        refused(&guarded.elsewhere().join(name))?;
+    }
+    // What the sensor itself does with its files is let through.
+    std::fs::write(guarded.elsewhere().join(SPOOL), "more")?;
+    guarded.until("the attempt to kill", |w| {
+        w.tampers().any(|t| t.target == Target::Signal(9))
+    })?;
+    let let_through = guarded.tampers().find(|t| t.denied != t.times);
+    same("let through", &let_through, &None)
+}
+
+/// Whatever is done to the file is refused.
+fn refused(file: &Path) -> Result<(), Failed> {
     let commands = [
         "echo edited >>\"$0\"",
         "truncate -s 0 \"$0\"",
@@ -121,20 +173,15 @@ pub(crate) fn guarded(watch: &mut Watch) -> Result<(), Failed> {
     for line in commands {
         if Command::new("sh")
             .args(["-c", line])
-            .arg(&file)
+            .arg(file)
             .status()?
             .success()
         {
             return Err(format!("`{line}` was not refused").into());
         }
     }
-    let content = std::fs::read_to_string(&file)?;
-    same("what the file holds", &content.as_str(), &"# as it was\n")?;
-    guarded.until("the attempt to kill", |w| {
-        w.tampers().any(|t| t.target == Target::Signal(9))
-    })?;
-    let let_through = guarded.tampers().find(|t| t.denied != t.times);
-    same("let through", &let_through, &None)
+    let content = std::fs::read_to_string(file)?;
+    same("what the file holds", &content.as_str(), &"# as it was\n")
 }
 
 fn act(name: &str) -> Result<Command, Failed> {

@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// What plays the sensor's configuration, beside the stores.
 pub(crate) const CONFIGURATION: &str = "sensor.toml";
 
+/// What plays the database of the sensor's spool.
+pub(crate) const SPOOL: &str = "spool.db";
+
 /// What plays a program that serves records: its file, and its store.
 #[allow(dead_code, reason = "only the kernel tests have such a program")]
 pub(crate) const SERVICE: &str = "service-program";
@@ -119,7 +122,9 @@ impl Watch {
                 path,
             });
         }
-        std::fs::write(home.path().join(CONFIGURATION), "# as it was\n")?;
+        for own in [CONFIGURATION, SPOOL] {
+            std::fs::write(home.path().join(own), "# as it was\n")?;
+        }
         let mut settings = Kernel {
             backend: wanted,
             tick: Duration::from_millis(100),
@@ -129,7 +134,10 @@ impl Watch {
             guard: Guard::Off,
             quiet_sockets: Vec::new(),
             quiet_programs: vec![home.path().join(QUIET)],
-            own_files: vec![(Part::Configuration, home.path().join(CONFIGURATION))],
+            own_files: vec![
+                (Part::Configuration, home.path().join(CONFIGURATION)),
+                (Part::Spool, home.path().join(SPOOL)),
+            ],
         };
         change(&mut settings);
         let (sender, ticks) = mpsc::channel(64);

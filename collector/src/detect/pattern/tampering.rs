@@ -224,6 +224,9 @@ const fn part(file: TamperFile) -> &'static str {
         TamperFile::Configuration => "its configuration",
         TamperFile::Key => "the key of its tokens",
         TamperFile::Unit => "its systemd unit",
+        TamperFile::Spool => "what it keeps until the collector has it",
+        TamperFile::Identity => "its key and certificate",
+        TamperFile::Authority => "the authority by which it knows the collector",
         TamperFile::Unknown => "one of its files",
     }
 }
