@@ -16,9 +16,10 @@ mod stage;
 mod table;
 mod users;
 
-use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::config::Store;
 use crate::event::{
@@ -166,11 +167,10 @@ impl Enricher {
             What::Name(name) => {
                 let evicted = if name.is_carrier {
                     let path = self.media.absolute(name.record.device, name.untrusted_path);
-                    self.carriers.insert(name.record, &path, true)
+                    self.carriers.insert(name.record, path, true)
                 } else {
                     let telling = !self.privacy.is_plain(name.store);
-                    self.names
-                        .insert(name.record, &name.untrusted_path, telling)
+                    self.names.insert(name.record, name.untrusted_path, telling)
                 };
                 self.metrics.names_evicted.add(evicted);
             }

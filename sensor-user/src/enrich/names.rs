@@ -7,9 +7,12 @@
 //! over makes room and is counted. Names are kept as they were seen and leave only through [`Privacy`].
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::event::RecordId;
 use crate::privacy::{Privacy, escape};
@@ -47,7 +50,7 @@ impl Names {
             paths: HashMap::new(),
             order: VecDeque::new(),
             by_file_name: HashMap::new(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             max,
         }
     }
@@ -60,8 +63,13 @@ impl Names {
 
     /// Takes a name, in the place of an earlier one of the record; answers how many were put out for it. A `telling` one is looked for in
     /// arguments.
-    pub(super) fn insert(&mut self, record: RecordId, untrusted_path: &[u8], telling: bool) -> u64 {
-        let hash = self.hash(untrusted_path);
+    pub(super) fn insert(
+        &mut self,
+        record: RecordId,
+        untrusted_path: Vec<u8>,
+        telling: bool,
+    ) -> u64 {
+        let hash = self.hash(&untrusted_path);
         if telling {
             self.by_file_name.insert(hash, record);
         }
@@ -163,10 +171,10 @@ mod tests {
     #[test]
     fn the_oldest_name_makes_room_and_a_new_name_replaces_the_old() {
         let mut names = Names::new(2);
-        assert_eq!(names.insert(record(1), b"a/one.dcm", true), 0);
-        assert_eq!(names.insert(record(2), b"a/two.dcm", true), 0);
-        assert_eq!(names.insert(record(2), b"b/new.dcm", true), 0);
-        assert_eq!(names.insert(record(3), b"three.dcm", true), 1);
+        assert_eq!(names.insert(record(1), b"a/one.dcm".to_vec(), true), 0);
+        assert_eq!(names.insert(record(2), b"a/two.dcm".to_vec(), true), 0);
+        assert_eq!(names.insert(record(2), b"b/new.dcm".to_vec(), true), 0);
+        assert_eq!(names.insert(record(3), b"three.dcm".to_vec(), true), 1);
         assert_eq!(names.get(record(1)), None);
         assert_eq!(names.get(record(2)), Some(&b"b/new.dcm"[..]));
         assert_eq!(names.by_file_name.len(), 2);
@@ -175,16 +183,16 @@ mod tests {
     #[test]
     fn a_name_in_use_stays_however_many_come() {
         let mut names = Names::new(3);
-        names.insert(record(0), b"in-use.dcm", true);
+        names.insert(record(0), b"in-use.dcm".to_vec(), true);
         for other in 1..100 {
-            names.insert(record(other), b"other.dcm", true);
+            names.insert(record(other), b"other.dcm".to_vec(), true);
             assert!(names.get(record(0)).is_some(), "after {other}");
             assert!(names.paths.len() <= 3);
         }
         // All asked for: the oldest goes.
         let mut names = Names::new(2);
         for one in 0..3 {
-            names.insert(record(one), b"one.dcm", true);
+            names.insert(record(one), b"one.dcm".to_vec(), true);
             assert!(names.get(record(one)).is_some());
         }
         assert!(names.get(record(0)).is_none());

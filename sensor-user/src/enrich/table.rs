@@ -6,8 +6,10 @@
 //! **Invariant:** never more than the given number of entries. When it is full an ended process makes room, the oldest
 //! first, else any other; whoever was put out is counted, and looked up again when an event refers to it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 
 use crate::event::ProcessKey;
 use crate::report::{Image, Owner, Scope};

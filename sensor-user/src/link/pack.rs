@@ -15,8 +15,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use proto::prost::Message;
-use proto::prost::encoding::encoded_len_varint;
+use proto::prost::encoding::{message, string};
 use proto::sensor::v1;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -28,13 +27,17 @@ use crate::metrics::Metrics;
 use crate::report::Resend;
 use crate::report::{Body, Report, Tick};
 use crate::spool::{
-    About, BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Class, Encoding, Full, Loss, LossKind, Spool,
+    About, BATCH_BYTES_MAX, BATCH_EVENTS_MAX, Block, Class, Full, Loss, LossKind, Spool,
 };
 
 mod worth;
 
 /// So many reports of a tick share a block, whatever they are worth: another block for each class would cost more than it keeps.
 const TOGETHER: usize = 64;
+/// The fields of `EventBlock`; its events are the last one, so a block grows at its end.
+const HOST: u32 = 1;
+const BOOT_ID: u32 = 2;
+const EVENTS: u32 = 3;
 
 /// Whose events they are.
 #[derive(Debug, Clone)]
@@ -59,6 +62,8 @@ pub struct Packer {
     /// First round whose reports may enter: those of older ones may refer to processes that are lost.
     round: u64,
     compress: encode::Compress,
+    /// Where blocks are filled, one after the other.
+    plain: Vec<u8>,
 }
 
 /// What was refused and not yet said.
@@ -90,6 +95,7 @@ impl Packer {
             unsaid: Vec::new(),
             round: 0,
             compress: encode::Compress::default(),
+            plain: Vec::new(),
         }
     }
 
@@ -149,9 +155,10 @@ impl Packer {
         if self.unsaid.is_empty() || self.lost.is_some() {
             return;
         }
-        let mut open = Open::new(&self.host);
+        let mut open = self.open();
+        // There are fewer kinds of losses than a block has room for.
         for loss in &self.unsaid {
-            open.push(wire::loss(loss));
+            open.push(&wire::loss(loss));
         }
         // A gap is worth as much as anything.
         if self.offer(open).is_ok() {
@@ -191,38 +198,44 @@ impl Packer {
         offset: Offset,
         taken: &mut usize,
     ) -> Result<(), Full> {
-        let mut block = Open::new(&self.host);
+        let mut block = self.open();
         for report in part {
             let event = wire::event(report, offset);
-            if !block.fits(&event) {
-                let full = std::mem::replace(&mut block, Open::new(&self.host));
-                let count = full.block.events.len();
-                self.offer(full)?;
-                *taken += count;
+            if !block.push(&event) {
+                *taken += self.offer(block)?;
+                block = self.open();
+                // The first is in, however long.
+                block.push(&event);
             }
-            block.push(event);
             block.note(report);
         }
-        let count = block.block.events.len();
-        self.offer(block)?;
-        *taken += count;
+        *taken += self.offer(block)?;
         Ok(())
     }
 
-    fn offer(&mut self, open: Open) -> Result<(), Full> {
-        let Some(closed) = open.close() else {
-            return Ok(());
-        };
-        let (encoding, payload) = self.compress.block(closed.payload);
-        let events = closed.events;
-        let block = Block {
+    fn open(&mut self) -> Open {
+        Open::new(&self.host, std::mem::take(&mut self.plain))
+    }
+
+    /// Hands a block over; answers the number of its events. An empty one is none.
+    fn offer(&mut self, open: Open) -> Result<usize, Full> {
+        self.plain = open.payload;
+        if open.events == 0 {
+            return Ok(0);
+        }
+        let (encoding, payload) = self.compress.block(&self.plain);
+        self.spool.offer(Block {
+            events: open.events as u64,
+            stands_for: open.stands_for,
+            about: About {
+                class: open.class.unwrap_or_default(),
+                stores: open.stores.into_iter().collect::<Vec<_>>().join(",").into(),
+            },
             encoding,
             payload,
-            ..closed
-        };
-        self.spool.offer(block)?;
-        self.metrics.queue_accepted.add(events);
-        Ok(())
+        })?;
+        self.metrics.queue_accepted.add(open.events as u64);
+        Ok(open.events)
     }
 
     fn lose_from(&mut self, tick: &Tick, reports: &[&Report]) {
@@ -267,8 +280,8 @@ impl Packer {
             boot_ns: lost.to_boot_ns,
             body: Body::Gap(gap),
         };
-        let mut open = Open::new(&self.host);
-        open.push(wire::event(&report, lost.offset));
+        let mut open = self.open();
+        open.push(&wire::event(&report, lost.offset));
         if self.offer(open).is_ok() {
             self.metrics.queue_gaps.one();
             self.lost = None;
@@ -299,10 +312,10 @@ fn note(unsaid: &mut Vec<Loss>, loss: Loss) {
     }
 }
 
-/// A block that is being filled.
+/// A block that is being filled: a `v1::EventBlock`, encoded as it grows.
 struct Open {
-    block: v1::EventBlock,
-    bytes: usize,
+    payload: Vec<u8>,
+    events: usize,
     /// What the gaps in it stand for.
     stands_for: u64,
     /// The best of what was noted; a gap says none and is worth most.
@@ -311,32 +324,34 @@ struct Open {
 }
 
 impl Open {
-    fn new(host: &Host) -> Self {
-        let block = v1::EventBlock {
-            host: host.name.clone(),
-            boot_id: host.boot_id.clone(),
-            events: Vec::new(),
-        };
-        let bytes = block.encoded_len();
+    /// An empty one, in memory that is used again.
+    fn new(host: &Host, mut payload: Vec<u8>) -> Self {
+        payload.clear();
+        string::encode(HOST, &host.name, &mut payload);
+        string::encode(BOOT_ID, &host.boot_id, &mut payload);
         Self {
-            block,
-            bytes,
+            payload,
+            events: 0,
             stands_for: 0,
             class: None,
             stores: BTreeSet::new(),
         }
     }
 
-    fn fits(&self, event: &v1::Event) -> bool {
-        self.bytes + framed(event) <= BATCH_BYTES_MAX && self.block.events.len() < BATCH_EVENTS_MAX
-    }
-
-    fn push(&mut self, event: v1::Event) {
-        self.bytes += framed(&event);
+    /// Takes an event in; false when there is no room for it. The first has room, however long it is.
+    fn push(&mut self, event: &v1::Event) -> bool {
+        let before = self.payload.len();
+        message::encode(EVENTS, event, &mut self.payload);
+        let fits = self.payload.len() <= BATCH_BYTES_MAX && self.events < BATCH_EVENTS_MAX;
+        if !fits && self.events > 0 {
+            self.payload.truncate(before);
+            return false;
+        }
         if let Some(v1::event::Body::Gap(gap)) = &event.body {
             self.stands_for += gap.count;
         }
-        self.block.events.push(event);
+        self.events += 1;
+        true
     }
 
     /// What the event that was pushed last is worth, and the stores it names.
@@ -348,27 +363,6 @@ impl Open {
             }
         }
     }
-
-    /// None when there is nothing in it.
-    fn close(self) -> Option<Block> {
-        let events = self.block.events.len() as u64;
-        (events > 0).then(|| Block {
-            events,
-            stands_for: self.stands_for,
-            about: About {
-                class: self.class.unwrap_or_default(),
-                stores: self.stores.into_iter().collect::<Vec<_>>().join(",").into(),
-            },
-            encoding: Encoding::Plain,
-            payload: self.block.encode_to_vec(),
-        })
-    }
-}
-
-/// Bytes an event takes within a block: tag, length, and itself.
-fn framed(event: &v1::Event) -> usize {
-    let length = event.encoded_len();
-    1 + encoded_len_varint(length as u64) + length
 }
 
 #[cfg(test)]

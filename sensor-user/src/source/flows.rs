@@ -3,8 +3,9 @@
 //! TCP flows begin and end by what the programs say; between the two the sensor has their counters looked at. UDP flows
 //! stand in a map and end when they have been still for long.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashSet};
 use sensor_ebpf::layout::flow::DatagramKey;
 use sensor_ebpf::layout::news::News;
 

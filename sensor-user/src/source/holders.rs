@@ -2,8 +2,7 @@
 //!
 //! The kernel programs keep a mark for each; they cannot tell when it may go, since a flow outlives its process.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use sensor_ebpf::layout::proc::Process;
 
 use super::flows::Flows;

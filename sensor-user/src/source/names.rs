@@ -2,8 +2,10 @@
 //!
 //! **Invariant:** memory is bounded: of addresses the oldest is forgotten, of flows what is over.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
+
+use foldhash::HashMap;
 
 use crate::event::{Flow, FlowName, Heard, NameSource, Naming};
 

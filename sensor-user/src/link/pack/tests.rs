@@ -1,6 +1,8 @@
 //! Packing: bounds of a block, and what becomes of reports when the queue is full.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use proto::prost::Message as _;
+
 use super::*;
 use crate::event::{Flow, ProcessKey};
 
