@@ -1,0 +1,2 @@
+. "$(dirname "$0")/../lib/desktop.sh"
+work_for 45
