@@ -13,6 +13,7 @@ fn batch(encoding: wire::Encoding, payload: &[u8], crc32c: Option<u32>) -> wire:
         encoding: encoding.into(),
         payload: payload.to_vec(),
         crc32c,
+        follows_seq: None,
     }
 }
 
