@@ -8,6 +8,7 @@
 
 mod approve;
 mod command;
+mod limits;
 mod pipe;
 mod refusal;
 mod renewal;
@@ -17,6 +18,7 @@ mod wire;
 
 pub use approve::Approval;
 pub use command::{Command, Form};
+pub use limits::{Share, TooMuch};
 pub use run::{AnalystError, Bench, find, run};
 pub use serve::{Interface, Now, serve};
 pub use wire::{OutOfBounds, command, request};

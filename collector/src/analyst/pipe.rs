@@ -1,11 +1,13 @@
-//! What a command writes, on its way to the analyst: bounded in what waits, and cut off when the analyst is let in no longer.
+//! What a command writes, on its way to the analyst: bounded in what waits, and cut off when the analyst is let in no longer or takes it too slowly.
 
 use std::io::{self, ErrorKind, Write};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use proto::analyst::v1::RunReply;
 use proto::analyst::v1::run_reply::Part;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tonic::Status;
@@ -14,28 +16,71 @@ use crate::identity::{AnalystCertificate, Revoked};
 
 /// Bytes of one part.
 const PART_BYTES: usize = 32 * 1024;
-/// An analyst who takes nothing for so long gives a command up.
-const STALLED: Duration = Duration::from_mins(1);
+/// Parts that wait for a slow analyst.
+const PARTS_MAX: usize = 8;
+/// How long an analyst is waited for, and how much of that comes back with each part that is taken: who takes less than 4 KiB in a second for
+/// minutes gives a command up. It holds a place that others wait for.
+const PATIENCE: Duration = Duration::from_mins(1);
+const REGAINED: Duration = Duration::from_secs(8);
+
+/// What travels, and the end where it comes out.
+pub(super) type Parts = mpsc::Receiver<Result<RunReply, Status>>;
 
 /// The way to one analyst.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Pipe {
-    pub(super) parts: mpsc::Sender<Result<RunReply, Status>>,
-    pub(super) revoked: watch::Receiver<Revoked>,
     pub(super) certificate: AnalystCertificate,
-    pub(super) runtime: Handle,
+    parts: mpsc::Sender<Result<RunReply, Status>>,
+    /// Room for a reason, so that it can be said to who takes nothing.
+    last: OwnedPermit<Result<RunReply, Status>>,
+    revoked: watch::Receiver<Revoked>,
+    patience: Mutex<Patience>,
+    runtime: Handle,
+}
+
+/// How long an analyst is waited for yet.
+#[derive(Debug)]
+struct Patience(Duration);
+
+impl Patience {
+    /// After a part that was taken after so long.
+    fn taken(&mut self, waited: Duration) {
+        self.0 = (self.0.saturating_sub(waited) + REGAINED).min(PATIENCE);
+    }
 }
 
 impl Pipe {
+    /// A way, and its end.
+    pub(super) fn new(
+        certificate: AnalystCertificate,
+        revoked: watch::Receiver<Revoked>,
+        runtime: Handle,
+    ) -> Option<(Self, Parts)> {
+        let (parts, end) = mpsc::channel(PARTS_MAX + 1);
+        let last = parts.clone().try_reserve_owned().ok()?;
+        let pipe = Self {
+            certificate,
+            parts,
+            last,
+            revoked,
+            patience: Mutex::new(Patience(PATIENCE)),
+            runtime,
+        };
+        Some((pipe, end))
+    }
+
     /// Sends one part; waits while the analyst is slow.
     pub(super) fn send(&self, part: Part) -> io::Result<()> {
         if self.certificate.is_revoked(&self.revoked.borrow()) {
             return Err(ErrorKind::PermissionDenied.into());
         }
         let reply = RunReply { part: Some(part) };
+        let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
         let sent = self
             .runtime
-            .block_on(async { timeout(STALLED, self.parts.send(Ok(reply))).await });
+            .block_on(async { timeout(patience.0, self.parts.send(Ok(reply))).await });
+        patience.taken(began.elapsed());
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(ErrorKind::BrokenPipe.into()),
@@ -43,14 +88,9 @@ impl Pipe {
         }
     }
 
-    /// Ends with a reason.
-    pub(super) fn refuse(&self, status: Status) {
-        let sent = self
-            .runtime
-            .block_on(async { timeout(STALLED, self.parts.send(Err(status))).await });
-        if !matches!(sent, Ok(Ok(()))) {
-            tracing::debug!("an analyst left before the end of a command");
-        }
+    /// Ends with a reason; waits for nothing.
+    pub(super) fn refuse(self, status: Status) {
+        self.last.send(Err(status));
     }
 
     /// Standard output or standard error of a command.
@@ -103,18 +143,13 @@ mod tests {
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = authority.analyst("anna", &key, now, time::Duration::DAY);
         let certificate = AnalystCertificate::read(&certificate.unwrap()).unwrap();
-        let (parts, mut received) = mpsc::channel(4);
         let (told, revoked) = watch::channel(Revoked::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let pipe = Pipe {
-            parts,
-            revoked,
-            certificate,
-            runtime: runtime.handle().clone(),
-        };
+        let handle = runtime.handle().clone();
+        let (pipe, mut received) = Pipe::new(certificate, revoked, handle).unwrap();
         let mut out = pipe.writer(Part::Out);
         out.write_all(b"before").unwrap();
         out.flush().unwrap();
@@ -124,5 +159,55 @@ mod tests {
         out.write_all(b"after").unwrap();
         assert_eq!(out.flush().unwrap_err().kind(), ErrorKind::PermissionDenied);
         assert!(received.try_recv().is_ok() && received.try_recv().is_err());
+    }
+
+    #[test]
+    fn who_takes_nothing_is_told_why_all_the_same() {
+        let data = tempfile::tempdir().unwrap();
+        let authority = Authority::open_or_make(data.path()).unwrap();
+        let (now, key) = (
+            time::OffsetDateTime::now_utc(),
+            rcgen::KeyPair::generate().unwrap(),
+        );
+        let certificate = authority.analyst("anna", &key, now, time::Duration::DAY);
+        let certificate = AnalystCertificate::read(&certificate.unwrap()).unwrap();
+        // Of this kind, since somebody has to look at the time.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (_told, revoked) = watch::channel(Revoked::default());
+        let handle = runtime.handle().clone();
+        let (pipe, mut received) = Pipe::new(certificate, revoked, handle).unwrap();
+        for _ in 0..PARTS_MAX {
+            pipe.send(Part::Out(vec![0])).unwrap();
+        }
+        pipe.patience.lock().unwrap().0 = Duration::from_millis(1);
+        let full = pipe.send(Part::Out(vec![0])).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::TimedOut);
+        pipe.refuse(Status::deadline_exceeded("too slow"));
+        let parts = std::iter::from_fn(|| received.try_recv().ok()).collect::<Vec<_>>();
+        assert_eq!(parts.len(), PARTS_MAX + 1);
+        assert!(parts[PARTS_MAX].is_err());
+    }
+
+    #[test]
+    fn patience_ends_for_who_takes_little_for_long_and_not_for_who_is_slow() {
+        let lasts = |waited: u64| {
+            let mut patience = Patience(PATIENCE);
+            let waited = Duration::from_secs(waited);
+            (0..10_000)
+                .take_while(|_| {
+                    let lasts = waited < patience.0;
+                    patience.taken(waited);
+                    lasts
+                })
+                .count()
+        };
+        assert_eq!(lasts(8), 10_000);
+        assert_eq!(lasts(59), 1);
+        assert!((4..20).contains(&lasts(15)), "{}", lasts(15));
+        assert_eq!(lasts(61), 0);
     }
 }

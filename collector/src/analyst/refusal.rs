@@ -2,6 +2,7 @@
 
 use tonic::Status;
 
+use super::limits::TooMuch;
 use super::wire;
 use crate::identity::{Role, Roles};
 
@@ -42,8 +43,10 @@ pub(super) enum Refused {
     Oneself(String),
     #[error(transparent)]
     Arguments(#[from] wire::OutOfBounds),
-    #[error("too many commands run at the moment; try again shortly")]
-    Busy,
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
+    #[error("the answer was taken too slowly; what was printed is a part of it")]
+    Slow,
     #[error(
         "nothing is carried out while the audit log cannot be written to; the collector's log says why"
     )]
@@ -67,7 +70,7 @@ impl Refused {
                 Status::unimplemented(text)
             }
             Self::Arguments(wire::OutOfBounds::Argument(_)) => Status::invalid_argument(text),
-            Self::Busy => Status::resource_exhausted(text),
+            Self::TooMuch(_) | Self::Slow => Status::resource_exhausted(text),
             Self::Audit | Self::Book => Status::unavailable(text),
         }
     }

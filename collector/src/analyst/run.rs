@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::approve::approve;
-use super::{Command, Form};
+use super::{Command, Form, Share};
 use crate::admin::{self, AdminError};
 use crate::alerts::form::AlertForm;
 use crate::alerts::{AlertError, AlertReader, AlertStore, Closing, Verdict};
@@ -39,6 +39,8 @@ pub struct Bench {
     pub file: Option<PathBuf>,
     /// Who asks.
     pub who: Who,
+    /// What of the collector's work is theirs; `None`: all of it.
+    pub share: Option<Share>,
     /// Whether what is told goes to a terminal, where a line can be written over.
     pub terminal: bool,
 }
@@ -164,7 +166,12 @@ pub fn run(
                 json,
             };
             let audit = Audit::open(data, bench.who.clone())?;
-            console::reveal(out, bench.config.token_key.as_deref(), asked, &audit)?;
+            let key = bench.config.token_key.as_deref();
+            let allowed = |tokens| match &bench.share {
+                Some(share) => share.turn_back(tokens).map_err(|error| error.to_string()),
+                None => Ok(()),
+            };
+            console::reveal(out, key, asked, &audit, allowed)?;
         }
         Command::Audit { filter, json } => audit(data, &filter, json, out, told)?,
         Command::AuditVerify { head } => console::audit_verify(out, data, head)?,

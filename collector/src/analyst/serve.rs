@@ -1,5 +1,6 @@
 //! The analyst's interface over the network: TLS 1.3 with client certificates, roles, and bounds on what runs at a time.
 
+use std::io::{ErrorKind, Write as _};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,11 +10,12 @@ use proto::analyst::v1::run_reply::Part;
 use proto::analyst::v1::{RenewReply, RenewRequest, RunReply, RunRequest};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::watch;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::limits::{COMMANDS_EACH, Limits, Permits};
 use super::pipe::Pipe;
 use super::refusal::Refused;
 use super::{Bench, Command, renewal, run, wire};
@@ -23,13 +25,12 @@ use crate::identity::{AnalystCertificate, Book, IdentityError, Revoked, Role, Se
 use crate::ingest::{self, Caller, Enroll};
 use crate::intel::Status as FeedStatus;
 
-/// Commands at a time, of all analysts, and of these that work through the log.
-const COMMANDS_MAX: usize = 16;
-const LONG_MAX: usize = 2;
 /// Connections that are open at a time: an idle one costs a handshake's memory.
 const CONNECTIONS_MAX: usize = 64;
-/// Parts of an answer that wait for a slow analyst, 32 KiB each.
-const PARTS_MAX: usize = 8;
+/// A connection takes no more commands after so long, so that an idle one is not kept for ever, and is cut when what still
+/// runs on it then has not ended within the grace.
+const CONNECTION_AGE: Duration = Duration::from_mins(10);
+const CONNECTION_GRACE: Duration = Duration::from_hours(12);
 /// Largest request taken off the wire: the tokens to turn back, and their frame.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -53,8 +54,7 @@ struct Inner {
     revoked: watch::Receiver<Revoked>,
     /// Renews certificates; `None` where the hospital's authority makes them.
     renewal: Option<Enroll>,
-    commands: Arc<Semaphore>,
-    long: Arc<Semaphore>,
+    limits: Limits,
 }
 
 impl std::fmt::Debug for Interface {
@@ -64,9 +64,6 @@ impl std::fmt::Debug for Interface {
             .finish_non_exhaustive()
     }
 }
-
-/// What a command holds while it runs.
-type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 impl Interface {
     /// A service on a collector's data. `now` tells what the collector works with, and the feeds' state when it is asked for it.
@@ -86,8 +83,7 @@ impl Interface {
             audit,
             revoked,
             renewal,
-            commands: Arc::new(Semaphore::new(COMMANDS_MAX)),
-            long: Arc::new(Semaphore::new(LONG_MAX)),
+            limits: Limits::new(),
         }))
     }
 }
@@ -109,16 +105,12 @@ impl Analyst for Interface {
             Ok((shown.certificate, command, permits))
         });
         let (certificate, command, permits) = accepted.await?;
-        let (parts, receiver) = mpsc::channel(PARTS_MAX);
-        let pipe = Pipe {
-            parts,
-            revoked: self.0.revoked.clone(),
-            certificate,
-            runtime: Handle::current(),
-        };
+        let (revoked, runtime) = (self.0.revoked.clone(), Handle::current());
+        let pipe = Pipe::new(certificate, revoked, runtime);
+        let (pipe, parts) = pipe.ok_or_else(|| Status::internal("an answer has no room"))?;
         let inner = self.0.clone();
-        tokio::task::spawn_blocking(move || inner.carry_out(command, who, &pipe, permits));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        tokio::task::spawn_blocking(move || inner.carry_out(command, &who, pipe, permits));
+        Ok(Response::new(Box::pin(ReceiverStream::new(parts))))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
@@ -126,6 +118,7 @@ impl Analyst for Interface {
         let (asked, inner, by) = (request.into_inner(), self.0.clone(), who.clone());
         let renewed = self.accepted(&who, "renewal", move |_| {
             let certificate = shown?.certificate;
+            inner.limits.of(&certificate.name).come()?;
             inner.entitled(&certificate, Role::Read)?;
             let renewal = inner.renewal.as_ref().ok_or(Refused::NotRenewed)?;
             let reply = renewal::renew(renewal, &certificate, by, asked);
@@ -188,15 +181,11 @@ impl Inner {
 
     /// Whether a command is carried out for whom a certificate names.
     fn accept(&self, shown: &Shown, command: &Command, who: &Who) -> Result<Permits, Refused> {
+        // First, so that who asks in a loop costs nobody the disk.
+        let share = self.limits.of(&shown.certificate.name);
+        share.come()?;
         self.may(&shown.certificate, command)?;
-        let take = |semaphore: &Arc<Semaphore>| {
-            let permit = semaphore.clone().try_acquire_owned();
-            permit.map_err(|_| Refused::Busy)
-        };
-        let permits = (
-            take(&self.commands)?,
-            command.is_long().then(|| take(&self.long)).transpose()?,
-        );
+        let permits = self.limits.run(&share, command)?;
         self.audit.ready().map_err(|error| {
             tracing::error!(%error, "the audit log cannot be written to");
             Refused::Audit
@@ -281,7 +270,7 @@ impl Inner {
         self.audit.repeated(entry);
     }
 
-    fn carry_out(&self, command: Command, who: Who, pipe: &Pipe, permits: Permits) {
+    fn carry_out(&self, command: Command, who: &Who, pipe: Pipe, permits: Permits) {
         if let Some(seconds) = renewal::due(self.renewal.as_ref(), &pipe.certificate)
             && let Err(error) = pipe.send(Part::RenewInS(seconds))
         {
@@ -291,10 +280,11 @@ impl Inner {
         let turn = match self.take_turn(&pipe.certificate, &command) {
             Ok(turn) => turn,
             Err(refused) => {
-                self.audit(&who, &command.said(), &refused);
+                self.audit(who, &command.said(), &refused);
                 return pipe.refuse(refused.status());
             }
         };
+        let said = command.said();
         let approves = matches!(&command, Command::Approve(asked) if asked.agreed.is_some());
         let wants_feeds = matches!(&command, Command::Intel { values, .. } if values.is_empty());
         let (detect, feeds) = (self.now)(wants_feeds);
@@ -304,7 +294,8 @@ impl Inner {
             detect,
             feeds,
             file: None,
-            who,
+            share: Some(self.limits.of(&pipe.certificate.name)),
+            who: who.clone(),
             terminal: false,
         };
         let (mut out, mut told) = (pipe.writer(Part::Out), pipe.writer(Part::Told));
@@ -318,7 +309,6 @@ impl Inner {
             Err(error) => error.exit(),
         };
         let last = (|| {
-            use std::io::Write as _;
             out.flush()?;
             if let Err(error) = &done {
                 writeln!(told, "chartwatch: {error}")?;
@@ -330,12 +320,17 @@ impl Inner {
             pipe.send(Part::Exit(exit.into()))
         })();
         drop(permits);
-        if let Err(error) = last {
-            if error.kind() == std::io::ErrorKind::PermissionDenied {
-                return pipe.refuse(Refused::Revoked.status());
-            }
-            tracing::debug!(%error, "an analyst left before the end of a command");
-        }
+        drop((out, told));
+        let Err(error) = last else {
+            return;
+        };
+        let refused = match error.kind() {
+            ErrorKind::PermissionDenied => Refused::Revoked,
+            ErrorKind::TimedOut => Refused::Slow,
+            _ => return tracing::debug!(%error, "an analyst left before the end of a command"),
+        };
+        self.audit(who, &said, &refused);
+        pipe.refuse(refused.status());
     }
 }
 
@@ -369,7 +364,9 @@ pub async fn serve(
     let (door, connections) = ingest::door(listener, tls, audit, CONNECTIONS_MAX);
     let server = AnalystServer::new(interface).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let served = tonic::transport::Server::builder()
-        .max_concurrent_streams(Some(4))
+        .max_concurrent_streams(u32::try_from(COMMANDS_EACH).ok())
+        .max_connection_age(CONNECTION_AGE)
+        .max_connection_age_grace(CONNECTION_GRACE)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(server)

@@ -49,6 +49,9 @@ pub enum RevealError {
         "at most {TOKENS_MAX} tokens and {BYTES_MAX} bytes of them are turned back at a time; ask in parts"
     )]
     TooMany,
+    /// Who asks has had too many turned back lately.
+    #[error("{0}")]
+    TooMuch(String),
     /// What is not in the audit log is not shown.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -60,7 +63,7 @@ pub enum RevealError {
 /// A token or a text, and what it is turned back.
 type Turned = (String, Result<String, TokenError>);
 
-/// Turns tokens back, says so in the audit log, and then shows them.
+/// Turns tokens back, says so in the audit log, and then shows them. `allowed` is asked whether so many may be.
 ///
 /// # Errors
 ///
@@ -70,12 +73,18 @@ pub fn reveal(
     key: Option<&Path>,
     asked: ToReveal<'_>,
     audit: &Audit,
+    allowed: impl FnOnce(u64) -> Result<(), String>,
 ) -> Result<(), RevealError> {
     let entry = |what| {
         let entry = Entry::new(what).with("why", asked.why);
         entry.about(asked.alert.map_or("", |alert| &alert.id))
     };
-    let turned = match turned(key, asked) {
+    let within = |turned: Vec<Turned>| {
+        let tokens = turned.iter().map(|(text, _)| tokens_in(text)).sum();
+        allowed(tokens).map_err(RevealError::TooMuch)?;
+        Ok(turned)
+    };
+    let turned = match turned(key, asked).and_then(within) {
         Ok(turned) => turned,
         Err(error) => {
             let refused = entry(Action::RevealRefused);
@@ -89,6 +98,11 @@ pub fn reveal(
         show(out, token, name, asked)?;
     }
     Ok(())
+}
+
+/// How many tokens a text that was turned back has: one, where it is a token itself.
+fn tokens_in(text: &str) -> u64 {
+    mentioned(text).count().max(1) as u64
 }
 
 /// Why, without what was given: that may be a name.

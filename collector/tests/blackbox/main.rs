@@ -7,6 +7,7 @@
 
 mod administer;
 mod analyst;
+mod analyst_limits;
 mod analyst_renewal;
 mod audit;
 mod commands;

@@ -431,6 +431,7 @@ fn carry_out(
         feeds,
         file: Some(cli.config.clone().unwrap_or_else(|| DEFAULT_FILE.into())),
         who: Who::runs_this(),
+        share: None,
         terminal: std::io::stderr().is_terminal(),
     };
     let to_agree = analyst::run(&bench, command, out, &mut std::io::stderr())?;
