@@ -202,7 +202,7 @@ impl Inner {
         self.entitled(certificate, command.needs())?;
         let name = &*certificate.name;
         match command {
-            // So nobody gets more than others gave, and of administrators one is always left.
+            // So of administrators one is always left, and more roles take another name, which the audit log has.
             Command::Administer(task) if task.analyst() == Some(name) => {
                 Err(Refused::Oneself(name.to_owned()))
             }

@@ -11,7 +11,7 @@ const NEEDS: &str =
 pub(super) enum Administration {
     /// Print a one-time token with which a new sensor or an analyst gets a certificate: one line, to be carried there in a file that only
     /// its owner can read.
-    #[command(after_help = format!("{NEEDS}\nOver the network nobody makes a token for oneself, since that gives roles.\n\nExamples:\n  \
+    #[command(after_help = format!("{NEEDS}\nOver the network nobody makes a token for oneself, since that gives roles. The audit log says who made which token, and from where it was used.\n\nExamples:\n  \
         chartwatch --collector HOST:7444 token --sensor ward-7-pc-3 > ward-7-pc-3.token\n  \
         chartwatch --collector HOST:7444 token --analyst anna --role triage --valid 8h > anna.token"))]
     Token(TokenArgs),
