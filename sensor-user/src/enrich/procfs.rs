@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat};
 use rustix::io::{Errno, read};
 
@@ -178,17 +179,17 @@ fn contents(directory: &OwnedFd, file: &str, max: usize) -> Result<Vec<u8>, Errn
         OFlags::RDONLY | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    let mut bytes = vec![0; max];
-    let mut length = 0;
-    while length < max {
-        match read(&fd, &mut bytes[length..]) {
+    // Not written to before it is read into: most files fill little of it, and they are many.
+    let mut bytes = Vec::with_capacity(max);
+    while bytes.len() < max {
+        match read(&fd, spare_capacity(&mut bytes)) {
             Ok(0) => break,
-            Ok(n) => length += n,
-            Err(Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(length);
+    // Memory may have come with more room than was asked for.
+    bytes.truncate(max);
     Ok(bytes)
 }
 

@@ -52,13 +52,15 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn of(roots: &'a [Root], directory: &[u8]) -> Option<Self> {
-        let directory: Vec<Vec<u8>> = parts(directory).map(<[u8]>::to_vec).collect();
-        let root = roots
-            .iter()
-            .find(|root| directory.starts_with(&root.parts))?;
+        // Of most processes it lies in no store, which is found out without a copy.
+        let root = roots.iter().find(|root| {
+            let begin = parts(directory).take(root.parts.len());
+            begin.eq(root.parts.iter().map(Vec::as_slice))
+        })?;
+        let below = parts(directory).skip(root.parts.len());
         Some(Self {
             root,
-            below: directory[root.parts.len()..].to_vec(),
+            below: below.map(<[u8]>::to_vec).collect(),
         })
     }
 
