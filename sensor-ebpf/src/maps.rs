@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use sensor_ebpf::layout::{
     access::{AccessKey, AccessSum, Answer, Carrier, Inode, Mark, Shares, SumSlot},
-    config::{Control, Holder, UnitName},
+    config::{Control, Holder, KeptHolder, UnitName},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS, LostBytes},
     edge::{EdgeKey, EdgeSum},
     flow::{DatagramKey, Datagrams, Given, Local, LocalKey, QuietName, Socket, Talk},
@@ -126,6 +126,11 @@ pub(crate) static ACCESSES_1: HashMap<AccessKey, AccessSum> =
 /// Processes that have touched records, by pid.
 #[map]
 pub(crate) static HOLDERS: HashMap<u32, Holder> =
+    HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
+
+/// Processes that held records when the sensor stopped, or were started by such since, by pid; while the sensor starts.
+#[map]
+pub(crate) static KEPT: HashMap<u32, KeptHolder> =
     HashMap::with_max_entries(limits::HOLDERS_MAX, BPF_F_NO_PREALLOC);
 
 /// Systemd units that serve records, told by the sensor, and the stores: bit `n % 64` for store `n`.

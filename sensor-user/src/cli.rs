@@ -169,6 +169,10 @@ fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         "  kernel     backend {:?}, every {:?}, rings of {} and {} bytes",
         kernel.backend, kernel.tick, kernel.bulk_ring_bytes, kernel.critical_ring_bytes
     )?;
+    match &kernel.holders_file {
+        Some(file) => writeln!(out, "  holders    kept in {}", file.display())?,
+        None => writeln!(out, "  holders    forgotten when the sensor is restarted")?,
+    }
     if kernel.guard == Guard::Deny {
         writeln!(out, "  guard      attempts on the sensor are refused")?;
     }

@@ -131,6 +131,9 @@ pub struct Kernel {
     /// `quiet_programs`: programs, by path, that share memory with everybody and carry no records by nature. At most 256. Default:
     /// display and sound servers. What they share is not followed.
     pub quiet_programs: Vec<PathBuf>,
+    /// `holders_file`: where it is kept who holds records and what carries them, so that a restart of the sensor does not forget it; of this
+    /// boot alone. Default `/var/lib/chartwatch-sensor/holders`; none when empty, and then it is forgotten.
+    pub holders_file: Option<PathBuf>,
     /// Files of the sensor's own, by whose change somebody could blind it or make it lose what it saw: its program, its unit, the key
     /// of names, its key and certificate, the authority, what the spool is made of, and the file these settings were read from. No key of the file.
     pub own_files: Vec<(Part, PathBuf)>,

@@ -18,6 +18,7 @@ mod batch;
 mod canary;
 mod disks;
 mod files;
+mod kept;
 mod kernel;
 mod loader;
 mod own;
@@ -36,6 +37,7 @@ use crate::mounts::Mounts;
 
 pub use canary::Canary;
 pub use files::{Program, Programs};
+pub use kept::{Found, Kept};
 pub use kernel::{Kernel, Sums};
 pub use roots::Roots;
 
@@ -153,8 +155,8 @@ pub fn load(settings: &Settings, stores: &[Store]) -> Result<Kernel, LoadError> 
                 let roots = Roots::tell(&mut kernel, stores, &mounts)?;
                 kernel.set_roots(roots);
                 tell_services(&mut kernel, settings, stores)
+                    .and_then(|()| recall(&mut kernel, settings, stores))
                     .map_err(|e| LoadError::NoBackend(chain(&e)))?;
-                baseline::look(&mut kernel);
                 return Ok(kernel);
             }
             Err(error) => refusals.push(format!("{}: {error}", name(*backend))),
@@ -173,6 +175,22 @@ pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it has no precondition.
     let _some = unsafe { libc::malloc_trim(0) };
+}
+
+/// Tells what was known when the sensor stopped, and looks at what there is already.
+fn recall(kernel: &mut Kernel, settings: &Settings, stores: &[Store]) -> Result<(), AttemptError> {
+    let Some(file) = &settings.holders_file else {
+        baseline::look(kernel);
+        return Ok(());
+    };
+    let kept = Kept::new(file, stores);
+    let found = kept.restore(kernel)?;
+    // Files among the carriers may be remembered as none.
+    kernel.forget_answers()?;
+    baseline::look(kernel);
+    kernel.forget_kept_holders()?;
+    kernel.set_kept((kept, found));
+    Ok(())
 }
 
 /// Tells who serves records, and the programs that carry none.

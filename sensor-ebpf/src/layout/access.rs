@@ -1,7 +1,7 @@
 //! Sums of what processes do with records, and names of records.
 
 use super::header::Header;
-use super::limits::{NAME_MAX, SHARES_EACH};
+use super::limits::{CARRIER_HINTS_BITS, NAME_MAX, SHARES_EACH};
 use super::proc::Process;
 
 /// Store number of the sensor's own private store, by which it tests itself.
@@ -94,6 +94,13 @@ pub struct Carrier {
     pub stores: u64,
     /// When a holder last wrote to it, boot clock, nanoseconds.
     pub last_ns: u64,
+}
+
+/// Which of the words that tell of carriers is that of an inode number.
+#[must_use]
+pub const fn carrier_hint(ino: u64) -> u32 {
+    // As in observe/answer.rs.
+    (ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - CARRIER_HINTS_BITS)) as u32
 }
 
 /// Memory that a process shares with others, mapped before it held a record.

@@ -56,5 +56,18 @@ pub struct Holder {
     pub stores: u64,
 }
 
+/// A process that held records when the sensor stopped, or was started by one since.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptHolder {
+    /// It began then at the earliest, boot clock, nanoseconds.
+    pub from_ns: u64,
+    /// And then at the latest.
+    pub to_ns: u64,
+    /// As [`Holder::stores`].
+    pub stores: u64,
+}
+
+const _: () = assert!(size_of::<KeptHolder>() == 24);
 const _: () = assert!(size_of::<Control>() == 32);
 const _: () = assert!(size_of::<Holder>() == 24);

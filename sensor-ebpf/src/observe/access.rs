@@ -16,7 +16,7 @@ use crate::{
         read::Reach,
         task::{Task, current_tid},
     },
-    maps::{HOLDERS, ROOTS},
+    maps::{HOLDERS, KEPT, ROOTS},
 };
 
 pub(crate) use super::sum::Act;
@@ -221,6 +221,18 @@ pub(crate) fn runs(process: &Process, told: u32) -> Result<bool, Error> {
         return Ok(false);
     }
     Ok(hold(*process, 1 << ((told - SERVICES) & 63)))
+}
+
+/// True when a process is a holder since now because it, or who started it, was one when the sensor stopped.
+#[inline(always)]
+pub(crate) fn held_before(process: &Process) -> bool {
+    // SAFETY: the sensor changes nothing while the programs look.
+    match unsafe { KEPT.get(process.pid) } {
+        Some(kept) if (kept.from_ns..=kept.to_ns).contains(&process.start_ns) => {
+            hold(*process, kept.stores)
+        }
+        _ => false,
+    }
 }
 
 #[inline(never)]

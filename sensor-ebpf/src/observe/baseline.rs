@@ -50,7 +50,8 @@ pub(crate) fn mapped(task: *const u8, vma: *const u8) -> Result<Outcome, Trouble
     had(task, File::<Probed>::new(file), Act::Map)
 }
 
-/// A task; null after the last one. Who runs a program, or is in a unit, that serves records holds them.
+/// A task; null after the last one. Who runs a program, or is in a unit, that serves records holds them, and who held some when the
+/// sensor stopped.
 #[inline(always)]
 pub(crate) fn runs(task: *const u8) -> Result<Outcome, Trouble> {
     if task.is_null() {
@@ -62,8 +63,10 @@ pub(crate) fn runs(task: *const u8) -> Result<Outcome, Trouble> {
     }
     let in_unit = unit::found(task)?;
     let program = record::told_of_program(task)?;
-    let runs = access::runs(&task.process()?, program)?;
-    Ok(if in_unit || runs {
+    let process = task.process()?;
+    let runs = access::runs(&process, program)?;
+    let held = access::held_before(&process);
+    Ok(if in_unit || runs || held {
         Outcome::Began
     } else {
         Outcome::Ignored

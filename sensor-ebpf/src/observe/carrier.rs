@@ -8,9 +8,9 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use sensor_ebpf::layout::{
-    access::{CARRIER_FILE, CARRIER_PIPE, Carrier, Inode, NO_STORE},
+    access::{CARRIER_FILE, CARRIER_PIPE, Carrier, Inode, NO_STORE, carrier_hint},
     count::Error,
-    limits::{AHEAD_MAX, CARRIER_HINTS_BITS, HOLDER_HINTS_MAX},
+    limits::{AHEAD_MAX, HOLDER_HINTS_MAX},
 };
 
 use crate::{
@@ -186,7 +186,7 @@ pub(crate) fn passes(record: &Record, act: Act) -> Result<Passing, Error> {
 /// True when a file or pipe with such an inode number may be a carrier.
 #[inline(always)]
 pub(super) fn may_be_carrier(ino: u64) -> bool {
-    let Some(word) = CARRIER_HINTS.get_ptr(place(ino)) else {
+    let Some(word) = CARRIER_HINTS.get_ptr(carrier_hint(ino)) else {
         return false;
     };
     // SAFETY: as in `may_be_holder`.
@@ -257,7 +257,7 @@ pub(super) fn mark(file: &Inode, stores: u64) -> Result<(), Trouble> {
         return Ok(());
     }
     let word = CARRIER_HINTS
-        .get_ptr_mut(place(file.ino))
+        .get_ptr_mut(carrier_hint(file.ino))
         .ok_or(Error::NoControl)?;
     // SAFETY: as in `hint_holder`.
     unsafe { word.write_volatile(1) };
@@ -265,11 +265,4 @@ pub(super) fn mark(file: &Inode, stores: u64) -> Result<(), Trouble> {
     CARRIERS
         .insert(file, &Carrier { stores, last_ns }, 0)
         .map_err(|_| Trouble::Dropped(Error::CarriersFull))
-}
-
-/// Where the word for an inode number is.
-#[inline(always)]
-fn place(ino: u64) -> u32 {
-    // As in observe/answer.rs.
-    (ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - CARRIER_HINTS_BITS)) as u32
 }

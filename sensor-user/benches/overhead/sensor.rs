@@ -115,6 +115,7 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
             guard: sensor_user::config::Guard::Off,
             quiet_sockets: Vec::new(),
             quiet_programs: Vec::new(),
+            holders_file: None,
             own_files: vec![(Part::Program, std::env::current_exe()?)],
         },
         stores: vec![Store {

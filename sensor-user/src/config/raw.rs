@@ -122,6 +122,7 @@ struct KernelTable {
     guard: Guard,
     quiet_sockets: Vec<String>,
     quiet_programs: Vec<String>,
+    holders_file: PathBuf,
 }
 
 fn auto() -> Backend {
@@ -178,6 +179,7 @@ impl Default for KernelTable {
             guard: Guard::Off,
             quiet_sockets: QUIET_SOCKETS.map(str::to_owned).to_vec(),
             quiet_programs: QUIET_PROGRAMS.map(str::to_owned).to_vec(),
+            holders_file: PathBuf::from("/var/lib/chartwatch-sensor/holders"),
         }
     }
 }
@@ -335,9 +337,17 @@ impl KernelTable {
             guard: guard(self.guard, backend)?,
             quiet_sockets: quiet_sockets(&self.quiet_sockets)?,
             quiet_programs: quiet_programs(&self.quiet_programs)?,
+            holders_file: holders_file(self.holders_file)?,
             own_files: Vec::new(),
         })
     }
+}
+
+fn holders_file(file: PathBuf) -> Result<Option<PathBuf>, Refusal> {
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    absolute("kernel.holders_file", file).map(Some)
 }
 
 /// The list under a key: not too many paths, and all of them absolute.

@@ -281,6 +281,10 @@ fn refusals_name_key_or_line_and_reason() {
             &["kernel.quiet_sockets", "run/x", "not absolute"],
         ),
         (
+            "[kernel]\nholders_file = \"holders\"\n",
+            &["kernel.holders_file", "not absolute"],
+        ),
+        (
             "[kernel]\nquiet_programs = [\"Xorg\"]\n",
             &["kernel.quiet_programs", "Xorg", "not absolute"],
         ),

@@ -1,5 +1,7 @@
 //! The programs in the kernel and their maps.
 
+mod kept;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,7 +22,9 @@ use sensor_ebpf::layout::proc::Process;
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
 
 use super::sums::{Shared, Slots};
-use super::{AttemptError, Canary, Programs, Roots, batch, files, hooks, name, own, pod};
+use super::{
+    AttemptError, Canary, Found, Kept, Programs, Roots, batch, files, hooks, name, own, pod,
+};
 use crate::config::Backend;
 use crate::event::Part;
 use crate::health::HookCount;
@@ -43,6 +47,7 @@ pub struct Kernel {
     canary: Option<Canary>,
     roots_told: Option<Roots>,
     programs_told: Option<Programs>,
+    kept: Option<(Kept, Option<Found>)>,
     control: config::Control,
     control_map: Array<MapData, pod::Control>,
     generation: Array<MapData, u32>,
@@ -53,6 +58,9 @@ pub struct Kernel {
     sums: [HashMap<MapData, pod::AccessKey, pod::AccessSum>; 2],
     holders: HashMap<MapData, u32, pod::Holder>,
     units: HashMap<MapData, pod::UnitName, u64>,
+    kept_holders: HashMap<MapData, u32, pod::KeptHolder>,
+    carrier_hints: Array<MapData, u32>,
+    local_hints: Array<MapData, u32>,
     sockets: HashMap<MapData, u64, pod::Socket>,
     datagrams: HashMap<MapData, pod::DatagramKey, pod::Datagrams>,
     edges: HashMap<MapData, pod::EdgeKey, pod::EdgeSum>,
@@ -105,6 +113,9 @@ impl Kernel {
             sums: [take!(object, "ACCESSES_0"), take!(object, "ACCESSES_1")],
             holders: take!(object, "HOLDERS"),
             units: take!(object, "UNITS"),
+            kept_holders: take!(object, "KEPT"),
+            carrier_hints: take!(object, "CARRIER_HINTS"),
+            local_hints: take!(object, "LOCAL_HINTS"),
             sockets: take!(object, "SOCKETS"),
             datagrams: take!(object, "DATAGRAMS"),
             edges: take!(object, "EDGES"),
@@ -127,6 +138,7 @@ impl Kernel {
             canary: None,
             roots_told: None,
             programs_told: None,
+            kept: None,
             control,
         };
         kernel.write_control()?;
@@ -418,12 +430,7 @@ impl Kernel {
 
     /// The processes that hold records.
     pub fn holders(&self) -> Result<Vec<Process>, AttemptError> {
-        let entries: Result<Vec<_>, _> = self.holders.iter().collect();
-        let entries = entries.map_err(|e| broken("HOLDERS", e))?;
-        Ok(entries
-            .into_iter()
-            .map(|(_, holder)| holder.0.process)
-            .collect())
+        Ok(self.held()?.iter().map(|holder| holder.process).collect())
     }
 
     /// Tells a unix socket, by path, whose talk carries no records.
@@ -453,12 +460,11 @@ impl Kernel {
 
     /// Forgets the half of all carriers to which holders have written least recently. Answers how many.
     pub fn forget_carriers(&mut self) -> Result<u64, AttemptError> {
-        let entries: Result<Vec<_>, _> = self.carriers.iter().collect();
-        let mut entries = entries.map_err(|e| broken("CARRIERS", e))?;
-        entries.sort_by_key(|(_, carrier)| carrier.0.last_ns);
+        let mut entries = self.carriers()?;
+        entries.sort_by_key(|(_, carrier)| carrier.last_ns);
         entries.truncate(entries.len() / 2);
         for (key, _) in &entries {
-            gone_is_fine(self.carriers.remove(key), "CARRIERS")?;
+            gone_is_fine(self.carriers.remove(&pod::Inode(*key)), "CARRIERS")?;
         }
         // Files among them may be remembered as carriers.
         self.forget_answers()?;

@@ -30,6 +30,7 @@ wrap! {
     Control(config::Control);
     Holder(config::Holder);
     UnitName(config::UnitName);
+    KeptHolder(config::KeptHolder);
     Counts(count::Counts);
     LostBytes(count::LostBytes);
     Socket(flow::Socket);

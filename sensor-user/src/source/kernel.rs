@@ -29,9 +29,9 @@ use super::tampers::Tampers;
 use crate::clock;
 use crate::config::{Kernel as Settings, Store};
 use crate::decode;
-use crate::event::{Access, Event, StoreId, What};
+use crate::event::{Access, Event, Gap, GapReason, StoreId, What};
 use crate::health::{self, Health, Pulse};
-use crate::load::{self, AttemptError, Kernel, LoadError};
+use crate::load::{self, AttemptError, Found, Kept, Kernel, LoadError};
 use crate::pipeline::Source;
 
 /// Events that may gather between two ticks before a tick is made at once.
@@ -40,6 +40,8 @@ const EVENTS_MAX: usize = 16_384;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the kernel is asked which programs it left out.
 const SKIPS: Duration = Duration::from_secs(10);
+/// How often it is written down who holds records: what a sensor that is killed forgets.
+const KEEP: Duration = Duration::from_secs(5);
 /// How often the books are; as often as the link tells them.
 const BOOKS: Duration = Duration::from_secs(5);
 /// What the table of mounts is called among the things that are waited for; the rings are 0 and 1.
@@ -77,6 +79,7 @@ pub fn start(
         .map(|roots| Places::new(roots, clock::boot_ns()))
         .transpose()
         .map_err(StartError::Rings)?;
+    let (kept, found) = kernel.take_kept().unzip();
     let services = kernel.take_programs().map(Services::new);
     let stop = Arc::new(AtomicBool::new(false));
     let pulse = Pulse::new();
@@ -95,7 +98,9 @@ pub fn start(
         "the kernel programs run"
     );
     let (health_sender, health) = watch::channel(health);
-    let reader = Reader {
+    let mut reader = Reader {
+        kept,
+        kept_ns: Some(clock::boot_ns()),
         rings: watch(&kernel, places.as_ref(), services.as_ref()).map_err(StartError::Rings)?,
         places,
         kernel,
@@ -120,6 +125,9 @@ pub fn start(
         crowded: false,
         skips: None,
     };
+    if let Some(found) = found.flatten() {
+        reader.recalled(&found);
+    }
     thread::Builder::new()
         .name("kernel".to_owned())
         .spawn(move || reader.run())
@@ -132,6 +140,9 @@ pub fn start(
 }
 
 struct Reader {
+    kept: Option<Kept>,
+    /// When it was last kept, boot clock.
+    kept_ns: Option<u64>,
     rings: OwnedFd,
     kernel: Kernel,
     tick: Duration,
@@ -216,6 +227,11 @@ impl Reader {
         if last || is_due(&mut self.skips, now, SKIPS) {
             self.losses.skips(&self.kernel, now, &mut self.pending)?;
         }
+        if let Some(kept) = &mut self.kept
+            && (last || is_due(&mut self.kept_ns, now, KEEP))
+        {
+            kept.save(&self.kernel, now, last)?;
+        }
         let canary = self.song.as_ref().map(Song::state).unwrap_or_default();
         let has_news = {
             let told = self.health.borrow();
@@ -225,6 +241,41 @@ impl Reader {
             self.tell_health(canary)?;
         }
         Ok(())
+    }
+
+    /// The sensor was here before in this boot: connections go on, and what it did not see is a gap.
+    fn recalled(&mut self, found: &Found) {
+        let now = clock::boot_ns();
+        for (cookie, socket, open) in &found.connections {
+            // One that was not of this sensor's is left out; the file's check makes that a matter of versions.
+            let Ok(flow) = decode::flow(*cookie, socket, !open) else {
+                continue;
+            };
+            self.flows.said(&flow);
+            self.pending.push(Event {
+                boot_ns: now,
+                what: What::Flow(flow),
+            });
+        }
+        let (alive, started) = (found.alive, found.started);
+        let gone = found.holders.saturating_sub(alive);
+        tracing::info!(
+            alive,
+            started,
+            gone,
+            "who held records when the sensor stopped is known"
+        );
+        let gap = Gap {
+            reason: GapReason::Blind,
+            count: 0,
+            from_boot_ns: found.at_ns,
+            to_boot_ns: now,
+            detail: format!(
+                "the sensor did not run: of {} holders of records {alive} run still, and {started} processes that they started since; what they and others did meanwhile, and whom those that ended have started, is not known",
+                found.holders
+            ),
+        };
+        self.push(now, What::Gap(gap));
     }
 
     fn tell_health(&mut self, canary: health::Canary) -> Result<(), AttemptError> {

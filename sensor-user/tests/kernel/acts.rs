@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::actor::{address, number, path};
-use crate::{hands, shares};
+use crate::{hands, restart, services, shares};
 
 /// Does what a process was started for.
 pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
@@ -36,9 +36,20 @@ pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
         "share-segment" => shares::segment(&path(rest, 0)?, &path(rest, 1)?),
         "share-file" => shares::file(&path(rest, 0)?, &path(rest, 1)?, &path(rest, 2)?),
         "serve-input" => hands::serve_input(&path(rest, 0)?),
-        "serve-unix" => hands::serve(&path(rest, 0)?),
+        "serve-tcp" => services::serve(),
+        "receive-tcp" => services::receive(address(rest, 0)?),
         "receive-unix" => hands::receive(&path(rest, 0)?),
         "upload-only" => upload(None, address(rest, 0)?, number(rest, 1)?, false),
+        "upload-after" => {
+            appears(&path(rest, 0)?)?;
+            upload(None, address(rest, 1)?, number(rest, 2)?, false)
+        }
+        "upload-around" => restart::upload_around(
+            &path(rest, 0)?,
+            &path(rest, 1)?,
+            address(rest, 2)?,
+            number(rest, 3)?,
+        ),
         "connect-first" => upload(
             Some(&path(rest, 0)?),
             address(rest, 1)?,
@@ -222,8 +233,19 @@ fn upload(
     finish(&socket)
 }
 
+/// Waits until a file is there.
+pub(crate) fn appears(file: &Path) -> io::Result<()> {
+    for _ in 0..2_400 {
+        if file.exists() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    Err(io::Error::other("the file did not appear"))
+}
+
 /// Says that all is sent, and waits for the answer.
-fn finish(mut socket: &TcpStream) -> io::Result<()> {
+pub(crate) fn finish(mut socket: &TcpStream) -> io::Result<()> {
     socket.shutdown(Shutdown::Write)?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer)?;

@@ -15,6 +15,7 @@ mod flows;
 mod hands;
 mod memory;
 mod processes;
+mod restart;
 mod services;
 mod shares;
 mod tamper;
@@ -74,6 +75,7 @@ const TESTS: &[(&str, Test)] = &[
     ("services_installed_and_replaced_later", services::replaced),
     ("services_of_a_unit_over_its_restart", services::unit),
     ("services_that_run_before_the_sensor", services::before),
+    ("restart_of_the_sensor_forgets_nobody", restart::remembered),
     ("hands_two_stores_are_both_carried", hands::two_stores),
     ("shares_memory_mapped_before_the_record", shares::before),
     ("shares_file_mapped_before_the_record", shares::file_before),

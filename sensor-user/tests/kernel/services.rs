@@ -1,7 +1,8 @@
 //! Who serves records holds them without having opened any: who receives from it has read so much of its store. It is known by its
 //! program or by its unit, and both may come, go and come back.
 
-use std::io::Read as _;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -84,13 +85,12 @@ pub(crate) fn before(watch: &mut Watch) -> Result<(), Failed> {
     let program = home.path().join("versions/9/serve");
     std::fs::copy(std::env::current_exe()?, &program)?;
     let group = Group::new(UNIT)?;
-    let sockets = [home.path().join("a"), home.path().join("b")];
-    let by_program = start(&mut Command::new(&program), &sockets[0])?;
-    let by_unit = start(&mut group.command(&std::env::current_exe()?), &sockets[1])?;
+    let by_program = start(&mut Command::new(&program))?;
+    let by_unit = start(&mut group.command(&std::env::current_exe()?))?;
     let mut own = Watch::with(&watch.backend, home, &["store", VERSIONS, UNIT], |_| {})?;
-    let found = ask(&mut own, by_program, &sockets[0])?;
+    let found = ask(&mut own, by_program)?;
     same("edges of the program", &found, &vec![vec![StoreId(2)]])?;
-    let found = ask(&mut own, by_unit, &sockets[1])?;
+    let found = ask(&mut own, by_unit)?;
     same("edges of the unit", &found, &vec![vec![StoreId(3)]])
 }
 
@@ -102,30 +102,47 @@ fn is_blind(watch: &Watch) -> Result<bool, Failed> {
     Ok(is_blind)
 }
 
+/// The service: says where it listens, and gives whoever comes first what it has in memory.
+pub(crate) fn serve() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?);
+    let (mut client, _) = listener.accept()?;
+    client.write_all(&vec![b's'; SERVED])
+}
+
+/// Its client.
+pub(crate) fn receive(service: SocketAddr) -> io::Result<()> {
+    let mut found = Vec::new();
+    TcpStream::connect(service)?.read_to_end(&mut found)?;
+    if found.len() == SERVED {
+        Ok(())
+    } else {
+        Err(io::Error::other("the service gave too little"))
+    }
+}
+
 /// Starts a server, has a client receive from it, and gives the stores of each edge that led to that. Bytes and ends are looked at here.
 fn conversation(watch: &mut Watch, server: &mut Command) -> Result<Vec<Vec<StoreId>>, Failed> {
-    let socket = watch.elsewhere().join("service");
-    let server = start(server, &socket)?;
-    let edges = ask(watch, server, &socket)?;
-    std::fs::remove_file(&socket)?;
-    Ok(edges)
+    let server = start(server)?;
+    ask(watch, server)
 }
 
-/// Starts a server, and waits until it listens.
-fn start(command: &mut Command, socket: &Path) -> Result<Child, Failed> {
+/// Starts a server, and waits until it says where it listens.
+fn start(command: &mut Command) -> Result<(Child, String), Failed> {
     let mut server = command
-        .args(["--act", "serve-unix"])
-        .arg(socket)
+        .args(["--act", "serve-tcp"])
         .stdout(Stdio::piped())
         .spawn()?;
-    let out = server.stdout.as_mut().ok_or("the service has no output")?;
-    out.read_exact(&mut [0])?;
-    Ok(server)
+    let mut address = String::new();
+    let out = server.stdout.take().ok_or("the service has no output")?;
+    BufReader::new(out).read_line(&mut address)?;
+    Ok((server, address.trim().to_owned()))
 }
 
-fn ask(watch: &mut Watch, server: Child, socket: &Path) -> Result<Vec<Vec<StoreId>>, Failed> {
+fn ask(watch: &mut Watch, server: (Child, String)) -> Result<Vec<Vec<StoreId>>, Failed> {
+    let (server, address) = server;
     let from = server.id();
-    let client = actor::command("receive-unix", &[socket.into()])?.spawn()?;
+    let client = actor::command("receive-tcp", &[address.into()])?.spawn()?;
     let to = watch.finish(client)?;
     watch.finish(server)?;
     let edges: Vec<_> = watch.edges_to(to).collect();
@@ -133,7 +150,7 @@ fn ask(watch: &mut Watch, server: Child, socket: &Path) -> Result<Vec<Vec<StoreI
         let from_service = matches!(edge.from, End::Process(process) if process.pid == from);
         same("from the service", &from_service, &true)?;
         let what = (edge.kind, edge.bytes);
-        same("what", &what, &(EdgeKind::UnixSocket, SERVED as u64))?;
+        same("what", &what, &(EdgeKind::Loopback, SERVED as u64))?;
     }
     Ok(edges.into_iter().map(|edge| edge.stores.clone()).collect())
 }

@@ -134,6 +134,7 @@ impl Watch {
             guard: Guard::Off,
             quiet_sockets: Vec::new(),
             quiet_programs: vec![home.path().join(QUIET)],
+            holders_file: None,
             own_files: vec![
                 (Part::Configuration, home.path().join(CONFIGURATION)),
                 (Part::Spool, home.path().join(SPOOL)),
@@ -336,6 +337,12 @@ impl Watch {
         }
         self.until("the end of the program", |w| w.exited(pid))?;
         Ok(pid)
+    }
+
+    /// Stops the sensor, and gives back the directory that its stores lie in.
+    #[allow(dead_code, reason = "only the kernel tests start one again")]
+    pub(crate) fn stop(mut self) -> std::io::Result<TempDir> {
+        Ok(std::mem::replace(&mut self.home, tempfile::tempdir()?))
     }
 
     fn summary(&self) -> String {
