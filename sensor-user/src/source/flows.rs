@@ -11,7 +11,7 @@ use sensor_ebpf::layout::news::News;
 
 use super::names::Names;
 use crate::decode;
-use crate::event::{Event, Flow, Naming, ProcessKey, What};
+use crate::event::{Event, Flow, FlowName, NameSource, Naming, ProcessKey, What};
 use crate::load::{AttemptError, Kernel};
 
 /// TCP flows whose counters are looked at in one tick; with more, each gets its turn.
@@ -35,6 +35,8 @@ pub(super) struct Flows {
     /// Flows whose socket is gone without the programs having said so yet.
     missing: HashSet<u64>,
     names: Names,
+    /// Names that flows said which were not known then, and when. As many as one tick's ring holds.
+    unplaced: Vec<(u64, u64, FlowName)>,
 }
 
 impl Flows {
@@ -48,14 +50,17 @@ impl Flows {
         }
     }
 
-    /// A conversation said a name.
+    /// A conversation said a name. One conversation may say many, so each is told by an event of its own; those of a
+    /// flow that is not known yet when it is.
     pub(super) fn heard(&mut self, naming: Naming, boot_ns: u64, events: &mut Vec<Event>) {
         let id = naming.flow;
-        if self.names.heard(naming)
-            && let Some(flow) = self.tcp.get(&id).or_else(|| self.udp.get(&id))
-        {
-            let what = What::Flow(flow.clone());
-            events.push(Event { boot_ns, what });
+        let Some(name) = self.names.heard(naming) else {
+            return;
+        };
+        match self.tcp.get(&id).or_else(|| self.udp.get(&id)) {
+            Some(flow) => events.push(named(flow.clone(), name, boot_ns)),
+            None if name.source == NameSource::Question => self.unplaced.push((id, boot_ns, name)),
+            None => {}
         }
     }
 
@@ -76,6 +81,7 @@ impl Flows {
     ) -> Result<(), AttemptError> {
         self.look(kernel, now, events)?;
         self.datagrams(kernel, now, events)?;
+        self.tell_names(events);
         // Last, for a flow may begin in the same tick as the answer comes by which it is called.
         for event in events {
             if let What::Flow(flow) = &mut event.what {
@@ -83,6 +89,36 @@ impl Flows {
             }
         }
         Ok(())
+    }
+
+    /// Tells the names that flows said which became known in this tick, ahead of the flow's first event, and with no bytes:
+    /// it is not known how many had gone by then. The latest name of a flow is told with its own events.
+    fn tell_names(&mut self, events: &mut Vec<Event>) {
+        let mut said: HashMap<u64, Vec<(u64, FlowName)>> = HashMap::new();
+        for (id, boot_ns, name) in self.unplaced.drain(..) {
+            if self.names.latest(id) != Some(&name) {
+                said.entry(id).or_default().push((boot_ns, name));
+            }
+        }
+        if said.is_empty() {
+            return;
+        }
+        for event in std::mem::take(events) {
+            if let What::Flow(flow) = &event.what
+                && let Some(names) = said.remove(&flow.id)
+            {
+                let flow = Flow {
+                    bytes_out: 0,
+                    bytes_in: 0,
+                    closed: false,
+                    ..flow.clone()
+                };
+                events.extend(
+                    (names.into_iter()).map(|(boot_ns, name)| named(flow.clone(), name, boot_ns)),
+                );
+            }
+            events.push(event);
+        }
     }
 
     fn look(
@@ -179,5 +215,107 @@ impl Flows {
             kernel.forget_datagrams(key)?;
         }
         Ok(())
+    }
+}
+
+/// A flow's event that tells a name of it.
+fn named(flow: Flow, name: FlowName, boot_ns: u64) -> Event {
+    let what = What::Flow(Flow {
+        name: Some(name),
+        ..flow
+    });
+    Event { boot_ns, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Direction, Heard};
+
+    fn flow(id: u64, bytes_out: u64, closed: bool) -> Flow {
+        Flow {
+            id,
+            process: ProcessKey {
+                pid: 1,
+                start_cs: 2,
+            },
+            protocol: 17,
+            family: 0,
+            direction: Direction::Connected,
+            local: "192.0.2.1:1000".parse().unwrap(),
+            remote: "192.0.2.7:53".parse().unwrap(),
+            bytes_out,
+            bytes_out_before: 0,
+            bytes_in: 0,
+            opened_boot_ns: 5,
+            closed,
+            name: None,
+        }
+    }
+
+    fn asks(flows: &mut Flows, id: u64, names: &[&str]) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (at, name) in (10..).zip(names) {
+            let heard = Heard::Question((*name).to_owned());
+            flows.heard(Naming { flow: id, heard }, at, &mut events);
+        }
+        events
+    }
+
+    /// What the events of a tick say: when, name, bytes sent, and whether it is the last.
+    fn told(flows: &mut Flows, mut events: Vec<Event>) -> Vec<(u64, String, u64, bool)> {
+        flows.tell_names(&mut events);
+        let said = |event: Event| match event.what {
+            What::Flow(mut flow) => {
+                flows.names.dress(&mut flow);
+                let name = flow.name.unwrap().name;
+                (event.boot_ns, name, flow.bytes_out, flow.closed)
+            }
+            other => panic!("{other:?}"),
+        };
+        events.into_iter().map(said).collect()
+    }
+
+    fn event(flow: Flow) -> Event {
+        Event {
+            boot_ns: 20,
+            what: What::Flow(flow),
+        }
+    }
+
+    #[test]
+    fn every_name_of_a_conversation_that_is_known_is_told() {
+        let mut flows = Flows::default();
+        flows.said(&flow(1, 40, false));
+        let mut events = asks(&mut flows, 1, &["a", "b"]);
+        events.push(event(flow(1, 90, false)));
+        let expect = [(10, "a", 40), (11, "b", 40), (20, "b", 90)];
+        let expect = expect.map(|(at, name, bytes)| (at, name.to_owned(), bytes, false));
+        assert_eq!(told(&mut flows, events), expect);
+    }
+
+    #[test]
+    fn every_name_of_a_conversation_that_comes_and_goes_in_one_tick_is_told_before_its_end() {
+        let mut flows = Flows::default();
+        let mut events = asks(&mut flows, 1, &["a", "b", "b", "c"]);
+        events.push(event(flow(1, 90, true)));
+        assert_eq!(
+            told(&mut flows, events),
+            [
+                (10, "a".to_owned(), 0, false),
+                (11, "b".to_owned(), 0, false),
+                (12, "b".to_owned(), 0, false),
+                (20, "c".to_owned(), 90, true)
+            ]
+        );
+        assert!(flows.unplaced.is_empty());
+    }
+
+    #[test]
+    fn a_single_question_costs_no_event_more() {
+        let mut flows = Flows::default();
+        let mut events = asks(&mut flows, 1, &["a", "a"]);
+        events.push(event(flow(1, 90, false)));
+        assert_eq!(told(&mut flows, events), [(20, "a".to_owned(), 90, false)]);
     }
 }

@@ -24,24 +24,25 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Takes in what a flow said; true when the flow itself has a name by that.
-    pub(super) fn heard(&mut self, naming: Naming) -> bool {
+    /// Takes in what a flow said; gives the name that the flow itself has by that.
+    pub(super) fn heard(&mut self, naming: Naming) -> Option<FlowName> {
         let (name, source) = match naming.heard {
-            Heard::Nothing => return false,
+            Heard::Nothing => return None,
             Heard::Answer(name, addresses) => {
                 for address in addresses {
                     self.remember(address, &name);
                 }
-                return false;
+                return None;
             }
             Heard::Server(name) => (name, NameSource::Server),
             Heard::Question(name) => (name, NameSource::Question),
         };
-        let room = self.flows.len() < FLOWS_MAX || self.flows.contains_key(&naming.flow);
-        if room {
-            self.flows.insert(naming.flow, FlowName { name, source });
+        if self.flows.len() >= FLOWS_MAX && !self.flows.contains_key(&naming.flow) {
+            return None;
         }
-        room
+        let name = FlowName { name, source };
+        self.flows.insert(naming.flow, name.clone());
+        Some(name)
     }
 
     fn remember(&mut self, address: IpAddr, name: &str) {
@@ -56,13 +57,21 @@ impl Names {
         }
     }
 
-    /// Gives a flow its name, and forgets it with the flow.
+    /// The latest name that a flow has by what it said.
+    pub(super) fn latest(&self, flow: u64) -> Option<&FlowName> {
+        self.flows.get(&flow)
+    }
+
+    /// Gives a flow the latest of its names, and forgets it with the flow; one that has a name keeps it.
     pub(super) fn dress(&mut self, flow: &mut Flow) {
         let own = if flow.closed {
             self.flows.remove(&flow.id)
         } else {
             self.flows.get(&flow.id).cloned()
         };
+        if flow.name.is_some() {
+            return;
+        }
         flow.name = own.or_else(|| {
             let name = self.addresses.get(&flow.remote.ip())?.clone();
             let source = NameSource::Answer;
@@ -110,13 +119,20 @@ mod tests {
     fn a_flow_is_called_by_its_hello_else_by_the_answer_that_gave_its_address() {
         let mut names = Names::default();
         let given = vec!["192.0.2.7".parse().unwrap()];
-        assert!(!names.heard(heard(1, Heard::Answer("a.example".into(), given))));
+        assert_eq!(
+            names.heard(heard(1, Heard::Answer("a.example".into(), given))),
+            None
+        );
         let to = "192.0.2.7:443";
         assert_eq!(
             name_of(&mut names, flow(2, to)),
             Some(("a.example".into(), NameSource::Answer))
         );
-        assert!(names.heard(heard(2, Heard::Server("b.example".into()))));
+        assert!(
+            names
+                .heard(heard(2, Heard::Server("b.example".into())))
+                .is_some()
+        );
         assert_eq!(
             name_of(&mut names, flow(2, to)),
             Some(("b.example".into(), NameSource::Server))

@@ -210,7 +210,7 @@ impl Sending {
             name.source == NameSource::Question && self.asked.len() < limits::NAMES_ASKED
         }) {
             let first_ns = self.asked.entry(name.name.clone()).or_insert(u64::MAX);
-            *first_ns = (*first_ns).min(flow.opened_ns);
+            *first_ns = (*first_ns).min(flow.last_ns);
         }
         let source = |name: &Option<FlowName>| name.as_ref().map(|name| name.source);
         if flow.name.is_some() && source(&flow.name) >= source(&self.name) {
