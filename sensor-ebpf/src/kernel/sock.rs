@@ -34,6 +34,8 @@ const UNIX: u16 = 1;
 pub(crate) enum Road {
     /// TCP.
     Tcp,
+    /// TCP over several ways at once (MPTCP): sockets of the kernel's own below this one speak TCP.
+    Multipath,
     /// Another protocol with connections over IP, by its number; its packets go when the kernel lets them.
     Connected(u8),
     /// A protocol over IP whose packets are their sender's.
@@ -164,6 +166,7 @@ impl<R: Reach> Sock<R> {
                 (TCP, STREAM) => Road::Tcp,
                 (_, RAW) => Road::Packets,
                 (protocol @ (SCTP | DCCP), _) => Road::Connected(protocol),
+                (0, STREAM) => Road::Multipath,
                 _ => Road::Packets,
             },
             UNIX => Road::Unix,
@@ -189,6 +192,17 @@ impl<R: Reach> Sock<R> {
             )
         };
         Ok((u8::try_from(protocol).unwrap_or(0), kind))
+    }
+
+    /// The cookie of the first of the sockets below one of MPTCP, 0 when it has none.
+    #[inline(always)]
+    pub(crate) fn first_cookie(self) -> Result<u64, Error> {
+        if fields::MPTCP_FIRST.load() == fields::ABSENT {
+            return Ok(0);
+        }
+        // SAFETY: any address may be probed; an mptcp_sock begins with its sock (net/mptcp/protocol.h).
+        let first: *const u8 = unsafe { Probed::get(self.0, fields::MPTCP_FIRST.load())? };
+        Sock::<Probed>::new(first).cookie()
     }
 
     /// Payload bytes sent and received, of a TCP socket.

@@ -80,6 +80,9 @@ macro_rules! fields {
             FILE_MODE "file" "f_mode" Int 4 required;
             VMA_FILE "vm_area_struct" "vm_file" Pointer("file") 8 required;
             FILE_PRIVATE "file" "private_data" Opaque 8 required;
+            TTY_OF_FILE "tty_file_private" "tty" Pointer("tty_struct") 8 optional;
+            TTY_OTHER "tty_struct" "link" Pointer("tty_struct") 8 optional;
+            TTY_DATA "tty_struct" "driver_data" Opaque 8 optional;
             PATH_DENTRY "path" "dentry" Pointer("dentry") 8 required;
             INODE_MODE "inode" "i_mode" Int 2 required;
             INODE_INO "inode" "i_ino" Int 8 required;
@@ -128,6 +131,7 @@ macro_rules! fields {
             UNIX_PEER "unix_sock" "peer" Pointer("sock") 8 required;
             UNIX_ADDR "unix_sock" "addr" Pointer("unix_address") 8 required;
             UNIX_ADDR_LEN "unix_address" "len" Int 4 required;
+            MPTCP_FIRST "mptcp_sock" "first" Pointer("sock") 8 optional;
             TCP_SENT "tcp_sock" "bytes_sent" Int 8 required;
             TCP_RETRANS "tcp_sock" "bytes_retrans" Int 8 required;
             TCP_RECEIVED "tcp_sock" "bytes_received" Int 8 required;

@@ -1,7 +1,8 @@
 //! TCP conversations: who owns a socket, and what went over it.
 //!
 //! Only the sockets of processes that hold records are kept, found by their cookies, from the moment on when one connects,
-//! accepts, or first sends on a socket that it had before or that another process opened. While one is open the sensor has
+//! accepts, or first sends on a socket that it had before or that another process opened. Where several send on one, it is
+//! one's after the other. While one is open the sensor has
 //! its counters looked at. Of all other sockets nothing is kept.
 
 use sensor_ebpf::layout::{
@@ -30,6 +31,8 @@ const ESTABLISHED: i32 = 1;
 const SYN_SENT: i32 = 2;
 const SYN_RECV: i32 = 3;
 const CLOSE: i32 = 7;
+/// A socket does not change hands sooner than this after it last did, nanoseconds.
+const TURN_NS: u64 = 200_000;
 
 /// A socket went from one state to another.
 #[inline(always)]
@@ -120,6 +123,9 @@ pub(crate) fn sends(sock: Sock<Typed>, bytes: u64, taken: bool) -> Result<Outcom
     }
     match road {
         Road::Past(family) => message(sock, process, packet::past(family), bytes),
+        // Where the holder connected, the socket below is kept, and counts.
+        Road::Multipath if known(sock.first_cookie()?).is_some() => Ok(Outcome::Ignored),
+        Road::Multipath => message(sock, process, sock.ends(direction(sock)?)?, bytes),
         Road::Connected(protocol) => {
             let mut ends = sock.ends(CONNECTED)?;
             ends.protocol = protocol;
@@ -140,21 +146,56 @@ fn message(
     packet::message(sock.make_cookie()?, process, ends, bytes)
 }
 
-/// If the socket is nobody's yet, it is the holder's from now on; `sent` of the bytes it has taken are its own already.
+/// If the socket is nobody's yet, or another process's, it is the holder's from now on; `sent` of the bytes it has taken are its
+/// own already.
 #[inline(always)]
 fn adopt(sock: Sock<Typed>, process: Process, sent: u64) -> Result<Outcome, Trouble> {
     let cookie = sock.make_cookie()?;
+    let owner = known(cookie);
     // One that has no conversation yet is kept when it begins one.
-    if known(cookie).is_some() || !sock.is_open()? {
+    if owner.is_some_and(|owner| stays(owner, &process)) || !sock.is_open()? {
         return Ok(Outcome::Ignored);
     }
     let before = sock.tcp_taken()?.saturating_sub(sent);
-    let direction = if sock.was_accepted()? {
+    if let Some(owner) = owner {
+        handed_over(sock, cookie, owner, before)?;
+    }
+    keep(sock, cookie, process, direction(sock)?, before)
+}
+
+/// True when a socket stays its owner's although this process sends on it: itself, or one that comes so soon after that to tell
+/// of each would be a flood.
+#[inline(always)]
+fn stays(owner: *mut Socket, process: &Process) -> bool {
+    // SAFETY: as in `connected`; what is told of the owner is written once.
+    let (known, since) = unsafe { ((*owner).process, (*owner).opened_ns) };
+    (known.pid == process.pid && known.start_ns == process.start_ns)
+        || emit::now().saturating_sub(since) < TURN_NS
+}
+
+/// Another holder sends on a socket from now on: for the one before the conversation ends with what the socket had taken.
+#[inline(always)]
+fn handed_over(
+    sock: Sock<Typed>,
+    cookie: u64,
+    owner: *mut Socket,
+    taken: u64,
+) -> Result<(), Trouble> {
+    let (_, received) = sock.tcp_bytes()?;
+    // SAFETY: as in `closed`; two that take over at once tell of its end twice, with the same figures but for bytes between.
+    let mut socket = unsafe { *owner };
+    (socket.out, socket.r#in) = (taken.saturating_sub(socket.before), received);
+    report(cookie, &socket, true).map(|_| ())
+}
+
+/// Who began the conversation of a socket.
+#[inline(always)]
+fn direction(sock: Sock<Typed>) -> Result<u8, Error> {
+    Ok(if sock.was_accepted()? {
         ACCEPTED
     } else {
         CONNECTED
-    };
-    keep(sock, cookie, process, direction, before)
+    })
 }
 
 /// Looks at the counters of an open socket, for the sensor.

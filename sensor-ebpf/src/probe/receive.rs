@@ -77,7 +77,7 @@ fn received(ctx: BtfTracePointContext) -> i32 {
         match sock.road()? {
             Road::Unix => hand::received_unix(sock, bytes),
             Road::Tcp => hand::received_tcp(sock, bytes),
-            Road::Connected(_) | Road::Packets | Road::Past(_) | Road::Inner => {
+            Road::Multipath | Road::Connected(_) | Road::Packets | Road::Past(_) | Road::Inner => {
                 Ok(count::Outcome::Ignored)
             }
         }
