@@ -1,0 +1,1 @@
+exec socat -u UDP-RECV:5514 OPEN:"$WORK/got",creat,append

@@ -1,0 +1,3 @@
+. "$(dirname "$0")/../lib/check.sh"
+rsync -ac "rsync://$APPROVED:8730/m/" "$STORE/"
+diff -r "$STORE" "$WORK/bak"
