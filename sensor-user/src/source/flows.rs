@@ -94,7 +94,7 @@ impl Flows {
     /// Tells the names that flows said which became known in this tick, ahead of the flow's first event, and with no bytes:
     /// it is not known how many had gone by then. The latest name of a flow is told with its own events.
     fn tell_names(&mut self, events: &mut Vec<Event>) {
-        let mut said: HashMap<u64, Vec<(u64, FlowName)>> = HashMap::new();
+        let mut said: HashMap<u64, Vec<(u64, FlowName)>> = HashMap::default();
         for (id, boot_ns, name) in self.unplaced.drain(..) {
             if self.names.latest(id) != Some(&name) {
                 said.entry(id).or_default().push((boot_ns, name));
