@@ -293,6 +293,7 @@ fn datagrams(row: &[u64; 20]) -> (DatagramKey, Datagrams) {
     (key, sums)
 }
 
+#[allow(clippy::many_single_char_names, reason = "the words of two addresses")]
 fn row_of_ends(ends: &Ends) -> [u64; 13] {
     let ([a, b, c, d], [e, f, g, h]) = (ends.local.map(u64::from), ends.remote.map(u64::from));
     let (local, remote) = (ends.local_port.into(), ends.remote_port.into());
@@ -303,6 +304,7 @@ fn row_of_ends(ends: &Ends) -> [u64; 13] {
     ]
 }
 
+#[allow(clippy::many_single_char_names, reason = "the words of two addresses")]
 fn ends(
     &[
         a,
