@@ -102,7 +102,7 @@ pub(crate) fn open(
         Err(error @ CheckpointError::Io { .. }) => return Err(error),
         Err(CheckpointError::Content { reason, .. }) => reason,
     };
-    let aside = free_name(data_dir);
+    let aside = durable::aside(&path, &[""]);
     tracing::warn!(
         file = %path.display(),
         aside = %aside.display(),
@@ -112,14 +112,6 @@ pub(crate) fn open(
     fs::rename(&path, &aside).map_err(|source| CheckpointError::Io { path, source })?;
     set_aside(&aside, &reason);
     Ok(None)
-}
-
-/// A name that no file set aside has yet.
-fn free_name(data_dir: &Path) -> PathBuf {
-    let first = data_dir.join(format!("{NAME}.aside"));
-    let further = (1..).map(|number: u64| data_dir.join(format!("{NAME}.aside.{number}")));
-    let mut names = std::iter::once(first.clone()).chain(further);
-    names.find(|name| !name.exists()).unwrap_or(first)
 }
 
 /// Replaces the file.

@@ -3,15 +3,24 @@
 //! All are in WAL mode. A writer that closes last would fold the log files into the database and delete them; then
 //! somebody who may read the directory but not write to it (the analysts' group) could open nothing until the collector
 //! runs again, since reading a WAL database needs those files. So they are left where they are.
+//!
+//! What was committed is in the log, and from time to time the log is folded into the database. SQLite does that by itself and
+//! tells nobody when it fails; then nothing is lost, but the log grows without end. So it is done here, and said.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::hooks::Wal;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::durable;
 
 /// How long to wait for another connection that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages in a log from which on each commit tries to fold it into its database, as SQLite would.
+const FOLD_PAGES: i32 = 1000;
 
 /// When a commit returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +48,7 @@ pub(crate) fn open(path: &Path, commit: Commit) -> Result<Connection, rusqlite::
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB);
         return Err(rusqlite::Error::SqliteFailure(code, Some(reason)));
     }
-    let connection = Connection::open(path)?;
+    let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -48,7 +57,76 @@ pub(crate) fn open(path: &Path, commit: Commit) -> Result<Connection, rusqlite::
         Commit::Soon => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.wal_hook(Some(folding(path)))?;
     Ok(connection)
+}
+
+/// Folds the log of a database into it when it has become long. A failure is said once, until it works again; the commit that it
+/// comes with is one all the same.
+fn folding(path: &Path) -> impl FnMut(&mut Wal, i32) -> Result<(), rusqlite::Error> + Send + use<> {
+    let (path, mut fails) = (path.to_owned(), false);
+    move |log, pages| {
+        if pages < FOLD_PAGES {
+            return Ok(());
+        }
+        let file = path.display();
+        match log.checkpoint() {
+            Ok(()) if std::mem::take(&mut fails) => {
+                tracing::info!(%file, "the log of this database is folded into it again");
+            }
+            // Somebody else is at it.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
+            Err(error) if !std::mem::replace(&mut fails, true) => {
+                tracing::error!(%error, %file, pages, "the log of this database cannot be folded into it and grows; nothing is lost. Look into the kernel's log for errors of the disk");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error is about what a database holds, and not about the system around it.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    let Some(code) = error.sqlite_error_code() else {
+        // A value of another type than was written.
+        return true;
+    };
+    let is_short = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ);
+    let of_the_system = matches!(
+        code,
+        ErrorCode::PermissionDenied
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::DiskFull
+            | ErrorCode::CannotOpen
+            | ErrorCode::FileLockingProtocolFailed
+    );
+    is_short || !of_the_system
+}
+
+/// Gives a database that nobody has open for writing another name, with its log; answers which. Nothing is deleted.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, std::io::Error> {
+    let ends = ["-wal", "-shm", ""];
+    let aside = durable::aside(path, &ends);
+    for end in ends {
+        let from = durable::with_end(path, end);
+        if from.exists() {
+            std::fs::rename(from, durable::with_end(&aside, end))?;
+        }
+    }
+    if let Some(directory) = path.parent() {
+        durable::sync_directory(directory)?;
+    }
+    Ok(aside)
 }
 
 /// Opens a database that is there for reading only, beside a writer or without one.
@@ -60,9 +138,7 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, rusqlite::Error> {
 }
 
 fn log_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
+    durable::with_end(path, "-wal")
 }
 
 /// Version of the tables, as the database says; 0 for an empty one.

@@ -3,7 +3,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes a directory and those above it that are missing, with this mode; all of them durable. Nothing is done to one that is there.
 ///
@@ -32,6 +32,23 @@ pub fn make_directory(directory: &Path, mode: u32) -> Result<(), std::io::Error>
 /// What the system says.
 pub fn sync_directory(directory: &Path) -> Result<(), std::io::Error> {
     File::open(directory)?.sync_all()
+}
+
+/// A name for a file that is set aside with those beside it, whose names end with one of these: with `.aside` at its end, and a number
+/// where one of them is there already.
+pub(crate) fn aside(path: &Path, ends: &[&str]) -> PathBuf {
+    let first = with_end(path, ".aside");
+    let further = (1..).map(|number: u64| with_end(path, &format!(".aside.{number}")));
+    let is_free = |name: &PathBuf| ends.iter().all(|end| !with_end(name, end).exists());
+    let mut names = std::iter::once(first.clone()).chain(further);
+    names.find(is_free).unwrap_or(first)
+}
+
+/// The path with something after its last letter.
+pub(crate) fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 fn sync_name(path: &Path) -> Result<(), std::io::Error> {

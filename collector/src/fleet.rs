@@ -194,6 +194,7 @@ pub struct FleetHandle {
     news: mpsc::Sender<(Arc<str>, u64, News)>,
     dropped: Arc<AtomicU64>,
     refusals: Arc<Refusals>,
+    aside: Option<Arc<table::Aside>>,
 }
 
 /// A stream of a sensor; when it is dropped the stream has ended.
@@ -263,6 +264,12 @@ impl FleetHandle {
         );
     }
 
+    /// Where the list of before lies now, if it could not be used, and why.
+    pub fn set_aside(&self) -> Option<(&Path, &str)> {
+        let aside = self.aside.as_deref()?;
+        Some((&aside.path, &aside.reason))
+    }
+
     /// Somebody was refused for who they are: from an address, under the name of their certificate if they have shown a good one, and why.
     pub fn refused(&self, address: &str, sensor: &str, reason: &str) {
         if self.refusals.add(address, sensor, reason, now_ns()) {
@@ -290,14 +297,15 @@ impl FleetHandle {
 
 /// Starts the thread that keeps the list. It ends when it is closed, or every handle is dropped.
 pub fn spawn(data_dir: &Path) -> Result<(FleetHandle, JoinHandle<()>), FleetError> {
-    let table = table::Table::open(data_dir)?;
+    let (table, refused, aside) = table::Table::open(data_dir)?;
     let (news, receiver) = mpsc::channel(QUEUE_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
-    let refusals = Arc::new(Refusals::knowing(table.refused()?));
+    let refusals = Arc::new(Refusals::knowing(refused));
     let handle = FleetHandle {
         news,
         dropped: dropped.clone(),
         refusals: refusals.clone(),
+        aside: aside.map(Arc::new),
     };
     let thread = std::thread::Builder::new()
         .name("fleet".into())

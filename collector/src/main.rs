@@ -18,6 +18,9 @@ use collector::{Collector, Detection, StartError};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Longest time that a stop takes, whatever the disk does. Less than the 90 s after which systemd kills by default, so that the reason is said.
+const STOP_WITHIN: Duration = Duration::from_secs(45);
+
 const EXAMPLES: &str = "\
 Examples:
   chartwatch-collector check --config ./collector.toml
@@ -213,7 +216,10 @@ fn run(path: &Path, config: Config) -> Result<(), anyhow::Error> {
         .enable_all()
         .build()
         .context("failed to start tokio")?;
-    runtime.block_on(serve(path, config))
+    let served = runtime.block_on(serve(path, config));
+    // What waits for a disk that does not answer would be waited for in turn.
+    runtime.shutdown_background();
+    served
 }
 
 /// Starts, tells the service manager, waits for a signal, stops.
@@ -242,7 +248,15 @@ async fn serve(path: &Path, config: Config) -> Result<(), anyhow::Error> {
         NotifyState::Stopping,
         NotifyState::Status("finishing what is in hand"),
     ]);
-    collector.stop().await;
+    let mut stop = std::pin::pin!(collector.stop());
+    if tokio::time::timeout(STOP_WITHIN, &mut stop).await.is_err() {
+        let within_s = STOP_WITHIN.as_secs();
+        tracing::error!(
+            within_s,
+            "not all that is in hand could be finished, as when the disk of data_dir does not answer; what was acknowledged is in the log, and sensors keep the rest"
+        );
+        anyhow::bail!("failed to stop in order within {within_s} s");
+    }
     tracing::info!("stopped");
     failed.map_or(Ok(()), |error| {
         Err(error).context("the log cannot be read back")

@@ -72,6 +72,16 @@ pub enum FleetError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// It is damaged and cannot be set aside.
+    #[error("list of sensors {path}: {reason}; it cannot be set aside: {source}. Move it away to begin with an empty one", path = path.display())]
+    Aside {
+        /// The database file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The thread could not be started.
     #[error("failed to start the thread that keeps the list of sensors: {0}")]
     Thread(std::io::Error),
@@ -84,30 +94,58 @@ pub(super) struct Table {
     sensors: BTreeMap<Arc<str>, Sensor>,
 }
 
+/// A list that could not be used and was set aside.
+#[derive(Debug)]
+pub(super) struct Aside {
+    /// Its name now.
+    pub(super) path: PathBuf,
+    /// Why.
+    pub(super) reason: String,
+}
+
 impl Table {
-    /// Opens or makes it; nobody is connected at that moment.
-    pub(super) fn open(data_dir: &Path) -> Result<Self, FleetError> {
+    /// Opens or makes it; nobody is connected at that moment. One that is damaged is set aside, and a new one made.
+    pub(super) fn open(data_dir: &Path) -> Result<(Self, Vec<Refused>, Option<Aside>), FleetError> {
         let path = file(data_dir);
-        let inner = || {
-            let connection = database::open(&path, Commit::Soon)?;
-            connection.execute_batch(SCHEMA)?;
-            bring_up(&connection)?;
-            connection.execute("UPDATE sensor SET streams = 0", [])?;
-            let sensors = select(&connection)?;
-            Ok((connection, sensors))
-        };
-        let (connection, sensors) = inner().map_err(|source| FleetError::Database {
+        let refused = |source| FleetError::Database {
             path: path.clone(),
             source,
+        };
+        let reason = match Self::read_whole(&path) {
+            Ok((table, lines)) => return Ok((table, lines, None)),
+            Err(error) if database::is_damage(&error) => error.to_string(),
+            Err(error) => return Err(refused(error)),
+        };
+        let aside = database::set_aside(&path).map_err(|source| FleetError::Aside {
+            path: path.clone(),
+            reason: reason.clone(),
+            source,
         })?;
-        let sensors = sensors
-            .into_iter()
-            .map(|sensor| (sensor.id.as_str().into(), sensor))
-            .collect();
-        Ok(Self {
+        tracing::error!(
+            file = %path.display(),
+            aside = %aside.display(),
+            reason,
+            "the list of sensors cannot be used and is set aside; a new one fills as sensors say how they are"
+        );
+        let (table, lines) = Self::read_whole(&path).map_err(refused)?;
+        let path = aside;
+        Ok((table, lines, Some(Aside { path, reason })))
+    }
+
+    fn read_whole(path: &Path) -> Result<(Self, Vec<Refused>), rusqlite::Error> {
+        let connection = database::open(path, Commit::Soon)?;
+        connection.execute_batch(SCHEMA)?;
+        bring_up(&connection)?;
+        check(&connection)?;
+        connection.execute("UPDATE sensor SET streams = 0", [])?;
+        let sensors = select(&connection)?.into_iter();
+        let sensors = sensors.map(|sensor| (sensor.id.as_str().into(), sensor));
+        let refused = select_refused(&connection)?;
+        let table = Self {
+            sensors: sensors.collect(),
             connection,
-            sensors,
-        })
+        };
+        Ok((table, refused))
     }
 
     /// A sensor's entry; a new one when it was not known.
@@ -115,14 +153,6 @@ impl Table {
         self.sensors.entry(id.clone()).or_insert_with(|| Sensor {
             id: id.to_string(),
             ..Sensor::default()
-        })
-    }
-
-    /// Who was refused so far.
-    pub(super) fn refused(&self) -> Result<Vec<Refused>, FleetError> {
-        select_refused(&self.connection).map_err(|source| FleetError::Database {
-            path: self.connection.path().unwrap_or_default().into(),
-            source,
         })
     }
 
@@ -143,6 +173,16 @@ impl Table {
         }
         transaction.commit()
     }
+}
+
+/// Looks at all of it: a page that is not read now would be met when it is written to.
+fn check(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Err(rusqlite::Error::SqliteFailure(code, Some(found)))
 }
 
 /// Adds the columns that are not there yet.
@@ -377,6 +417,74 @@ mod tests {
     use crate::fleet::{Canary, SpoolDepth};
 
     #[test]
+    fn a_damaged_list_is_set_aside_whole_and_made_anew() {
+        let damages: [(&str, fn(&Path)); 6] = [
+            ("not a database", |path| {
+                std::fs::write(path, "no list").unwrap()
+            }),
+            ("cut short", |path| {
+                let file = std::fs::File::options().write(true).open(path).unwrap();
+                file.set_len(4096 * 2).unwrap();
+            }),
+            ("a page of something else", |path| {
+                let mut bytes = std::fs::read(path).unwrap();
+                bytes[4096..8192].fill(0xa5);
+                std::fs::write(path, bytes).unwrap();
+            }),
+            ("gone, and its log is there", |path| {
+                std::fs::rename(path, path.with_extension("db-wal")).unwrap();
+            }),
+            ("of a value that was never written", |path| {
+                let connection = Connection::open(path).unwrap();
+                connection
+                    .execute("UPDATE sensor SET hooks = 'none', said_ns = 1", [])
+                    .unwrap();
+            }),
+            ("of other tables", |path| {
+                let connection = Connection::open(path).unwrap();
+                connection
+                    .execute_batch("DROP TABLE sensor; CREATE TABLE sensor (n)")
+                    .unwrap();
+            }),
+        ];
+        for (what, damage) in damages {
+            let dir = tempfile::tempdir().unwrap();
+            let path = file(dir.path());
+            let (mut table, ..) = Table::open(dir.path()).unwrap();
+            let id: Arc<str> = "ws-12".into();
+            table.sensor(&id).gaps = 3;
+            table.write(&BTreeSet::from([id]), &[]).unwrap();
+            let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
+            table.connection.query_row(fold, [], |_| Ok(())).unwrap();
+            drop(table);
+            damage(&path);
+            let before = std::fs::read(&path).ok();
+            let (table, refused, aside) = Table::open(dir.path()).unwrap();
+            assert!(table.sensors.is_empty() && refused.is_empty(), "{what}");
+            let aside = aside.expect(what);
+            assert!(!aside.reason.is_empty(), "{what}");
+            let kept = std::fs::read(&aside.path).ok();
+            // SQLite marks even what it cannot use as one with a log.
+            let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(Vec::len);
+            assert_eq!(length(&kept), length(&before), "{what}");
+            drop(table);
+            let (_, _, aside) = Table::open(dir.path()).unwrap();
+            assert!(aside.is_none(), "{what}: {aside:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(file(dir.path())).unwrap();
+        assert!(matches!(
+            Table::open(dir.path()),
+            Err(FleetError::Database { .. })
+        ));
+        assert!(file(dir.path()).is_dir());
+    }
+
+    #[test]
     fn a_list_of_before_is_brought_up_and_holds_what_is_new() {
         let dir = tempfile::tempdir().unwrap();
         let old = database::open(&file(dir.path()), Commit::Soon).unwrap();
@@ -387,7 +495,7 @@ mod tests {
         )
         .unwrap();
         drop(old);
-        let mut table = Table::open(dir.path()).unwrap();
+        let (mut table, ..) = Table::open(dir.path()).unwrap();
         let id = Arc::from("ws-12");
         let sensor = table.sensor(&id);
         assert_eq!((sensor.gaps, sensor.clock_offset_ns), (4, None));

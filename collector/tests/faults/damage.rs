@@ -91,7 +91,10 @@ pub(crate) fn is_said_or_made_good() {
             let damage = Damage::throw(&mut Dice(seed * 100 + number));
             telling(
                 || format!("{file}: {damage:?}"),
-                || damaged(&story, &whole.data, file, damage),
+                || {
+                    let starts = damaged(&story, &whole.data, file, damage);
+                    assert!(starts || !file.starts_with("fleet"), "what fills again");
+                },
             );
         }
     }
@@ -103,6 +106,34 @@ pub(crate) fn is_said_or_made_good() {
             );
         }
     }
+}
+
+/// The list of sensors fills again, so one that is damaged keeps nobody from starting: it is set aside, which is said.
+pub(crate) fn a_list_of_sensors_is_set_aside() {
+    let story = Story::of(4, 50);
+    let whole = Place::new();
+    run(&whole, &story, &Acknowledged::default());
+    for round in 0..2 {
+        // What is in the log would otherwise make the database whole again.
+        fs::remove_file(whole.data.join("fleet.db-wal")).unwrap();
+        fs::write(whole.data.join("fleet.db"), vec![b'x'; 9_000]).unwrap();
+        let collector = Collector::start(&whole);
+        let said = collector.said();
+        assert!(
+            said.contains("the list of sensors cannot be used and is set aside"),
+            "{said}"
+        );
+        let acknowledged = Acknowledged::default();
+        runtime()
+            .block_on(deliver(&story, &collector.address, &acknowledged))
+            .unwrap();
+        collector.stop();
+        let aside = ["fleet.db.aside", "fleet.db.aside.1"][round];
+        assert_eq!(fs::read(whole.data.join(aside)).unwrap(), vec![b'x'; 9_000]);
+    }
+    let collector = Collector::start(&whole);
+    assert!(!collector.said().contains("set aside"));
+    collector.stop();
 }
 
 /// Answers whether the collector started.

@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
@@ -196,6 +197,7 @@ pub(crate) struct Disk {
     state: Arc<Mutex<State>>,
     place: tempfile::TempDir,
     mounted: Option<BackgroundSession>,
+    stall: Arc<Stall>,
 }
 
 impl Disk {
@@ -215,6 +217,7 @@ impl Disk {
             state: Arc::new(Mutex::new(state)),
             place: tempfile::tempdir().unwrap(),
             mounted: None,
+            stall: Arc::default(),
         };
         disk.mount();
         disk
@@ -252,6 +255,17 @@ impl Disk {
     /// What does not work from now on.
     pub(crate) fn fails(&self, faults: &[Fault]) {
         self.state().faults = faults.to_vec();
+    }
+
+    /// From now on nothing is answered, or all of it again.
+    pub(crate) fn stall(&self, is_on: bool) {
+        *self.stall.is_on() = is_on;
+        self.stall.is_over.notify_all();
+    }
+
+    /// How many questions had to wait.
+    pub(crate) fn stalled(&self) -> u64 {
+        self.stall.waiting.load(Ordering::Relaxed)
     }
 
     /// Steps that did not work.
@@ -293,7 +307,7 @@ impl Disk {
     }
 
     fn mount(&mut self) {
-        let files = Files(Arc::clone(&self.state));
+        let files = Files(Arc::clone(&self.state), Arc::clone(&self.stall));
         let session = fuser::spawn_mount(files, self.place.path(), &Config::default());
         self.mounted = Some(session.expect("a FUSE file system can be mounted"));
     }
@@ -312,6 +326,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        self.stall(false);
         // A child that a failed test leaves behind may be on it still; the namespace ends with this process.
         drop(self.mounted.take());
     }
@@ -327,11 +342,37 @@ pub(crate) fn lacks() -> Option<String> {
 }
 
 /// What the kernel asks.
-struct Files(Arc<Mutex<State>>);
+struct Files(Arc<Mutex<State>>, Arc<Stall>);
 
 impl Files {
     fn state(&self) -> MutexGuard<'_, State> {
+        self.1.wait();
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A disk that does not answer, and how many wait for it.
+#[derive(Debug, Default)]
+struct Stall {
+    is_on: Mutex<bool>,
+    is_over: Condvar,
+    waiting: AtomicU64,
+}
+
+impl Stall {
+    fn is_on(&self) -> MutexGuard<'_, bool> {
+        self.is_on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) {
+        let mut is_on = self.is_on();
+        if *is_on {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        while *is_on {
+            let woken = self.is_over.wait(is_on);
+            is_on = woken.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 

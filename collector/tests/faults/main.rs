@@ -96,6 +96,11 @@ fn trials(apart: bool) -> Vec<Trial> {
         ),
         needs(
             no_disk.as_deref(),
+            "a disk that does not answer holds up no stop for long, and it is said",
+            trouble::dead,
+        ),
+        needs(
+            no_disk.as_deref(),
             "a full disk is named, and works again when there is room",
             trouble::full,
         ),
@@ -123,6 +128,11 @@ fn trials(apart: bool) -> Vec<Trial> {
             None,
             "a damaged file is named and left alone, or what was in it is made good",
             damage::is_said_or_made_good,
+        ),
+        needs(
+            None,
+            "a damaged list of sensors is set aside and begins anew",
+            damage::a_list_of_sensors_is_set_aside,
         ),
         needs(
             None,

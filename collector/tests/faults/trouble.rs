@@ -15,13 +15,16 @@ use crate::telling;
 
 const TLS_OFF: &str = "tls = \"off\"\n";
 
+/// How the collector says that a log cannot be folded into its database.
+const FOLD: &str = "cannot be folded into it";
+
 /// What fails, of which file, and how the collector calls it.
 const FAULTS: [(&str, Kind, Errno, &str); 10] = [
     ("log.db-wal", Kind::Sync, Errno::EIO, "log.db"),
     ("log.db-wal", Kind::Write, Errno::EIO, "log.db"),
     ("log.db-wal", Kind::Write, Errno::ENOSPC, "log.db"),
-    ("log.db", Kind::Write, Errno::EIO, ""),
-    ("log.db", Kind::Sync, Errno::EIO, ""),
+    ("log.db", Kind::Write, Errno::EIO, FOLD),
+    ("log.db", Kind::Sync, Errno::EIO, FOLD),
     ("alerts.db-wal", Kind::Sync, Errno::EIO, "alerts.db"),
     ("alerts.db-wal", Kind::Write, Errno::ENOSPC, "alerts.db"),
     ("fleet.db-wal", Kind::Write, Errno::EIO, "list of sensors"),
@@ -127,6 +130,39 @@ fn failing_once(story: &Story, fault: (&'static str, Kind, Errno, &str), is_cut:
     // What failed to be written once is not taken to be durable later.
     disk.cut_now();
     disk.power_on(Cut::All);
+    let copy = disk.copy();
+    let copied = Place::at(copy.path().join("data"), TLS_OFF);
+    story.check(&copied, &acknowledged);
+}
+
+/// A disk that does not answer any more holds up nobody's stop for ever: it is said while it still does not.
+pub(crate) fn dead() {
+    let story = Story::of(40, 500);
+    let disk = Disk::new();
+    let place = Place::at(disk.path().join("data"), TLS_OFF);
+    let acknowledged = Acknowledged::default();
+    let mut collector = Collector::start(&place);
+    deliver_until(&story, &collector.address, &acknowledged, || {
+        acknowledged.total() > 0
+    });
+    disk.stall(true);
+    // Something is in hand.
+    deliver_until(&story, &collector.address, &acknowledged, || {
+        disk.stalled() > 0
+    });
+    collector.signal("TERM");
+    until("it to give up", || {
+        collector
+            .said()
+            .contains("failed to stop in order within 45 s")
+    });
+    assert!(collector.said().contains("does not answer"));
+    // What a process waits for in the kernel it cannot leave.
+    disk.stall(false);
+    until("it to end", || !collector.runs());
+    let collector = Collector::start(&place);
+    finish(&story, &collector.address, &acknowledged);
+    collector.stop();
     let copy = disk.copy();
     let copied = Place::at(copy.path().join("data"), TLS_OFF);
     story.check(&copied, &acknowledged);
