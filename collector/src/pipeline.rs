@@ -174,6 +174,10 @@ impl Collector {
         let (state, detection) = watch::channel(Detection::ReadsBack(to_read.progress()));
 
         let (fleet, fleet_thread) = fleet::spawn(&data_dir)?;
+        if let Some((aside, reason)) = fleet.set_aside() {
+            let entry = Entry::new(Action::SetAside).about(&aside.to_string_lossy());
+            audit.note(entry.with("reason", reason));
+        }
         let enroll = enroll.map(|enroll| enroll.telling(fleet.clone()));
         let (logged, to_detect) = mpsc::channel(LOGGED_MAX);
         let (raised, to_alerts) = mpsc::channel(RAISED_MAX);
