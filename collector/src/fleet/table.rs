@@ -418,9 +418,10 @@ mod tests {
 
     #[test]
     fn a_damaged_list_is_set_aside_whole_and_made_anew() {
-        let damages: [(&str, fn(&Path)); 6] = [
+        type Damage = fn(&Path);
+        let damages: [(&str, Damage); 6] = [
             ("not a database", |path| {
-                std::fs::write(path, "no list").unwrap()
+                std::fs::write(path, "no list").unwrap();
             }),
             ("cut short", |path| {
                 let file = std::fs::File::options().write(true).open(path).unwrap();

@@ -1,8 +1,9 @@
 //! The gRPC server around the service: one listener, TLS on every connection, idle ones asked whether they live, a clean end.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const STREAMS_PER_CONNECTION: u32 = 4;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes at a time: one is a signature, and a hospital's sensors may all come back in the same moment.
 const HANDSHAKES_MAX: usize = 256;
+/// Connections that may be open with one certificate, where connections are counted.
+const OPEN_EACH: usize = 16;
 /// Wait after the system had no connection to give, for example because there are too many.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,6 +62,7 @@ pub async fn serve(
         fleet: Some(service.fleet.clone()),
         audit: service.audit.clone(),
         open: None,
+        apart: Arc::default(),
         ready,
     };
     let door = tokio::spawn(door.keep());
@@ -92,6 +96,7 @@ pub(crate) fn door(
         fleet: None,
         audit: Some(audit),
         open: Some(Arc::new(Semaphore::new(open_max))),
+        apart: Arc::default(),
         ready,
     };
     (tokio::spawn(door.keep()), ReceiverStream::new(connections))
@@ -107,6 +112,8 @@ struct Door {
     audit: Option<Desk>,
     /// Of how many connections may be open; none: any number.
     open: Option<Arc<Semaphore>>,
+    /// Of these, who has how many.
+    apart: Arc<Apart>,
     ready: mpsc::Sender<Result<Connection, std::io::Error>>,
 }
 
@@ -132,18 +139,18 @@ impl Door {
         let open = match &self.open {
             None => None,
             Some(open) => match open.clone().try_acquire_owned() {
-                Ok(permit) => Some(Arc::new(permit)),
+                Ok(permit) => Some(permit),
                 Err(_) => {
                     return tracing::warn!(%from, "a connection is refused: too many are open");
                 }
             },
         };
         let (counts, fleet) = (self.counts.clone(), self.fleet.clone());
-        let (audit, tls) = (self.audit.clone(), self.tls.clone());
+        let (audit, tls, apart) = (self.audit.clone(), self.tls.clone(), self.apart.clone());
         tokio::spawn(async move {
             let shaken = match tls {
                 None => Ok(Connection::Plain(stream, from)),
-                Some(tls) => shake_hands(&tls, stream, from, open).await,
+                Some(tls) => shake_hands(&tls, stream, from, open, &apart).await,
             };
             drop(permit);
             match shaken {
@@ -173,7 +180,8 @@ async fn shake_hands(
     tls: &Server,
     stream: TcpStream,
     from: IpAddr,
-    open: Option<Arc<OwnedSemaphorePermit>>,
+    open: Option<OwnedSemaphorePermit>,
+    apart: &Arc<Apart>,
 ) -> Result<Connection, std::io::Error> {
     let acceptor = TlsAcceptor::from(tls.config());
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
@@ -184,13 +192,62 @@ async fn shake_hands(
     };
     let shown = stream.get_ref().1.peer_certificates();
     let certificate = shown.and_then(|chain| chain.first().cloned());
+    let certificate = certificate.map(CertificateDer::into_owned);
+    let open = match open {
+        None => None,
+        Some(permit) => {
+            let own = apart.place(certificate.as_deref().unwrap_or_default())?;
+            Some(Arc::new((own, permit)))
+        }
+    };
     let caller = Caller {
         peer,
-        certificate: certificate.map(CertificateDer::into_owned),
+        certificate,
         from: Some(from),
         _open: open,
     };
     Ok(Connection::Tls(Box::new(stream), caller))
+}
+
+/// Connections that are open, by certificate, DER; all without one are one's.
+#[derive(Debug, Default)]
+struct Apart(Mutex<BTreeMap<Vec<u8>, usize>>);
+
+/// One's place among them, given back when it is dropped.
+#[derive(Debug)]
+struct Own {
+    apart: Arc<Apart>,
+    certificate: Vec<u8>,
+}
+
+impl Apart {
+    /// A place for one more connection, if not too many are open with the same certificate.
+    fn place(self: &Arc<Self>, certificate: &[u8]) -> Result<Own, std::io::Error> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.entry(certificate.to_vec()).or_default();
+        if *own >= OPEN_EACH {
+            return Err(std::io::Error::other(
+                "too many connections are open with the same certificate",
+            ));
+        }
+        *own += 1;
+        Ok(Own {
+            apart: self.clone(),
+            certificate: certificate.to_vec(),
+        })
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let mut open = self.apart.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = open.get_mut(&self.certificate) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.certificate);
+            }
+        }
+    }
 }
 
 /// A connection, with what the other end has shown of itself.
@@ -207,7 +264,7 @@ pub(crate) struct Caller {
     certificate: Option<CertificateDer<'static>>,
     from: Option<IpAddr>,
     /// Held by connections that are counted.
-    _open: Option<Arc<OwnedSemaphorePermit>>,
+    _open: Option<Arc<(Own, OwnedSemaphorePermit)>>,
 }
 
 impl Caller {

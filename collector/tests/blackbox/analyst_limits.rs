@@ -66,6 +66,31 @@ async fn analyst_who_does_not_read_holds_up_neither_others_nor_sensors() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn analyst_with_many_connections_leaves_some_to_others() {
+    let (place, address) = place();
+    let daemon = Daemon::start(&place);
+    let anna = Analyst::new(&place, &address, "anna", "read");
+    let tom = Analyst::new(&place, &address, "tom", "read");
+    let mut open = Vec::new();
+    // One more than all connections there are; what is refused is noticed when it is used.
+    for _ in 0..65 {
+        let mut client = AnalystClient::new(anna.channel().await);
+        let asked = client.run(request(Asked::Alerts { json: true })).await;
+        open.push((asked.is_ok(), client));
+    }
+    assert_eq!(open.iter().filter(|(served, _)| *served).count(), 16);
+    assert!(tom.run(&["alerts"]).status.success());
+    drop(open);
+    crate::daemon::until("a connection to be free", || {
+        anna.run(&["alerts"]).status.success()
+    });
+    assert!(daemon.stop().success());
+    let refused = entries(&place, &["--what", "identity-refused"]);
+    let reason = refused[0]["details"]["reason"].as_str().unwrap();
+    assert!(reason.contains("with the same certificate"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn analyst_who_asks_in_a_loop_has_to_wait_and_others_do_not() {
     let (place, address) = place();
     let daemon = Daemon::start(&place);

@@ -58,7 +58,7 @@ impl Flows {
             return;
         };
         match self.tcp.get(&id).or_else(|| self.udp.get(&id)) {
-            Some(flow) => events.push(named(flow.clone(), name, boot_ns)),
+            Some(flow) => events.push(named(flow, name, boot_ns)),
             None if name.source == NameSource::Question => self.unplaced.push((id, boot_ns, name)),
             None => {}
         }
@@ -113,9 +113,8 @@ impl Flows {
                     closed: false,
                     ..flow.clone()
                 };
-                events.extend(
-                    (names.into_iter()).map(|(boot_ns, name)| named(flow.clone(), name, boot_ns)),
-                );
+                events
+                    .extend((names.into_iter()).map(|(boot_ns, name)| named(&flow, name, boot_ns)));
             }
             events.push(event);
         }
@@ -219,10 +218,10 @@ impl Flows {
 }
 
 /// A flow's event that tells a name of it.
-fn named(flow: Flow, name: FlowName, boot_ns: u64) -> Event {
+fn named(flow: &Flow, name: FlowName, boot_ns: u64) -> Event {
     let what = What::Flow(Flow {
         name: Some(name),
-        ..flow
+        ..flow.clone()
     });
     Event { boot_ns, what }
 }

@@ -124,7 +124,7 @@ pub(crate) fn upload_around(
     let _content = std::fs::read(record)?;
     let mut socket = TcpStream::connect(to)?;
     socket.write_all(&vec![b'x'; bytes])?;
-    println!("sent");
+    writeln!(io::stdout().lock(), "sent")?;
     appears(end)?;
     socket.write_all(&vec![b'x'; bytes])?;
     finish(&socket)
