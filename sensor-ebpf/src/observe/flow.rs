@@ -182,10 +182,11 @@ fn handed_over(
     taken: u64,
 ) -> Result<(), Trouble> {
     let (_, received) = sock.tcp_bytes()?;
-    // SAFETY: as in `closed`; two that take over at once tell of its end twice, with the same figures but for bytes between.
-    let mut socket = unsafe { *owner };
+    // SAFETY: as in `closed`, and in its place, for which the stack has no room; two that take over at once tell of its end twice, with
+    // the same figures but for bytes between.
+    let socket = unsafe { &mut *owner };
     (socket.out, socket.r#in) = (taken.saturating_sub(socket.before), received);
-    report(cookie, &socket, true).map(|_| ())
+    report(cookie, socket, true).map(|_| ())
 }
 
 /// Who began the conversation of a socket.
