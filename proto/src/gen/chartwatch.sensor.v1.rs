@@ -860,7 +860,7 @@ pub enum CarrierKind {
     Unspecified = 0,
     /// A file outside of every store, or one that has no name (memfd, shared memory).
     File = 1,
-    /// A pipe, with or without a name, or a pseudo terminal.
+    /// A pipe, with or without a name.
     Pipe = 2,
     /// Memory without a file, which a process shares with those that it starts. Device, number and generation are the sensor's own.
     Memory = 3,

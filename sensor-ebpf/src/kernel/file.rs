@@ -7,19 +7,13 @@ use sensor_ebpf::layout::{access::Inode as Key, count::Error};
 use super::fields;
 use super::read::{Probed, Reach, Typed};
 
-/// `S_IFMT`, `S_IFREG`, `S_IFDIR`, `S_IFSOCK`, `S_IFBLK`, `S_IFIFO` and `S_IFCHR` of include/uapi/linux/stat.h.
+/// `S_IFMT`, `S_IFREG`, `S_IFDIR`, `S_IFSOCK`, `S_IFBLK` and `S_IFIFO` of include/uapi/linux/stat.h.
 const TYPE: u16 = 0o170_000;
 const REGULAR: u16 = 0o100_000;
 const DIRECTORY: u16 = 0o040_000;
 const SOCKET: u16 = 0o140_000;
 const BLOCK: u16 = 0o060_000;
 const FIFO: u16 = 0o010_000;
-const CHARACTER: u16 = 0o020_000;
-/// `/dev/tty` and `/dev/ptmx` (drivers/tty/tty_io.c), and `UNIX98_PTY_SLAVE_MAJOR` with the seven after it
-/// (include/uapi/linux/major.h), as the kernel writes device numbers.
-const OWN_TERMINAL: u32 = 5 << 20;
-const MASTER: u32 = 5 << 20 | 2;
-const SLAVES: core::ops::Range<u32> = 136 << 20..144 << 20;
 /// `FMODE_WRITE` of include/linux/fs.h.
 const WRITABLE: u32 = 2;
 /// `FMODE_PATH` of include/linux/fs.h, the same from 5.10 on.
@@ -99,33 +93,6 @@ impl<R: Reach> File<R> {
         Ok(mode & PATH != 0)
     }
 
-    /// What data passes through in a pseudo terminal, whichever end is open: the end in devpts that programs run on. Absent
-    /// where it is another terminal, or not yet open.
-    #[inline(always)]
-    pub(crate) fn terminal(self) -> Result<Option<Key>, Error> {
-        let inode = self.inode()?;
-        let device = inode.disk()?;
-        if SLAVES.contains(&device) {
-            return inode.key().map(Some);
-        }
-        if fields::TTY_OF_FILE.load() == fields::ABSENT {
-            return Ok(None);
-        }
-        // SAFETY: any address may be probed; of a terminal private_data is its tty_file_private, and of a slave the driver's
-        // data is its dentry (ptmx_open of drivers/tty/pty.c).
-        let entry: *const u8 = unsafe {
-            let mut tty: *const u8 = Probed::get(self.private()?, fields::TTY_OF_FILE.load())?;
-            if device == MASTER {
-                tty = Probed::get(tty, fields::TTY_OTHER.load())?;
-            }
-            Probed::get(tty, fields::TTY_DATA.load())?
-        };
-        match Entry::<Probed>::new(entry).inode() {
-            Ok(end) if SLAVES.contains(&end.disk()?) => end.key().map(Some),
-            _ => Ok(None),
-        }
-    }
-
     /// What its file system keeps with it.
     #[inline(always)]
     pub(crate) fn private(self) -> Result<*const u8, Error> {
@@ -179,8 +146,6 @@ pub(crate) enum Kind {
     Disk,
     /// A pipe, with or without a name.
     Pipe,
-    /// A pseudo terminal, either end, or the process's own terminal.
-    Terminal,
     /// A socket.
     Socket,
     /// Another device, or a symbolic link.
@@ -254,18 +219,11 @@ impl<R: Reach> Inode<R> {
             BLOCK => Kind::Disk,
             FIFO => Kind::Pipe,
             SOCKET => Kind::Socket,
-            CHARACTER if self.is_terminal()? => Kind::Terminal,
             _ => Kind::Other,
         })
     }
 
-    #[inline(always)]
-    fn is_terminal(self) -> Result<bool, Error> {
-        let device = self.disk()?;
-        Ok(device == OWN_TERMINAL || device == MASTER || SLAVES.contains(&device))
-    }
-
-    /// The number of the device that a device's file stands for.
+    /// The number of the device that a disk's file stands for.
     #[inline(always)]
     pub(crate) fn disk(self) -> Result<u32, Error> {
         // SAFETY: `self.0` is a struct inode for `R`.

@@ -45,7 +45,7 @@ pub(crate) fn touched<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<
                 },
             }
         }
-        // A named pipe or a terminal, ahead of what goes into it.
+        // A named pipe, ahead of what goes into it.
         Judged::Outside if matches!(act, Act::Open) && may_be_holder() && file.is_writable()? => {
             return carrier::filled(file);
         }
@@ -90,12 +90,9 @@ fn added(record: &Record, act: Act, amount: u64) -> Result<bool, Error> {
 pub(crate) fn piped<R: Reach>(file: File<R>, act: Act, result: i64) -> Result<Outcome, Trouble> {
     match file.inode()?.kind()? {
         Kind::Pipe => touched(file, act, result),
-        Kind::Terminal
-        | Kind::Regular
-        | Kind::Directory
-        | Kind::Disk
-        | Kind::Socket
-        | Kind::Other => Ok(Outcome::Ignored),
+        Kind::Regular | Kind::Directory | Kind::Disk | Kind::Socket | Kind::Other => {
+            Ok(Outcome::Ignored)
+        }
     }
 }
 

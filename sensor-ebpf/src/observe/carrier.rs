@@ -1,5 +1,4 @@
-//! What carries data of records from one process to another: files outside of the stores, pipes, pseudo terminals, shared
-//! memory. A pseudo terminal counts as a pipe, both ways the same.
+//! What carries data of records from one process to another: files outside of the stores, pipes, shared memory.
 //!
 //! What a holder of records writes to becomes a carrier, and whoever reads from it becomes a holder. Both are added up like
 //! accesses to a record. For all other processes and files nothing is looked up: a word for each of many processes, and one
@@ -103,27 +102,13 @@ pub(crate) fn judge_pipe<R: Reach>(pipe: FileInode<R>) -> Result<Judged, Error> 
     if !may_be_carrier(pipe.number()?) {
         return Ok(Judged::Outside);
     }
-    Ok(through(pipe.key()?))
-}
-
-/// What a pseudo terminal is.
-#[inline(always)]
-pub(crate) fn judge_terminal(terminal: Option<Inode>) -> Result<Judged, Error> {
-    Ok(match terminal {
-        Some(key) if may_be_carrier(key.ino) => through(key),
-        _ => Judged::Outside,
-    })
-}
-
-/// What something is that data passes through and does not stay in.
-#[inline(always)]
-fn through(file: Inode) -> Judged {
-    if CARRIERS.get_ptr(file).is_some() {
+    let file = pipe.key()?;
+    Ok(if CARRIERS.get_ptr(file).is_some() {
         let store = CARRIER_PIPE;
         Judged::Record(Record { file, store })
     } else {
         Judged::Outside
-    }
+    })
 }
 
 /// A file outside of the stores, or a pipe, is written to, or mapped so that it can be: if by a holder, it is a carrier from
@@ -138,7 +123,6 @@ pub(crate) fn spread<R: Reach>(file: File<R>) -> Result<u32, Trouble> {
     let store = match inode.kind()? {
         Kind::Regular => CARRIER_FILE,
         Kind::Pipe => CARRIER_PIPE,
-        Kind::Terminal => return spread_terminal(file, stores),
         Kind::Directory | Kind::Disk | Kind::Socket | Kind::Other => return Ok(NO_STORE),
     };
     let key = inode.key()?;
@@ -150,20 +134,11 @@ pub(crate) fn spread<R: Reach>(file: File<R>) -> Result<u32, Trouble> {
     Ok(store)
 }
 
-/// A pseudo terminal is marked; what is written to it counts from then on.
-#[inline(always)]
-fn spread_terminal<R: Reach>(file: File<R>, stores: u64) -> Result<u32, Trouble> {
-    if let Some(key) = file.terminal()? {
-        mark(&key, stores)?;
-    }
-    Ok(NO_STORE)
-}
-
 /// Something is about to go into a file of any kind by the current process, which may be a holder.
 #[inline(always)]
 pub(crate) fn filled<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
     match file.inode()?.kind()? {
-        Kind::Pipe | Kind::Terminal => spread(file).map(|_| Outcome::Summed),
+        Kind::Pipe => spread(file).map(|_| Outcome::Summed),
         Kind::Regular | Kind::Directory | Kind::Disk | Kind::Socket | Kind::Other => {
             Ok(Outcome::Ignored)
         }
@@ -269,18 +244,7 @@ fn ahead(fd: u64) -> Result<(), Trouble> {
             }
             Ok(())
         }
-        Kind::Terminal if file.is_writable()? => {
-            if let Some(stores) = noted(&task.process()?) {
-                spread_terminal(file, stores)?;
-            }
-            Ok(())
-        }
-        Kind::Pipe
-        | Kind::Terminal
-        | Kind::Regular
-        | Kind::Directory
-        | Kind::Disk
-        | Kind::Other => Ok(()),
+        Kind::Pipe | Kind::Regular | Kind::Directory | Kind::Disk | Kind::Other => Ok(()),
     }
 }
 

@@ -85,13 +85,13 @@ pub(crate) fn control() -> Result<&'static Control, Error> {
 /// Finds out what a file is; a directory of a store is a record when it is `listed`.
 #[inline(always)]
 pub(crate) fn judge<R: Reach>(file: File<R>, listed: bool) -> Result<Judged, Error> {
-    judge_by(file.inode()?, listed, || file.entry(), || file.terminal())
+    judge_by(file.inode()?, listed, || file.entry())
 }
 
 /// Finds out what it is that a name stands for.
 #[inline(always)]
 pub(crate) fn judge_entry<R: Reach>(entry: Entry<R>) -> Result<Judged, Error> {
-    judge_by(entry.inode()?, false, || Ok(Some(entry)), || Ok(None))
+    judge_by(entry.inode()?, false, || Ok(Some(entry)))
 }
 
 #[inline(always)]
@@ -99,7 +99,6 @@ fn judge_by<R: Reach>(
     inode: FileInode<R>,
     listed: bool,
     entry: impl Fn() -> Result<Option<Entry<R>>, Error>,
-    terminal: impl Fn() -> Result<Option<Inode>, Error>,
 ) -> Result<Judged, Error> {
     match inode.kind()? {
         Kind::Regular if !listed => {}
@@ -112,7 +111,6 @@ fn judge_by<R: Reach>(
         Kind::Directory => return Ok(Judged::Directory),
         Kind::Disk => return disk(inode),
         Kind::Pipe => return carrier::judge_pipe(inode),
-        Kind::Terminal => return carrier::judge_terminal(terminal()?),
         Kind::Regular | Kind::Socket | Kind::Other => return Ok(Judged::Outside),
     }
     let here = inode.here()?;

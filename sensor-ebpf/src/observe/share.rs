@@ -42,7 +42,7 @@ pub(crate) fn mapped<R: Reach>(file: File<R>) -> Result<Outcome, Trouble> {
     let inode = file.inode()?;
     match inode.kind()? {
         Kind::Regular => note(inode.key()?, inode.size()?),
-        Kind::Pipe | Kind::Terminal | Kind::Directory | Kind::Disk | Kind::Socket | Kind::Other => {
+        Kind::Pipe | Kind::Directory | Kind::Disk | Kind::Socket | Kind::Other => {
             Ok(Outcome::Ignored)
         }
     }

@@ -1,21 +1,19 @@
 //! Bytes go into a pipe, or out of one, without read or write: splice, tee, vmsplice, and sendfile into one. And all of
-//! these and a write to one, or to a terminal, begin: who reads at the other end may be faster than the call that writes returns.
+//! these and a write to one begin: who reads at the other end may be faster than the call that writes returns.
 //!
 //! What is read of a record by these is counted by probe/copy.rs; here it is only the pipe's end.
 //!
-//! Hook:   fentry/pipe_write, fentry/anon_pipe_write, fentry/n_tty_write, fentry and fexit/do_splice, do_tee, __x64_sys_sendfile64, __x64_sys_vmsplice (lsm and fentry) | tp_btf/sys_exit of
+//! Hook:   fentry/pipe_write, fentry/anon_pipe_write, fentry and fexit/do_splice, do_tee, __x64_sys_sendfile64, __x64_sys_vmsplice (lsm and fentry) | tp_btf/sys_exit of
 //!         splice, tee, sendfile, vmsplice (probe/syscall.rs)
 //! Proto:  5.10..6.14    fs/pipe.c  ssize_t pipe_write(struct kiocb *, struct iov_iter *)
 //!         6.15..latest  fs/pipe.c  ssize_t anon_pipe_write(struct kiocb *, struct iov_iter *)
-//!         5.10..latest  drivers/tty/n_tty.c  ssize_t n_tty_write(struct tty_struct *, struct file *, const u8 *, size_t)
 //!         5.10..latest  fs/splice.c  long do_splice(struct file *in, loff_t *, struct file *out, loff_t *, size_t, unsigned int)
 //!         5.10..latest  fs/splice.c  long do_tee(struct file *in, struct file *out, size_t, unsigned int)
 //!         5.10..latest  fs/read_write.c  long __x64_sys_sendfile64(const struct pt_regs *)
 //!         5.10..latest  fs/splice.c  long __x64_sys_vmsplice(const struct pt_regs *)
 //! Kernel: 5.10, trampolines
 //! Emits:  nothing; sums in ACCESSES, entries in CARRIERS and HOLDERS
-//! Reads:  inode.{i_mode, i_rdev, i_ino, i_generation, i_sb}, super_block.s_dev, file.{f_mode, private_data}, tty_file_private.tty,
-//!         tty_struct.{link, driver_data}, dentry.d_inode, pt_regs.{di}, task_struct.files
+//! Reads:  inode.{i_mode, i_ino, i_generation, i_sb}, super_block.s_dev, file.f_mode, pt_regs.{di}, task_struct.files
 //! Counts: seen, summed, ignored, failed, dropped
 
 use aya_ebpf::{
@@ -48,12 +46,6 @@ fn fentry_pipe_write(ctx: FEntryContext) -> i32 {
 #[fentry(function = "anon_pipe_write")]
 fn fentry_pipe_write_anon(ctx: FEntryContext) -> i32 {
     begins(|| kiocb_file(ctx.arg(0)));
-    0
-}
-
-#[fentry(function = "n_tty_write")]
-fn fentry_terminal_write(ctx: FEntryContext) -> i32 {
-    begins(|| Ok(File::<Typed>::new(ctx.arg(1))));
     0
 }
 

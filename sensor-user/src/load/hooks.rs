@@ -354,12 +354,6 @@ pub const PROGRAMS: &[Program] = &[
         NOTHING,
     ),
     optional(
-        "fentry_terminal_write",
-        Attach::Fentry("n_tty_write"),
-        TRAMPOLINES,
-        NOTHING,
-    ),
-    optional(
         "fentry_pipe_splice",
         Attach::Fentry("do_splice"),
         TRAMPOLINES,
