@@ -318,15 +318,13 @@ async fn blocks_travel_packed_but_to_an_older_collector_as_they_are() {
             assert_eq!(sensor.stop().await, End::Drained);
             assert_eq!(amounts(&events(&log)), (1..=200).collect::<Vec<_>>());
             let came = encodings(&log.lock().unwrap());
+            // Who the process is lies in a block of its own, which is too short to gain anything.
             let due = if plain_only {
-                v1::Encoding::Plain
+                vec![v1::Encoding::Plain; 2]
             } else {
-                v1::Encoding::Zstd
+                vec![v1::Encoding::Plain, v1::Encoding::Zstd]
             };
-            assert!(
-                !came.is_empty() && came.iter().all(|encoding| *encoding == due),
-                "{came:?}"
-            );
+            assert_eq!(came, due);
         }
     })
     .await;

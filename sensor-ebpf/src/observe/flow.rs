@@ -7,7 +7,7 @@
 
 use sensor_ebpf::layout::{
     count::Error,
-    flow::{ACCEPTED, CONNECTED, Ends, Flow, Socket, TCP},
+    flow::{ACCEPTED, CONNECTED, Flow, Socket, TCP},
     header::kind,
     proc::Process,
 };

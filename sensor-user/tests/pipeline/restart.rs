@@ -287,9 +287,8 @@ async fn what_a_full_disk_spool_lost_is_a_gap_with_its_count() {
         assert!(missing > 5_000, "{missing}");
         assert_eq!(lost, missing, "every number that is missing is in a gap");
         let delivered = amounts(&events);
-        // Beside accesses, the process went, which is said again after each loss, and gaps.
-        let others = delivered.len() as u64 + missing - 20_000;
-        assert!((1..=60).contains(&others), "{others}");
+        // Only accesses went: who the process is, and gaps, are worth more.
+        assert_eq!(delivered.len() as u64 + missing, 20_000);
         assert!(delivered.is_sorted() && delivered.last() == Some(&20_000));
         let said = events
             .iter()
