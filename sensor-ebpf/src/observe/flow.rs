@@ -7,7 +7,7 @@
 
 use sensor_ebpf::layout::{
     count::Error,
-    flow::{ACCEPTED, CONNECTED, Flow, Socket, TCP},
+    flow::{ACCEPTED, CONNECTED, Ends, Flow, Socket, TCP},
     header::kind,
     proc::Process,
 };
@@ -121,19 +121,28 @@ pub(crate) fn sends(sock: Sock<Typed>, bytes: u64, taken: bool) -> Result<Outcom
     if !is_holder(&process) {
         return Ok(Outcome::Ignored);
     }
-    let ends = match road {
-        Road::Past(family) => packet::past(family),
+    match road {
+        Road::Past(family) => message(sock, process, packet::past(family), bytes),
         // Where the holder connected, the socket below is kept, and counts.
-        Road::Multipath if known(sock.first_cookie()?).is_some() => return Ok(Outcome::Ignored),
-        Road::Multipath => sock.ends(direction(sock)?)?,
+        Road::Multipath if known(sock.first_cookie()?).is_some() => Ok(Outcome::Ignored),
+        Road::Multipath => message(sock, process, sock.ends(direction(sock)?)?, bytes),
         Road::Connected(protocol) => {
             let mut ends = sock.ends(CONNECTED)?;
             ends.protocol = protocol;
-            ends
+            message(sock, process, ends, bytes)
         }
-        _ => return adopt(sock, process, if taken { bytes } else { 0 }),
-    };
-    // What is counted message by message, since its packets are not their sender's or none of IP.
+        _ => adopt(sock, process, if taken { bytes } else { 0 }),
+    }
+}
+
+/// What is counted message by message, since its packets are not their sender's or none of IP.
+#[inline(always)]
+fn message(
+    sock: Sock<Typed>,
+    process: Process,
+    ends: Ends,
+    bytes: u64,
+) -> Result<Outcome, Trouble> {
     packet::message(sock.make_cookie()?, process, ends, bytes)
 }
 

@@ -26,8 +26,7 @@ const STORM_TESTS: &str = "storms";
 /// The test targets of faults: minutes, or hours in a long run.
 const FAULT_TESTS: &str = "faults";
 /// Kernels and backends of every run, at a good minute each; `tracepoint` runs on this machine's own kernel too.
-const MACHINES: [(&str, &str); 7] = [
-    ("5.10", "lsm"),
+const MACHINES: [(&str, &str); 6] = [
     ("6.1", "lsm"),
     ("6.1", "fentry"),
     ("6.1", "tracepoint"),
@@ -37,7 +36,8 @@ const MACHINES: [(&str, &str); 7] = [
 ];
 /// The other pairs, in a long run, among them kernels that preempt everything, and so leave out runs of programs, which the
 /// tests then want to be told.
-const MACHINES_LONG: [(&str, &str); 8] = [
+const MACHINES_LONG: [(&str, &str); 9] = [
+    ("5.10", "lsm"),
     ("5.10", "fentry"),
     ("5.10", "tracepoint"),
     ("6.1-rt", "lsm"),
