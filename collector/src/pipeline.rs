@@ -343,7 +343,7 @@ impl Collector {
         join("fleet", vec![fleet_thread], STAGE_GRACE).await;
         join("sinks", sinks, SINK_GRACE).await;
         audit.note(Entry::new(Action::CollectorStopped));
-        drop(audit);
+        audit.close();
         join("audit", vec![audit_thread], STAGE_GRACE).await;
         if timeout(PULL_GRACE, pull_ended).await.is_err() {
             tracing::info!("a pull of a feed is cut; what was pulled before stays");

@@ -36,9 +36,12 @@ enum Waiting {
     Entry(Entry),
     /// To be written once in a while.
     Repeated(Entry),
+    /// Nothing more is to be written.
+    End,
 }
 
-/// Opens the log for the collector itself and starts the thread, which ends when all desks are gone and everything is written.
+/// Opens the log for the collector itself and starts the thread, which ends when it is closed, or all desks are gone, and
+/// everything is written.
 ///
 /// # Errors
 ///
@@ -97,6 +100,12 @@ impl Desk {
         self.hand_over(Waiting::Repeated(entry));
     }
 
+    /// Ends the thread after all that was handed over before. Connections that linger hold desks too, so it cannot wait for the last of
+    /// those to go.
+    pub fn close(&self) {
+        self.hand_over(Waiting::End);
+    }
+
     fn hand_over(&self, waiting: Waiting) {
         match self.waiting.try_send(waiting) {
             Ok(()) => {}
@@ -150,7 +159,7 @@ impl Writer {
                 Ok(Waiting::Entry(entry)) => self.write(entry),
                 Ok(Waiting::Repeated(entry)) => self.count(entry),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Waiting::End) | Err(RecvTimeoutError::Disconnected) => break,
             }
             if looked.elapsed() >= LOOK_EVERY {
                 looked = Instant::now();
