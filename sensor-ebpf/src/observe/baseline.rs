@@ -4,6 +4,8 @@
 //! much of it was read before, nobody knows any more. The sensor runs these programs itself, so the process is that of
 //! the task that is handed over, not the current one.
 
+use sensor_ebpf::layout::count::Error;
+
 use crate::{
     count::{Outcome, Trouble},
     kernel::{
@@ -63,7 +65,11 @@ pub(crate) fn runs(task: *const u8) -> Result<Outcome, Trouble> {
     }
     let in_unit = unit::found(task)?;
     let program = record::told_of_program(task)?;
-    let process = task.process()?;
+    let process = match task.process() {
+        // It began before the kernel had a clock, and is none that runs a program; or it is gone.
+        Err(Error::NoTask) => return Ok(Outcome::Ignored),
+        process => process?,
+    };
     let runs = access::runs(&process, program)?;
     let held = access::held_before(&process);
     Ok(if in_unit || runs || held {

@@ -28,6 +28,12 @@ pub(crate) fn balance(watch: &mut Watch) -> Result<(), Failed> {
             &runs(watch, &hook.hook),
         )?;
     }
+    // Which hook it was that failed.
+    let failed: Vec<_> = (watch.health().hooks.into_iter())
+        .filter(|hook| hook.failed > 0)
+        .map(|hook| (hook.hook, hook.failed))
+        .collect();
+    same("failed", &failed, &Vec::new())?;
     same("what was lost", &watch.lost, &Vec::new())?;
     if !preempts() {
         same("left out by the kernel", &watch.left_out, &0)?;
