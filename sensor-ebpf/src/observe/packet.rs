@@ -58,7 +58,11 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     if is_connected(protocol) && !is_raw(packet) {
         return said(packet, protocol, true);
     }
-    let process = Task::current().process()?;
+    let process = match Task::current().process() {
+        // What the kernel sends while a CPU idles is nobody's; the idle task has no time of start.
+        Err(Error::NoTask) => return Ok(Outcome::Ignored),
+        process => process?,
+    };
     if !is_holder(&process) {
         return Ok(Outcome::Ignored);
     }
