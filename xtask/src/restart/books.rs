@@ -79,7 +79,10 @@ impl Books {
                     count,
                     detail,
                 } = gap;
-                books.gaps.push(format!("gap: {reason}, {count}, {detail}"));
+                // That a sensor was stopped is what happened.
+                if reason != "blind" || !detail.starts_with("the sensor did not run") {
+                    books.gaps.push(format!("gap: {reason}, {count}, {detail}"));
+                }
             }
         }
         Ok(books)

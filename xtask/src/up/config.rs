@@ -83,6 +83,8 @@ key_file = {}",
     ];
     let spool = path(&directory.join("spool"))?;
     lines.push(format!("[spool]\ndirectory = {spool}"));
+    let holders = path(&directory.join("holders"))?;
+    lines.push(format!("[kernel]\nholders_file = {holders}"));
     for (name, root) in stores {
         lines.push(format!(
             "[[store]]
