@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::setup::{self, Need};
@@ -144,18 +144,22 @@ impl Tally {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut groups = groups::all(args.long);
+    if let Some(wanted) = &args.group {
+        let names: Vec<_> = groups.iter().map(|group| group.name.clone()).collect();
+        groups.retain(|group| group.name.contains(wanted.as_str()));
+        if groups.is_empty() {
+            bail!(
+                "no group's name contains {wanted:?}; there are: {}",
+                names.join(", ")
+            );
+        }
+    }
     setup::ensure(args.yes, Need::ALL)?;
     let mut table = Table::new(&["group", "ran", "failed", "skipped", "seconds", "why"]);
     let mut sum = Tally::default();
     let mut told = Vec::new();
-    for group in groups::all(args.long) {
-        if args
-            .group
-            .as_ref()
-            .is_some_and(|wanted| !group.name.contains(wanted.as_str()))
-        {
-            continue;
-        }
+    for group in groups {
         say(format!("== {}", group.name));
         let begin = Instant::now();
         let tally = (group.run)().unwrap_or_else(|error| Tally::broken(&error));
