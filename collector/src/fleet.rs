@@ -9,7 +9,7 @@
 mod refused;
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -188,6 +188,16 @@ enum News {
     },
 }
 
+impl News {
+    /// What of a sensor's entry it changes.
+    fn part(&self) -> table::Part {
+        match self {
+            Self::Block { .. } => table::Part::Delivered,
+            _ => table::Part::All,
+        }
+    }
+}
+
 /// The way to the list of sensors.
 #[derive(Debug, Clone)]
 pub struct FleetHandle {
@@ -323,8 +333,8 @@ fn run(
     let mut told = 0;
     let mut open = true;
     let mut due = Instant::now();
+    let mut changed = BTreeMap::new();
     while open && let Some(first) = news.blocking_recv() {
-        let mut changed = BTreeSet::new();
         let mut next = Some(first);
         while let Some((sensor, heard_ns, news_of)) = next {
             if matches!(news_of, News::End) {
@@ -332,14 +342,19 @@ fn run(
                 break;
             }
             if !matches!(news_of, News::Refused) {
+                let part = news_of.part();
                 apply(table.sensor(&sensor), heard_ns, news_of);
-                changed.insert(sensor);
+                let known = changed.entry(sensor).or_insert(part);
+                *known = part.max(*known);
             }
             next = next_before(due, &mut news);
         }
         let began = Instant::now();
-        if let Err(error) = table.write(&changed, &refusals.take_changed()) {
-            tracing::warn!(%error, "the list of sensors could not be written; it is kept in memory");
+        match table.write(&changed, &refusals.take_changed()) {
+            Ok(()) => changed.clear(),
+            Err(error) => {
+                tracing::warn!(%error, "the list of sensors could not be written; it is kept in memory");
+            }
         }
         due = Instant::now() + pause(began.elapsed());
         let now = dropped.load(Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //!
 //! It may be deleted; it fills again. So it is written without waiting for the disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,6 +94,15 @@ pub(super) struct Table {
     sensors: BTreeMap<Arc<str>, Sensor>,
 }
 
+/// What of an entry has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// What came from it, which is nearly always all: to write the rest each time took most of the time.
+    Delivered,
+    /// Anything.
+    All,
+}
+
 /// A list that could not be used and was set aside.
 #[derive(Debug)]
 pub(super) struct Aside {
@@ -159,15 +168,17 @@ impl Table {
     /// Writes the entries that have changed.
     pub(super) fn write(
         &mut self,
-        changed: &BTreeSet<Arc<str>>,
+        changed: &BTreeMap<Arc<str>, Part>,
         refused: &[Refused],
     ) -> Result<(), rusqlite::Error> {
         let transaction = self.connection.transaction()?;
         for line in refused {
             replace_refused(&transaction, line)?;
         }
-        for id in changed {
-            if let Some(sensor) = self.sensors.get(id) {
+        for (id, part) in changed {
+            if let Some(sensor) = self.sensors.get(id)
+                && (*part == Part::All || !update(&transaction, sensor)?)
+            {
                 replace(&transaction, sensor)?;
             }
         }
@@ -224,6 +235,22 @@ pub fn read_refused(data_dir: &Path) -> Result<Vec<Refused>, FleetError> {
         path: path.clone(),
         source,
     })
+}
+
+/// Writes what came from a sensor; false when it has no row yet.
+fn update(connection: &Connection, sensor: &Sensor) -> Result<bool, rusqlite::Error> {
+    let sql = "UPDATE sensor SET host = ?2, heard_ns = ?3, last_event_ns = ?4, gaps = ?5, missing = ?6, last_gap = ?7
+               WHERE id = ?1";
+    let rows = connection.prepare_cached(sql)?.execute(params![
+        sensor.id,
+        sensor.host,
+        sensor.heard_ns as i64,
+        sensor.last_event_ns as i64,
+        sensor.gaps as i64,
+        sensor.missing as i64,
+        sensor.last_gap,
+    ])?;
+    Ok(rows > 0)
 }
 
 fn replace(connection: &Connection, sensor: &Sensor) -> Result<(), rusqlite::Error> {
@@ -454,7 +481,9 @@ mod tests {
             let (mut table, ..) = Table::open(dir.path()).unwrap();
             let id: Arc<str> = "ws-12".into();
             table.sensor(&id).gaps = 3;
-            table.write(&BTreeSet::from([id]), &[]).unwrap();
+            table
+                .write(&BTreeMap::from([(id, Part::All)]), &[])
+                .unwrap();
             let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
             table.connection.query_row(fold, [], |_| Ok(())).unwrap();
             drop(table);
@@ -472,6 +501,31 @@ mod tests {
             let (_, _, aside) = Table::open(dir.path()).unwrap();
             assert!(aside.is_none(), "{what}: {aside:?}");
         }
+    }
+
+    #[test]
+    fn what_was_delivered_is_written_alone_and_a_new_row_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut table, ..) = Table::open(dir.path()).unwrap();
+        let id: Arc<str> = "ws-12".into();
+        let delivered = BTreeMap::from([(id.clone(), Part::Delivered)]);
+        table.sensor(&id).version = "0.1.0".into();
+        table.write(&delivered, &[]).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), [table.sensor(&id).clone()]);
+
+        let sensor = table.sensor(&id);
+        (sensor.heard_ns, sensor.last_event_ns) = (8, 7);
+        (sensor.gaps, sensor.missing) = (2, 40);
+        (sensor.host, sensor.last_gap) = ("h".into(), "ring".into());
+        sensor.streams = 9;
+        table.write(&delivered, &[]).unwrap();
+        let mut written = table.sensor(&id).clone();
+        written.streams = 0;
+        assert_eq!(read(dir.path()).unwrap(), [written]);
+        table
+            .write(&BTreeMap::from([(id.clone(), Part::All)]), &[])
+            .unwrap();
+        assert_eq!(read(dir.path()).unwrap(), [table.sensor(&id).clone()]);
     }
 
     #[test]
@@ -514,7 +568,9 @@ mod tests {
             ..Heartbeat::default()
         });
         let written = sensor.clone();
-        table.write(&BTreeSet::from([id]), &[]).unwrap();
+        table
+            .write(&BTreeMap::from([(id, Part::All)]), &[])
+            .unwrap();
         assert_eq!(read(dir.path()).unwrap(), [written]);
         drop(table);
         // Opened a second time, there is nothing to add.
