@@ -1,9 +1,10 @@
 //! The indicators of one feed, to be looked up: addresses, hosts and names by hash, networks by their prefix.
 
-use std::collections::{HashMap, hash_map};
+use std::collections::hash_map;
 use std::hash::Hash;
 use std::net::IpAddr;
 
+use foldhash::HashMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 
