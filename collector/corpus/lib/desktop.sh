@@ -62,7 +62,7 @@ update_packages() {
     printf 'Package: ward-help\nVersion: 1.%s\nArchitecture: all\nMaintainer: ward <ward@ward.example>\nDescription: help\n' "$rounds" \
         > "$WORK/package/DEBIAN/control"
     cp -r /usr/share/common-licenses "$WORK/package/usr/share/help/"
-    dpkg-deb -q -b "$WORK/package" "$WORK/ward-help.deb" > /dev/null
+    dpkg-deb -b "$WORK/package" "$WORK/ward-help.deb" > /dev/null
     dpkg --root="$root" --force-not-root --log=/dev/null -i "$WORK/ward-help.deb" > /dev/null
     dpkg --root="$root" --force-not-root --log=/dev/null -r ward-help > /dev/null
 }
