@@ -59,7 +59,8 @@ $b mount -t xfs /dev/vda /disk
 export TMPDIR=/disk
 ";
 
-/// Lays memory over the host's files and mounts in them what a system has.
+/// Lays memory over the host's files, mounts in them what a system has, and makes them the root of the mount namespace: in a copy of
+/// it, as `unshare -m` makes one, paths began with `/visit` else.
 const MOUNT_HOST: &str = "$b mkdir /host /over /visit
 $b mount -t virtiofs -o ro host /host
 $b mount -t tmpfs over /over
@@ -68,6 +69,8 @@ $b mount -t overlay -o lowerdir=/host,upperdir=/over/upper,workdir=/over/work ov
 for d in proc sys dev; do $b mount -o rbind /$d /visit/$d; done
 for d in run mnt; do $b mount -t tmpfs $d /visit/$d; done
 $b mkdir /visit/run/lock
+cd /visit
+$b mount -o move . /
 ";
 
 /// A file tree that becomes an initramfs.
@@ -192,8 +195,7 @@ impl Init<'_> {
         });
         let disk = if self.disk { MOUNT_DISK } else { "" };
         let (host, program) = if self.visit {
-            let here =
-                "$b chroot /visit /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/mnt ";
+            let here = "$b chroot . /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/mnt ";
             (MOUNT_HOST, format!("{here}{}", quoted(self.program)))
         } else {
             ("", self.program.to_owned())
