@@ -80,6 +80,7 @@ fn block(events: Vec<Event>) -> Block {
         },
         events,
         unknown: 0,
+        older_to_come: false,
         missing_before: 0,
         pos: 0,
     }

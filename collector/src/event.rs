@@ -41,6 +41,8 @@ pub struct Block {
     pub events: Vec<Event>,
     /// Events of a kind this version does not know.
     pub unknown: u64,
+    /// Older events of the host come after it: it went ahead of what its sensor still had to deliver.
+    pub older_to_come: bool,
     /// Sequence numbers missing directly before this block in the log: events this log never got.
     pub missing_before: u64,
     /// Its place in the log; 0 as long as it is in none.

@@ -72,6 +72,12 @@ pub struct SpoolDepth {
     pub memory_bytes: u64,
     /// Bytes on its disk, with what is kept though it was acknowledged; `None` where it has no disk spool.
     pub disk_bytes: Option<u64>,
+    /// Of the events those that what is live goes ahead of.
+    #[serde(default)]
+    pub backlog_events: u64,
+    /// When the oldest of these was written to its spool, by the host's clock, nanoseconds since the Unix epoch; 0 where there is none.
+    #[serde(default)]
+    pub backlog_since_ns: u64,
 }
 
 /// A sensor's test of itself: it does what it is there to see. Kept as JSON in the table.

@@ -20,6 +20,7 @@ mod places;
 mod renewal;
 mod serve;
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -53,7 +54,7 @@ use crate::audit::{Action, Desk, Entry, Who};
 use crate::event::{Block, GapReason, What};
 use crate::fleet::FleetHandle;
 use crate::identity::{Lapse, Peer, Revoked, SensorCertificate};
-use crate::log::{AppendReply, LogHandle};
+use crate::log::{AppendReply, Epoch, LogHandle};
 
 /// Batches that may wait for the log at a time, of a sensor that knows no credits, and of one that does.
 const IN_HAND_MAX: usize = 8;
@@ -83,8 +84,8 @@ pub struct Ingest {
     places: Arc<Places>,
 }
 
-/// A batch that was handed over: what the log will say, and the bytes it cost.
-type InHand = (AppendReply, u64);
+/// A batch that was handed over: its epoch, what the log will say, and the bytes it cost.
+type InHand = (Epoch, AppendReply, u64);
 
 impl Ingest {
     /// A service that writes to `log`, ends its streams when `stopping` turns true, and those of sensors that are `revoked`.
@@ -189,7 +190,7 @@ impl Link for Ingest {
             changes: renewal::Changes::of(self),
             end: caller(&request),
             place: None,
-            reached: 0,
+            reached: BTreeMap::new(),
             answers,
             inbound: request.into_inner(),
         };
@@ -218,8 +219,8 @@ struct Session {
     end: Caller,
     /// Where it is, of a sensor that says which start of it it is.
     place: Option<Place>,
-    /// Last number of its epoch that the log has or was handed, or that Hello gave up.
-    reached: u64,
+    /// Last number of each of its epochs that the log has or was handed, or that Hello gave up.
+    reached: BTreeMap<Epoch, u64>,
     /// Of the authority, from before anything was said about it.
     changes: renewal::Changes,
     inbound: Streaming<FromSensor>,
@@ -245,7 +246,7 @@ impl Session {
         } else {
             IN_HAND_MAX
         });
-        let acker = acknowledge(waiting, hello.epoch, credit.clone(), self.answers.clone());
+        let acker = acknowledge(waiting, credit.clone(), self.answers.clone());
         let acker = tokio::spawn(acker);
         let end = self.take_all(&hello, credit.as_deref(), in_hand).await;
         // The acknowledgements of what was handed over come before the reason the stream ends.
@@ -272,13 +273,14 @@ impl Session {
         };
         let hello = convert::hello(hello)?;
         speaks_for_itself(certificate.as_deref(), &hello.sensor)?;
-        let persisted = self
-            .ingest
-            .log
-            .mark(&hello.sensor, hello.epoch)
-            .await
-            .map_err(Refusal::Log)?;
-        self.reached = persisted.unwrap_or(0).max(hello.given_up());
+        let persisted = self.mark(&hello, hello.epoch, hello.given_up()).await?;
+        let live_persisted = match hello.live_lane {
+            None => None,
+            Some((live, first)) => {
+                let persisted = self.mark(&hello, live, first.saturating_sub(1)).await?;
+                Some(persisted.unwrap_or(0))
+            }
+        };
         let open = || Arc::new(Credit::open(&self.ingest.streams));
         let credit = hello.keeps_credit.then(open);
         let welcome = Welcome {
@@ -287,6 +289,8 @@ impl Session {
             persisted,
             encodings: vec![Encoding::Zstd.into()],
             takes_follows: true,
+            takes_lanes: true,
+            live_persisted,
             renew_in_s: renewal::due(&self.ingest, certificate.as_deref()),
         };
         self.answers
@@ -294,6 +298,20 @@ impl Session {
             .await
             .map_err(|_| Refusal::Stopped)?;
         Ok((hello, credit))
+    }
+
+    /// How far the log holds an epoch of this stream, of which the sensor gave up what is up to a number.
+    async fn mark(
+        &mut self,
+        hello: &convert::Hello,
+        epoch: Epoch,
+        given_up: u64,
+    ) -> Result<Option<u64>, Refusal> {
+        let mark = self.ingest.log.mark(&hello.sensor, epoch).await;
+        let persisted = mark.map_err(Refusal::Log)?;
+        self.reached
+            .insert(epoch, persisted.unwrap_or(0).max(given_up));
+        Ok(persisted)
     }
 
     /// Takes messages until the sensor ends the stream, says something wrong, or the collector stops.
@@ -367,11 +385,12 @@ impl Session {
         }
         let follows = batch.follows_seq;
         let (mut batch, block) = convert::batch(batch, hello)?;
-        if follows.is_some_and(|seq| seq <= self.reached) {
+        let reached = self.reached.entry(batch.epoch).or_default();
+        if follows.is_some_and(|seq| seq <= *reached) {
             // Nothing is missing but what the sensor says it gave up.
             batch.offered_from = batch.first_seq;
         }
-        self.reached = self.reached.max(batch.last_seq);
+        *reached = (*reached).max(batch.last_seq);
         warn_of_refused(&hello.sensor, &block);
         let place = self.place.as_mut();
         let two = place.and_then(|place| place.delivers(Instant::now()));
@@ -379,8 +398,9 @@ impl Session {
             tracing::warn!(sensor = %hello.sensor.escape_debug(), "two starts of a sensor deliver at the same time: it was copied, or somebody else speaks in its name");
             self.ingest.log.note(note).await.map_err(Refusal::Log)?;
         }
+        let epoch = batch.epoch;
         let received = Received {
-            epoch: hello.epoch.to_vec(),
+            epoch: epoch.to_vec(),
             seq: batch.last_seq,
         };
         let log = &self.ingest.log;
@@ -390,7 +410,7 @@ impl Session {
         if let Some(room) = room {
             room.send(Ok(answer(Answer::Received(received))));
         }
-        Ok((reply, cost))
+        Ok((epoch, reply, cost))
     }
 
     /// Says why, to the sensor and in the log.
@@ -421,11 +441,10 @@ impl Session {
 /// Waits for the log, batch by batch, and tells the sensor what it may forget.
 async fn acknowledge(
     mut waiting: mpsc::Receiver<InHand>,
-    epoch: [u8; 16],
     credit: Option<Arc<Credit>>,
     answers: mpsc::Sender<Result<FromCollector, Status>>,
 ) -> Result<(), Refusal> {
-    while let Some((reply, cost)) = waiting.recv().await {
+    while let Some((epoch, reply, cost)) = waiting.recv().await {
         let seq = reply
             .await
             .map_err(|_| Refusal::Stopped)?

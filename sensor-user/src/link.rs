@@ -7,6 +7,7 @@ mod client;
 mod encode;
 mod enroll;
 mod identity;
+mod lane;
 mod pack;
 mod session;
 mod tls;

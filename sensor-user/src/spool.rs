@@ -1,7 +1,7 @@
 //! What the collector has not yet made durable: batches, numbered, bounded, kept until they are persisted.
 //!
 //! Sequence numbers are dense, begin with 1 and belong to an epoch; the epoch is a new random UUID with every start of
-//! the sensor, so that no number is ever given twice, whatever became of the disk. Batches wait in memory, bounded by
+//! the sensor, and whenever what is live is to go ahead of what waits ([`turning`]), so that no number is ever given twice, whatever became of the disk. Batches wait in memory, bounded by
 //! events and bytes, and a thread of its own ([`writer`]) puts them into a database on the disk ([`store`]), many with
 //! one sync. What is on the disk need not stay in memory, and is delivered after a restart: the epochs of earlier starts
 //! first, oldest first, each under its own name and numbers, then the live one. Without a directory all of it is memory.
@@ -21,6 +21,7 @@ mod holes;
 mod memory;
 mod store;
 mod trouble;
+mod turning;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -119,6 +120,8 @@ pub struct Batch {
     pub follows: u64,
     /// As in [`Block`]; 0 when it was read from the disk.
     pub stands_for: u64,
+    /// When it was written to the disk it was read from, nanoseconds since 1970; 0 when it was not.
+    pub written_ns: u64,
     /// As in [`Block`]; nothing when it was read from the disk.
     pub about: About,
     /// How they are encoded.
@@ -150,6 +153,10 @@ pub struct Depth {
     pub events: u64,
     /// Bytes of the encoding of those in memory.
     pub bytes: u64,
+    /// Of the events those of earlier epochs.
+    pub backlog: u64,
+    /// When the oldest of these was written to the disk, nanoseconds since 1970; 0 when there is none.
+    pub backlog_since_ns: u64,
 }
 
 /// What was taken and is lost.
@@ -238,6 +245,8 @@ pub struct Spool {
     arrived: Notify,
     room: Notify,
     lost: Notify,
+    /// Another epoch has begun, or will not.
+    turned: Notify,
     /// For the writer: there is something to do.
     work: Condvar,
     /// Bytes of what is on the disk, as the writer last saw it; [`NO_DISK`] where there is none.
@@ -270,12 +279,14 @@ impl Spool {
         let max = Depth {
             events: events_max,
             bytes: bytes_max,
+            ..Depth::default()
         };
         Self {
             held: Mutex::new(Held::new(max, footing)),
             arrived: Notify::new(),
             room: Notify::new(),
             lost: Notify::new(),
+            turned: Notify::new(),
             work: Condvar::new(),
             disk_bytes: AtomicU64::new(NO_DISK),
             store: Mutex::new(None),
@@ -288,6 +299,20 @@ impl Spool {
     pub fn turn(&self) -> (Uuid, u64) {
         let held = self.held();
         (held.epoch(), held.first_held())
+    }
+
+    /// The live epoch and its first sequence number that is still held, while an earlier one has its turn.
+    #[must_use]
+    pub fn live_lane(&self) -> Option<(Uuid, u64)> {
+        let held = self.held();
+        held.is_behind()
+            .then(|| (held.live(), held.live_first_held()))
+    }
+
+    /// Whether events are still to be delivered that are older than what is offered now.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.held().is_behind()
     }
 
     /// The epoch whose turn it is.
@@ -304,8 +329,8 @@ impl Spool {
         Ok(())
     }
 
-    /// The first batch of an epoch with events after `seq`; none as well when it is not that epoch's turn. Reads the disk
-    /// when it is not in memory.
+    /// The first batch of an epoch with events after `seq`; none as well when it is an earlier one and not its turn. Reads the
+    /// disk when it is not in memory.
     pub async fn after(self: &Arc<Self>, epoch: Uuid, seq: u64) -> Option<Batch> {
         let next = self.held().next(epoch, seq);
         match next {
@@ -325,7 +350,7 @@ impl Spool {
         self.held().in_memory_after(seq)
     }
 
-    /// Forgets what is durable: every batch of an epoch that ends at or before `seq`. Says nothing to an epoch whose turn
+    /// Forgets what is durable: every batch of an epoch that ends at or before `seq`. Says nothing to an earlier epoch whose turn
     /// has passed.
     pub fn persisted(&self, epoch: Uuid, seq: u64) -> Result<(), NeverSent> {
         let mut held = self.held();

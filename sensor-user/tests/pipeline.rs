@@ -6,6 +6,8 @@
 mod backup;
 #[path = "pipeline/collector.rs"]
 mod collector;
+#[path = "pipeline/lane.rs"]
+mod lane;
 #[path = "pipeline/outage.rs"]
 mod outage;
 #[path = "pipeline/real.rs"]

@@ -68,6 +68,7 @@ impl Workstation {
             host: self.host.clone(),
             boot_id: self.boot_id.clone(),
             events,
+            older_to_come: false,
         }
     }
 

@@ -110,6 +110,7 @@ impl Link {
             clocks: Some(clocks(now_ns())),
             spool: Some(v1::SpoolDepth::default()),
             live_epoch: epoch.clone(),
+            live_first_unacknowledged: None,
         });
         out.try_send(message(hello)).map_err(|e| e.to_string())?;
         let request = async {
@@ -249,6 +250,7 @@ fn heartbeat(now_ns: u64, queued_events: u64) -> v1::Heartbeat {
             events: queued_events,
             memory_bytes: queued_events * 60,
             disk_bytes: Some(1_048_576),
+            ..v1::SpoolDepth::default()
         }),
         canary: Some(v1::Canary {
             state: v1::CanaryState::Seen.into(),

@@ -107,6 +107,16 @@ fn place(spool: &SpoolDepth) -> String {
     )
 }
 
+/// What is old and still to come, behind what is live.
+fn backlog(spool: &SpoolDepth, said_ns: u64) -> String {
+    let age = text::duration(said_ns.saturating_sub(spool.backlog_since_ns));
+    format!(
+        "{} still to come from the time since {} ({age} before it last said so); what happens now goes ahead of them",
+        text::count(spool.backlog_events, "event"),
+        text::time(spool.backlog_since_ns)
+    )
+}
+
 fn heartbeat(out: &mut impl Write, beat: &Heartbeat) -> Result<(), std::io::Error> {
     writeln!(out, "  backend      {}", text::clean(&beat.backend))?;
     backend::reasons(out, &beat.backend_reason)?;
@@ -128,6 +138,9 @@ fn heartbeat(out: &mut impl Write, beat: &Heartbeat) -> Result<(), std::io::Erro
         beat.spool.as_ref().map(place).unwrap_or_default(),
         text::number(beat.lost_events)
     )?;
+    if let Some(spool) = beat.spool.filter(|spool| spool.backlog_events > 0) {
+        writeln!(out, "  backlog      {}", backlog(&spool, beat.said_ns))?;
+    }
     if let Some(known) = &beat.canary {
         writeln!(out, "  canary       {}", canary(known, beat.said_ns))?;
     }

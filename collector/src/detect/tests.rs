@@ -159,6 +159,7 @@ fn block(events: Vec<Event>) -> Block {
         origin,
         events,
         unknown: 0,
+        older_to_come: false,
         missing_before: 0,
         pos: 0,
     }
@@ -365,6 +366,7 @@ fn an_approved_way_is_a_full_tuple_and_its_twins_alert() {
     .concat();
     let mut was_other = changed;
     was_other[2] = process(THIEF, Some(SHELL), "/tmp/other");
+    was_other[4].at_ns = at(3);
     let was_other = [was_other, vec![sent(4, 99_000, true)]].concat();
     let found = detect(with(way), &[was_other]);
     assert_eq!(

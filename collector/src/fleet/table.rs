@@ -560,6 +560,8 @@ mod tests {
                 events: 1,
                 memory_bytes: 2,
                 disk_bytes: None,
+                backlog_events: 1,
+                backlog_since_ns: 3,
             }),
             canary: Some(Canary {
                 seen: true,

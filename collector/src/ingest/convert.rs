@@ -133,9 +133,8 @@ pub enum WireError {
 
 /// Checks a batch and everything in it.
 pub(super) fn batch(batch: wire::Batch, hello: &Hello) -> Result<(Batch, Block), WireError> {
-    if epoch(&batch.epoch)? != hello.epoch {
-        return Err(WireError::OtherEpoch);
-    }
+    let epoch = epoch(&batch.epoch)?;
+    let offered_from = hello.offered_from(epoch).ok_or(WireError::OtherEpoch)?;
     let (first, last) = (batch.first_seq, bounded("batch.last_seq", batch.last_seq)?);
     if first == 0 || last < first {
         return Err(WireError::Sequence { first, last });
@@ -157,10 +156,10 @@ pub(super) fn batch(batch: wire::Batch, hello: &Hello) -> Result<(Batch, Block),
     }
     let batch = Batch {
         sensor: hello.sensor.clone(),
-        epoch: hello.epoch,
+        epoch,
         first_seq: first,
         last_seq: last,
-        offered_from: hello.first_unacknowledged,
+        offered_from,
         content: content_hash(&plain),
         encoding,
         payload: batch.payload,
@@ -236,6 +235,8 @@ fn decode(sensor: &Arc<str>, payload: &[u8], author: Author) -> Result<Block, Wi
     Ok(Block {
         origin,
         events,
+        // What the collector says itself says nothing of what is to come.
+        older_to_come: block.older_to_come || author == Author::Collector,
         unknown,
         missing_before: 0,
         pos: 0,

@@ -66,6 +66,7 @@ fn note(origin: &Origin, (at_ns, boot_ns): (u64, u64), conflict: &Conflict) -> O
             time_boot_ns: boot_ns,
             body: Some(wire::event::Body::Conflict(body)),
         }],
+        older_to_come: false,
     };
     let payload = payload.encode_to_vec();
     // As it will be read back.
@@ -108,6 +109,7 @@ mod tests {
                 what,
             }],
             unknown: 0,
+            older_to_come: false,
             missing_before: 0,
             pos: 0,
         }

@@ -226,6 +226,7 @@ mod tests {
             },
             events: Vec::new(),
             unknown: 0,
+            older_to_come: false,
             missing_before: 0,
             pos: 0,
         }

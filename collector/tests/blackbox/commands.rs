@@ -326,6 +326,8 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
             events: 4,
             memory_bytes: 1_200,
             disk_bytes: Some(34_000),
+            backlog_events: 3,
+            backlog_since_unix_ns: at(0),
         }),
         canary: Some(Canary {
             state: CanaryState::Missed.into(),
@@ -373,6 +375,8 @@ async fn sensors_tells_who_is_alive_and_what_is_missing() {
         "pacs",
         "ring of CPU 1; what went: what processes did with records; stores: pacs, lab; numbers 4 to 9 of epoch ",
         "4 waiting (1.20 kB in memory, 34.0 kB on its disk), 2 lost",
+        "  backlog      3 events still to come from the time since 20",
+        "; what happens now goes ahead of them\n",
         "  canary       NOT SEEN, last at 20",
         "  clock        1 h 1",
         " behind the collector's\n",

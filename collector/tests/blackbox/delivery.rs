@@ -214,6 +214,7 @@ fn bad_batches() -> Vec<(Batch, &'static str)> {
             host: host.into(),
             boot_id: boot_id.into(),
             events: vec![read(1, 5, 1, 1)],
+            older_to_come: false,
         };
         Batch {
             payload: block.encode_to_vec(),

@@ -19,6 +19,7 @@ mod events;
 mod export;
 mod identity;
 mod intel;
+mod lanes;
 mod packed;
 mod reveal;
 mod rotation;

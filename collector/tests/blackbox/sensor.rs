@@ -139,6 +139,7 @@ pub(crate) fn batch(first_seq: u64, events: Vec<Event>) -> Batch {
         host: "ws-12.ward".into(),
         boot_id: "boot-1".into(),
         events,
+        older_to_come: false,
     };
     Batch {
         epoch: EPOCH.to_vec(),

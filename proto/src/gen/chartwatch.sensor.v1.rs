@@ -320,6 +320,10 @@ pub struct EventBlock {
     /// The events; the first has the batch's first_seq, each further one the next number.
     #[prost(message, repeated, tag = "3")]
     pub events: ::prost::alloc::vec::Vec<Event>,
+    /// When the block was closed, batches of earlier epochs still waited to be delivered: older events of the host come after it. Without it
+    /// everything the sensor held that is older than the block's first event comes before it, in its epoch or in one that was delivered.
+    #[prost(bool, tag = "4")]
+    pub older_to_come: bool,
 }
 /// One thing that happened on the host.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1227,6 +1231,10 @@ pub struct Hello {
     /// delivered. Two of them on one name at the same time are two machines.
     #[prost(bytes = "vec", tag = "8")]
     pub live_epoch: ::prost::alloc::vec::Vec<u8>,
+    /// The sensor would deliver `live_epoch` on this stream too, in a lane of its own ahead of `epoch`: the first sequence number of it
+    /// that is still held, as `first_unacknowledged` is for `epoch`. Absent where both are the same, and where it would not.
+    #[prost(uint64, optional, tag = "9")]
+    pub live_first_unacknowledged: ::core::option::Option<u64>,
 }
 /// Two clocks of a host at one moment: their distance tells when the wall clock was set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1250,6 +1258,12 @@ pub struct SpoolDepth {
     /// Bytes that its disk spool takes, with what is kept though it was acknowledged; absent where there is no disk spool.
     #[prost(uint64, optional, tag = "3")]
     pub disk_bytes: ::core::option::Option<u64>,
+    /// Of `events` those of earlier epochs than the live one: the backlog.
+    #[prost(uint64, tag = "4")]
+    pub backlog_events: u64,
+    /// When the oldest of the backlog was written to the spool, nanoseconds since the Unix epoch; 0 where there is none.
+    #[prost(uint64, tag = "5")]
+    pub backlog_since_unix_ns: u64,
 }
 /// The collector's answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1273,6 +1287,14 @@ pub struct Welcome {
     /// Whether it reads Batch.follows_seq.
     #[prost(bool, tag = "6")]
     pub takes_follows: bool,
+    /// Whether it takes two epochs on a stream, the live one and an earlier one. Without it the earlier ones come first, each on a stream of
+    /// its own.
+    #[prost(bool, tag = "7")]
+    pub takes_lanes: bool,
+    /// Sequence number up to which the log holds the live epoch, 0 when it holds nothing of it: it may be delivered on this stream too.
+    /// Only where Hello.live_first_unacknowledged was said.
+    #[prost(uint64, optional, tag = "8")]
+    pub live_persisted: ::core::option::Option<u64>,
 }
 /// A sensor asks for its next certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1308,7 +1330,7 @@ pub struct Renewal {
 /// Events, never cut anew: a batch that is sent again is the same events under the same numbers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Batch {
-    /// The epoch, as in Hello.
+    /// The epoch, as in Hello; or its live epoch, where Welcome.live_persisted was said.
     #[prost(bytes = "vec", tag = "1")]
     pub epoch: ::prost::alloc::vec::Vec<u8>,
     /// Sequence number of the first event; numbers are dense and begin with 1.

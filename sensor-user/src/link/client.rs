@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** it ends only when the queue is drained; a collector that is away, slow or wrong is tried for ever.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::identity::Files;
+use super::lane::Lane;
 use super::session::{Ended, Session, SessionError};
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -42,6 +44,8 @@ pub struct Settings {
     pub backoff_min: Duration,
     /// Longest wait.
     pub backoff_max: Duration,
+    /// So many events that wait are worth a lane of its own for what happens from then on.
+    pub lane_events: u64,
 }
 
 impl Settings {
@@ -58,6 +62,7 @@ impl Settings {
             answer_within: Duration::from_secs(10),
             backoff_min: Duration::from_millis(250),
             backoff_max: Duration::from_secs(30),
+            lane_events: 10_000,
         }
     }
 }
@@ -74,12 +79,15 @@ pub struct Client {
     tried: Arc<Notify>,
     /// The collector's log that was last met.
     log_id: Option<Vec<u8>>,
-    /// The epoch that was delivered last, and the highest of its sequence numbers ever handed to a connection.
-    sent_max: (Uuid, u64),
-    /// The highest sequence number of the live epoch ever handed to a connection.
-    live_sent: u64,
-    /// The collector's log was found to hold more of the live epoch than that: from then on nothing of it is forgotten on a Welcome's word.
-    contested: bool,
+    /// The highest sequence number ever handed to a connection, of the live epoch and of the one whose turn it is.
+    sent_max: BTreeMap<Uuid, u64>,
+    /// The live epoch of which the collector's log was found to hold more than that: from then on nothing of it is forgotten on a
+    /// Welcome's word.
+    contested: Option<Uuid>,
+    /// The last connection had two lanes and was refused for what is in one of them: the next one has one, which tells which it is.
+    pub(super) one_lane: bool,
+    /// The connection has two lanes.
+    pub(super) has_lanes: bool,
     /// The log, and how far it held the live epoch, when what was acknowledged was last offered again: once is enough.
     offered_again: Option<(Vec<u8>, u64)>,
 }
@@ -103,9 +111,10 @@ impl Client {
             resend,
             tried,
             log_id: None,
-            sent_max: (Uuid::nil(), 0),
-            live_sent: 0,
-            contested: false,
+            sent_max: BTreeMap::new(),
+            contested: None,
+            one_lane: false,
+            has_lanes: false,
             offered_again: None,
         }
     }
@@ -128,9 +137,16 @@ impl Client {
             let error = match self.connection().await {
                 Ok(Ended::Drained) => return,
                 // The next one is for another epoch, or goes on behind a hole.
-                Ok(Ended::Turned) => continue,
+                Ok(Ended::Turned) => {
+                    self.one_lane = false;
+                    continue;
+                }
                 Err(error) => error,
             };
+            if error.is_contested() && self.has_lanes {
+                self.one_lane = true;
+                continue;
+            }
             if error.is_contested() && self.spool.pass_over(turn.0) {
                 tracing::error!(epoch = %turn.0, %error, "the collector has other events under the numbers of an earlier start: this machine was put back to a snapshot, or copied. They stay in the spool and are not delivered; what comes after them is");
                 continue;
@@ -160,6 +176,7 @@ impl Client {
     async fn connection(&mut self) -> Result<Ended, SessionError> {
         let tried = Arc::clone(&self.tried);
         let spool = Arc::clone(&self.spool);
+        self.has_lanes = false;
         let session = tokio::select! {
             session = Session::open(self) => session,
             () = drained(&spool) => return Ok(Ended::Drained),
@@ -175,6 +192,8 @@ impl Client {
         welcome: &v1::Welcome,
     ) -> Result<u64, SessionError> {
         self.metrics.link_welcomes.one();
+        let live = self.spool.live_epoch();
+        (self.sent_max).retain(|known, _| *known == epoch || *known == live);
         let held_before = first - 1;
         let persisted = welcome.persisted.unwrap_or(0);
         if self.is_contested(epoch, persisted, held_before) {
@@ -213,16 +232,35 @@ impl Client {
         if epoch != self.spool.live_epoch() {
             return false;
         }
-        let sent = self.live_sent;
-        if !self.contested && persisted > sent.max(held_before) {
-            self.contested = true;
+        let contested = self.contested == Some(epoch);
+        let sent = self.sent_max.get(&epoch).copied().unwrap_or(0);
+        if !contested && persisted > sent.max(held_before) {
+            self.contested = Some(epoch);
             tracing::error!(
                 persisted,
                 sent,
                 "the collector's log holds more of this start of the sensor than was ever sent: this machine was put back to a snapshot, or copied. Start the sensor anew on the machine that is to stay"
             );
         }
-        self.contested
+        self.contested == Some(epoch)
+    }
+
+    /// The lane of the live epoch ahead of an earlier one, if the collector takes it. Where something is wrong with what it has of the
+    /// live epoch there is none: that is looked into when it is the live epoch's turn.
+    pub(super) fn live_lane(
+        &mut self,
+        asked: Option<(Uuid, u64)>,
+        welcome: &v1::Welcome,
+    ) -> Result<Option<Lane>, SessionError> {
+        let (Some((epoch, first)), Some(persisted)) = (asked, welcome.live_persisted) else {
+            return Ok(None);
+        };
+        if self.is_contested(epoch, persisted, first - 1) || persisted < first - 1 {
+            return Ok(None);
+        }
+        self.spool.persisted(epoch, persisted)?;
+        self.has_lanes = true;
+        Ok(Some(Lane::new(epoch, persisted)))
     }
 
     /// What is kept though it was acknowledged goes to a log that lacks it.
@@ -236,16 +274,11 @@ impl Client {
 
     pub(super) fn count_sent(&mut self, epoch: Uuid, batch: &Batch) {
         self.metrics.batches_sent.one();
-        if self.sent_max.0 != epoch {
-            self.sent_max = (epoch, 0);
-        }
-        if batch.last_seq <= self.sent_max.1 {
+        let sent_max = self.sent_max.entry(epoch).or_default();
+        if batch.last_seq <= *sent_max {
             self.metrics.batches_resent.one();
         }
-        self.sent_max.1 = self.sent_max.1.max(batch.last_seq);
-        if epoch == self.spool.live_epoch() {
-            self.live_sent = self.live_sent.max(batch.last_seq);
-        }
+        *sent_max = (*sent_max).max(batch.last_seq);
     }
 }
 

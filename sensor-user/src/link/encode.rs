@@ -109,6 +109,7 @@ mod tests {
             last_seq: 4,
             follows: 2,
             stands_for: 0,
+            written_ns: 0,
             about: About::default(),
             encoding,
             payload: Arc::new(payload),

@@ -15,7 +15,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use proto::prost::encoding::{message, string};
+use proto::prost::encoding::{bool, message, string};
 use proto::sensor::v1;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -34,10 +34,11 @@ mod worth;
 
 /// So many reports of a tick share a block, whatever they are worth: another block for each class would cost more than it keeps.
 const TOGETHER: usize = 64;
-/// The fields of `EventBlock`; its events are the last one, so a block grows at its end.
+/// The fields of `EventBlock`; its events are written last, so a block grows at its end.
 const HOST: u32 = 1;
 const BOOT_ID: u32 = 2;
 const EVENTS: u32 = 3;
+const OLDER_TO_COME: u32 = 4;
 
 /// Whose events they are.
 #[derive(Debug, Clone)]
@@ -59,6 +60,8 @@ pub struct Packer {
     lost: Option<Lost>,
     /// What the spool lost and is not yet said.
     unsaid: Vec<Loss>,
+    /// First round whose reports may begin another epoch: they refer to nothing that was said in the one before.
+    parts_with: Option<u64>,
     /// First round whose reports may enter: those of older ones may refer to processes that are lost.
     round: u64,
     compress: encode::Compress,
@@ -93,6 +96,7 @@ impl Packer {
             metrics,
             lost: None,
             unsaid: Vec::new(),
+            parts_with: None,
             round: 0,
             compress: encode::Compress::default(),
             plain: Vec::new(),
@@ -109,7 +113,10 @@ impl Packer {
             let spool = Arc::clone(&self.spool);
             tokio::select! {
                 tick = self.ticks.recv() => match tick {
-                    Some(tick) => self.pack(&tick),
+                    Some(tick) => {
+                        self.part(&tick).await;
+                        self.pack(&tick);
+                    }
                     None => break,
                 },
                 () = spool.room(), if self.lost.is_some() || !self.unsaid.is_empty() => {
@@ -121,6 +128,18 @@ impl Packer {
         }
         self.last_words().await;
         self.spool.close();
+    }
+
+    /// Begins another epoch where that is wanted, with the first tick that says anew who processes are.
+    async fn part(&mut self, tick: &Tick) {
+        match self.parts_with {
+            None if self.spool.is_epoch_wanted() => self.parts_with = Some(self.resend.ask()),
+            Some(round) if tick.round >= round => {
+                self.parts_with = None;
+                self.spool.begin_epoch().await;
+            }
+            None | Some(_) => {}
+        }
     }
 
     /// A loss that was not said is no clean end: waits for room, for as long as the shutdown lets it.
@@ -214,7 +233,8 @@ impl Packer {
     }
 
     fn open(&mut self) -> Open {
-        Open::new(&self.host, std::mem::take(&mut self.plain))
+        let plain = std::mem::take(&mut self.plain);
+        Open::new(&self.host, self.spool.is_behind(), plain)
     }
 
     /// Hands a block over; answers the number of its events. An empty one is none.
@@ -325,10 +345,13 @@ struct Open {
 
 impl Open {
     /// An empty one, in memory that is used again.
-    fn new(host: &Host, mut payload: Vec<u8>) -> Self {
+    fn new(host: &Host, older_to_come: bool, mut payload: Vec<u8>) -> Self {
         payload.clear();
         string::encode(HOST, &host.name, &mut payload);
         string::encode(BOOT_ID, &host.boot_id, &mut payload);
+        if older_to_come {
+            bool::encode(OLDER_TO_COME, &older_to_come, &mut payload);
+        }
         Self {
             payload,
             events: 0,

@@ -1,6 +1,8 @@
 //! One connection to the collector, from Hello to its end.
 //!
-//! **Invariant:** batches go out in the order of their numbers, each exactly as the queue holds it; only a Persisted makes
+//! It delivers one epoch, or two: an earlier one, and ahead of it the live one (see [`lane`](super::lane)).
+//!
+//! **Invariant:** batches of an epoch go out in the order of their numbers, each exactly as the queue holds it; only a Persisted makes
 //! the queue forget.
 
 use std::error::Error;
@@ -15,12 +17,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
-use uuid::Uuid;
 
 use super::client::{Client, Settings};
 use super::identity::IdentityError;
+use super::lane::{Flow, Lane, Lanes, Next, Outgoing};
 use super::{encode, enroll, tls, wire};
-use crate::spool::{Batch, NeverSent};
+use crate::spool::NeverSent;
 
 /// Messages that may wait for the connection to take them; a batch is up to 256 KiB.
 const OUTBOUND_MAX: usize = 4;
@@ -97,20 +99,21 @@ pub(super) enum Ended {
     Turned,
 }
 
-/// A connection on which the collector has welcomed the sensor. It delivers one epoch.
+/// A connection on which the collector has welcomed the sensor.
 pub(super) struct Session<'a> {
-    client: &'a mut Client,
-    epoch: Uuid,
+    state: State<'a>,
     out: mpsc::Sender<v1::FromSensor>,
     inbound: Streaming<v1::FromCollector>,
-    /// Last sequence number handed to this connection.
-    sent: u64,
+    channel: Channel,
+}
+
+/// How far a connection is.
+struct State<'a> {
+    client: &'a mut Client,
+    lanes: Lanes,
     /// Whether the collector takes zstd.
     takes_zstd: bool,
-    /// Whether it takes from a batch what was given up before it; one that does not is told with a Hello.
-    takes_follows: bool,
     flow: Flow,
-    channel: Channel,
     /// When the certificate is to be renewed.
     renew_at: Option<Instant>,
 }
@@ -121,6 +124,7 @@ impl<'a> Session<'a> {
         let channel = connect(&client.settings).await?;
         let (out, outbound) = mpsc::channel(OUTBOUND_MAX);
         let (epoch, first) = client.spool.turn();
+        let live = client.spool.live_lane().filter(|_| !client.one_lane);
         let hello = v1::Hello {
             sensor_id: client.settings.sensor_id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -130,6 +134,7 @@ impl<'a> Session<'a> {
             clocks: Some(wire::clocks()),
             spool: Some(wire::depth(&client.spool)),
             live_epoch: client.spool.live_epoch().as_bytes().to_vec(),
+            live_first_unacknowledged: live.map(|(_, first)| first),
         };
         // The channel is new and holds more than one message.
         out.try_send(message(FromSensor::Hello(hello)))
@@ -150,84 +155,73 @@ impl<'a> Session<'a> {
             return Err(SessionError::NoWelcome);
         };
         let sent = client.welcomed((epoch, first), &welcome).await?;
+        let lanes = Lanes {
+            live: client.live_lane(live, &welcome)?,
+            turn: Lane::new(epoch, sent),
+            takes_follows: welcome.takes_follows,
+            can_part: welcome.takes_lanes && epoch == client.spool.live_epoch(),
+        };
         let takes_zstd = welcome.encodings().any(|known| known == v1::Encoding::Zstd);
         let in_s = welcome
             .renew_in_s
             .map(|s| Duration::from_secs(s.min(RENEW_IN_MAX_S)));
         Ok(Self {
             channel,
-            renew_at: in_s.map(|wait| Instant::now() + wait),
-            client,
-            epoch,
             out,
             inbound,
-            sent,
-            takes_zstd,
-            takes_follows: welcome.takes_follows,
-            flow: Flow::new(welcome.credit_bytes),
+            state: State {
+                renew_at: in_s.map(|wait| Instant::now() + wait),
+                client,
+                lanes,
+                takes_zstd,
+                flow: Flow::new(welcome.credit_bytes),
+            },
         })
     }
 
-    /// Delivers until the connection ends, or all of its epoch is delivered.
+    /// Delivers until the connection ends, or all of the epoch whose turn it is is delivered.
     pub(super) async fn deliver(mut self) -> Result<Ended, SessionError> {
-        let (spool, epoch) = (self.client.spool.clone(), self.epoch);
-        let mut beat = interval_at(Instant::now(), self.client.settings.heartbeat);
+        let spool = self.state.client.spool.clone();
+        let mut beat = interval_at(Instant::now(), self.state.client.settings.heartbeat);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if spool.is_drained() {
                 return self.leave(Ended::Drained).await;
             }
-            let mut next = spool.after(epoch, self.sent).await;
-            if let Some(batch) = next.take_if(|batch| self.is_behind_hole(batch))
-                && spool.skip(epoch, self.sent, batch.first_seq)
-            {
+            let next = self.state.lanes.next(&spool).await;
+            if matches!(next, Next::Turned) {
                 return self.leave(Ended::Turned).await;
             }
-            if spool.epoch() != epoch {
-                return self.leave(Ended::Turned).await;
-            }
-            if self.renew_at.is_some_and(|due| due <= Instant::now()) {
+            if self.state.renew_at.is_some_and(|due| due <= Instant::now()) {
                 self.renew().await?;
             }
-            let cost = next.as_ref().map_or(0, encode::cost);
-            if self.flow.waits_for(cost) {
-                self.client.metrics.credit_waits.one();
+            let next = next.batch();
+            let may = next.as_ref().is_none_or(|next| self.state.may_go(next));
+            if !may && self.state.flow.begins_to_wait() {
+                self.state.client.metrics.credit_waits.one();
             }
             tokio::select! {
-                said = self.inbound.message() => {
-                    if let Some(in_s) = self.flow.hear(self.client, epoch, said?)? {
-                        let due = Instant::now() + Duration::from_secs(in_s.min(RENEW_IN_MAX_S));
-                        self.renew_at = Some(self.renew_at.map_or(due, |before| before.min(due)));
-                    }
+                said = self.inbound.message() => self.state.hear(said?)?,
+                _ = beat.tick() => {
+                    self.say_heartbeat();
+                    self.state.ask_for_lane();
                 }
-                _ = beat.tick() => self.say_heartbeat(),
-                () = at(self.renew_at) => {}
-                permit = self.out.reserve(), if next.is_some() && self.flow.covers(cost) => {
-                    let Some(batch) = next else { continue };
-                    let permit = permit.map_err(|_| SessionError::Closed)?;
-                    let numbered = encode::numbered(epoch, &batch, self.takes_zstd)
-                        .map_err(SessionError::Unpack)?;
-                    self.flow.sent(batch.last_seq, cost);
-                    self.sent = batch.last_seq;
-                    self.client.count_sent(epoch, &batch);
-                    permit.send(message(FromSensor::Batch(numbered)));
+                () = at(self.state.renew_at) => {}
+                permit = self.out.reserve(), if next.is_some() && may => {
+                    let Some(next) = next else { continue };
+                    permit.map_err(|_| SessionError::Closed)?.send(self.state.numbered(&next)?);
                 }
-                () = spool.changed(), if next.is_none() => {}
+                // What is live may come while something old waits.
+                () = spool.changed(), if next.is_none() || self.state.lanes.live.is_some() => {}
             }
         }
     }
 
-    /// Whether there is something between what was sent and this batch of which the collector would not know that it is lost.
-    fn is_behind_hole(&self, batch: &Batch) -> bool {
-        let known = self.takes_follows && batch.follows <= self.sent;
-        batch.first_seq > self.sent + 1 && !known
-    }
-
     /// Renews the certificate; one that could not be renewed still counts, and is tried again.
     async fn renew(&mut self) -> Result<(), SessionError> {
-        let settings = &self.client.settings;
+        let settings = &self.state.client.settings;
         let Some(files) = settings.identity.clone() else {
-            self.renew_at = None;
+            self.state.renew_at = None;
             return Ok(());
         };
         let renewed = timeout(
@@ -239,13 +233,13 @@ impl<'a> Session<'a> {
             Ok(Err(error)) => tracing::warn!(%error, "the certificate could not be renewed yet"),
             Err(_) => tracing::warn!("the collector did not renew the certificate in time"),
         }
-        self.renew_at = Some(Instant::now() + RENEW_AGAIN);
+        self.state.renew_at = Some(Instant::now() + RENEW_AGAIN);
         Ok(())
     }
 
     /// A heartbeat that finds no room is left out: the batches in its way show that the sensor is alive.
     fn say_heartbeat(&self) {
-        let client = &self.client;
+        let client = &self.state.client;
         let lost = client.metrics.lost();
         let health = client.health.borrow();
         let beat = wire::heartbeat(&health, &client.settings.stores, &client.spool, lost);
@@ -262,17 +256,76 @@ impl<'a> Session<'a> {
     async fn leave(self, ended: Ended) -> Result<Ended, SessionError> {
         self.say_heartbeat();
         let Self {
-            client,
+            state,
             out,
             mut inbound,
             ..
         } = self;
         drop(out);
         let end = async { while let Ok(Some(_)) = inbound.message().await {} };
-        if timeout(client.settings.answer_within, end).await.is_err() {
+        if timeout(state.client.settings.answer_within, end)
+            .await
+            .is_err()
+        {
             tracing::debug!("the collector kept the connection open after the last message");
         }
         Ok(ended)
+    }
+}
+
+impl State<'_> {
+    /// Whether the collector has room for a batch now.
+    fn may_go(&self, next: &Outgoing) -> bool {
+        self.flow
+            .covers(encode::cost(&next.batch), self.lanes.spares(next))
+    }
+
+    /// A batch as it travels; it counts as sent.
+    fn numbered(&mut self, next: &Outgoing) -> Result<v1::FromSensor, SessionError> {
+        let numbered = encode::numbered(next.epoch, &next.batch, self.takes_zstd)
+            .map_err(SessionError::Unpack)?;
+        let (epoch, last_seq) = (next.epoch, next.batch.last_seq);
+        self.flow.sent((epoch, last_seq), encode::cost(&next.batch));
+        self.lanes.sent(epoch, last_seq);
+        self.client.count_sent(epoch, &next.batch);
+        Ok(message(FromSensor::Batch(numbered)))
+    }
+
+    /// Where much waits, what happens from now on is to go ahead of it.
+    fn ask_for_lane(&self) {
+        if self.lanes.wants_lane() {
+            let worth = self.client.settings.lane_events;
+            self.client.spool.want_epoch(worth);
+        }
+    }
+
+    /// Takes in what the collector said, none when it said nothing more.
+    fn hear(&mut self, said: Option<v1::FromCollector>) -> Result<(), SessionError> {
+        match said.ok_or(SessionError::Closed)?.message {
+            Some(FromCollector::Persisted(persisted)) => {
+                let epoch = self.lanes.own(&persisted.epoch)?;
+                self.client.spool.persisted(epoch, persisted.seq)?;
+                if self.lanes.persisted(epoch, persisted.seq) {
+                    self.ask_for_lane();
+                }
+            }
+            Some(FromCollector::Received(received)) => {
+                let epoch = self.lanes.own(&received.epoch)?;
+                if let Some(took) = self.flow.received((epoch, received.seq)) {
+                    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                    self.client.metrics.round_trips.one();
+                    self.client.metrics.round_trip_us.add(took);
+                }
+            }
+            Some(FromCollector::Credit(credit)) => self.flow.granted(credit.bytes),
+            Some(FromCollector::Renewal(renewal)) => {
+                let due = Instant::now() + Duration::from_secs(renewal.in_s.min(RENEW_IN_MAX_S));
+                self.renew_at = Some(self.renew_at.map_or(due, |before| before.min(due)));
+            }
+            // Welcome comes once; a kind that a later version may add is none of ours.
+            Some(FromCollector::Welcome(_)) | None => {}
+        }
+        Ok(())
     }
 }
 
@@ -282,84 +335,6 @@ async fn at(time: Option<Instant>) {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
-}
-
-/// What the sensor may still send on a connection, and how long the way is.
-#[derive(Debug)]
-struct Flow {
-    /// Bytes of its credit that are left; `None` where the collector sets no limit.
-    left: Option<u64>,
-    /// A batch waits for more.
-    waiting: bool,
-    /// A batch of which the collector is to say that it took it, and since when that is waited for.
-    awaited: Option<(u64, Instant)>,
-}
-
-impl Flow {
-    const fn new(left: Option<u64>) -> Self {
-        Self {
-            left,
-            waiting: false,
-            awaited: None,
-        }
-    }
-
-    fn covers(&self, cost: u64) -> bool {
-        self.left.is_none_or(|left| cost <= left)
-    }
-
-    /// True when a batch begins to wait.
-    fn waits_for(&mut self, cost: u64) -> bool {
-        let waits = !self.covers(cost);
-        waits && !std::mem::replace(&mut self.waiting, waits)
-    }
-
-    fn sent(&mut self, last_seq: u64, cost: u64) {
-        self.left = self.left.map(|left| left.saturating_sub(cost));
-        self.waiting = false;
-        self.awaited.get_or_insert((last_seq, Instant::now()));
-    }
-
-    /// Takes in what the collector said, none when it said nothing more; answers in how many seconds to renew the certificate if it
-    /// was that.
-    fn hear(
-        &mut self,
-        client: &Client,
-        epoch: Uuid,
-        said: Option<v1::FromCollector>,
-    ) -> Result<Option<u64>, SessionError> {
-        match said.ok_or(SessionError::Closed)?.message {
-            Some(FromCollector::Persisted(persisted)) => {
-                is_own(epoch, &persisted.epoch)?;
-                client.spool.persisted(epoch, persisted.seq)?;
-            }
-            Some(FromCollector::Received(received)) => {
-                is_own(epoch, &received.epoch)?;
-                self.received(client, received.seq);
-            }
-            Some(FromCollector::Credit(credit)) => {
-                self.left = self.left.map(|left| left.saturating_add(credit.bytes));
-            }
-            Some(FromCollector::Renewal(renewal)) => return Ok(Some(renewal.in_s)),
-            // Welcome comes once; a kind that a later version may add is none of ours.
-            Some(FromCollector::Welcome(_)) | None => {}
-        }
-        Ok(None)
-    }
-
-    fn received(&mut self, client: &Client, upto: u64) {
-        if let Some((_, since)) = self.awaited.take_if(|(seq, _)| *seq <= upto) {
-            let took = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-            client.metrics.round_trips.one();
-            client.metrics.round_trip_us.add(took);
-        }
-    }
-}
-
-fn is_own(epoch: Uuid, said: &[u8]) -> Result<(), SessionError> {
-    (said == epoch.as_bytes())
-        .then_some(())
-        .ok_or(SessionError::OtherEpoch)
 }
 
 impl From<tonic::Status> for SessionError {

@@ -115,6 +115,8 @@ pub(super) fn depth(spool: &Spool) -> v1::SpoolDepth {
         events: depth.events,
         memory_bytes: depth.bytes,
         disk_bytes: spool.disk_bytes(),
+        backlog_events: depth.backlog,
+        backlog_since_unix_ns: depth.backlog_since_ns,
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Earlier {
     pub(super) last: u64,
     /// What is not there in between.
     pub(super) holes: Holes,
+    /// When what is there from `first` on was written, nanoseconds since 1970.
+    pub(super) since_ns: u64,
 }
 
 impl Earlier {
@@ -45,6 +47,27 @@ impl Earlier {
     pub(super) fn events(&self) -> u64 {
         (self.last + 1).saturating_sub(self.first) - self.holes.within(self.first, self.last)
     }
+}
+
+/// What was read from the disk and not yet asked for.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    live: VecDeque<Batch>,
+    /// Of the earlier epoch whose turn it is.
+    earlier: VecDeque<Batch>,
+}
+
+/// How far the beginning of another live epoch is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Turning {
+    #[default]
+    No,
+    /// Whoever delivers would have one.
+    Wanted,
+    /// Whoever offers waits for it.
+    Asked,
+    /// The disk is being told.
+    Begun,
 }
 
 /// Where the next batch is.
@@ -79,32 +102,32 @@ pub(super) struct Work {
 
 #[derive(Debug)]
 pub(super) struct Held {
-    live: Uuid,
+    pub(super) live: Uuid,
     max: Depth,
-    batches: VecDeque<Batch>,
+    pub(super) batches: VecDeque<Batch>,
     /// Of `batches`.
-    memory: Depth,
-    first: u64,
+    pub(super) memory: Depth,
+    pub(super) first: u64,
     /// What was given up between `first` and `last_seq`.
-    holes: Holes,
-    last_seq: u64,
-    committed: u64,
+    pub(super) holes: Holes,
+    pub(super) last_seq: u64,
+    pub(super) committed: u64,
     /// Bytes of what is not committed.
-    uncommitted: u64,
-    earlier: VecDeque<Earlier>,
-    /// Read from the disk and not yet asked for, of the epoch whose turn it is.
-    ahead: VecDeque<Batch>,
+    pub(super) uncommitted: u64,
+    pub(super) earlier: VecDeque<Earlier>,
+    pub(super) turning: Turning,
+    pub(super) ahead: Ahead,
     acked: Vec<(Uuid, u64)>,
     losses: Vec<Loss>,
     /// The last place of the losses that were taken.
     taken: i64,
     /// The last number when losses were said, and the last place of those; 0 when there is nothing to remember.
-    told_at: (u64, i64),
-    footing: Footing,
+    pub(super) told_at: (u64, i64),
+    pub(super) footing: Footing,
     suspicion: Option<String>,
     /// What an earlier sensor left is in here, or has been.
     adopted: bool,
-    closed: bool,
+    pub(super) closed: bool,
     finishing: bool,
 }
 
@@ -121,7 +144,8 @@ impl Held {
             committed: 0,
             uncommitted: 0,
             earlier: VecDeque::new(),
-            ahead: VecDeque::new(),
+            turning: Turning::No,
+            ahead: Ahead::default(),
             acked: Vec::new(),
             losses: Vec::new(),
             taken: 0,
@@ -143,13 +167,34 @@ impl Held {
     }
 
     pub(super) fn first_held(&self) -> u64 {
-        match (self.earlier.front(), self.batches.front()) {
-            (Some(old), _) => old.first,
+        (self.earlier.front()).map_or_else(|| self.live_first_held(), |old| old.first)
+    }
+
+    pub(super) fn live_first_held(&self) -> u64 {
+        match self.batches.front() {
             // A batch of which a part is persisted is held whole.
-            (None, Some(front)) if (front.first_seq..=front.last_seq).contains(&self.first) => {
+            Some(front) if (front.first_seq..=front.last_seq).contains(&self.first) => {
                 front.first_seq
             }
-            (None, _) => self.first,
+            _ => self.first,
+        }
+    }
+
+    /// The earlier epoch whose turn it is, if it is this one.
+    fn old(&self, epoch: Uuid) -> Option<&Earlier> {
+        self.earlier.front().filter(|old| old.epoch == epoch)
+    }
+
+    /// Whether something of an epoch can go out now: of the live one always, of the earlier ones when it is their turn.
+    fn is_due(&self, epoch: Uuid) -> bool {
+        epoch == self.live || epoch == self.epoch()
+    }
+
+    fn ahead(&mut self, epoch: Uuid) -> &mut VecDeque<Batch> {
+        if epoch == self.live {
+            &mut self.ahead.live
+        } else {
+            &mut self.ahead.earlier
         }
     }
 
@@ -169,6 +214,7 @@ impl Held {
             last_seq: self.last_seq,
             follows: first_seq - 1,
             stands_for: block.stands_for,
+            written_ns: 0,
             about: block.about,
             encoding: block.encoding,
             payload: Arc::new(block.payload),
@@ -209,32 +255,30 @@ impl Held {
         }
     }
 
-    /// What was given up of the epoch whose turn it is.
-    fn holes(&self) -> &Holes {
-        self.earlier.front().map_or(&self.holes, |old| &old.holes)
+    /// What was given up of an epoch that is due.
+    fn holes(&self, epoch: Uuid) -> &Holes {
+        self.old(epoch).map_or(&self.holes, |old| &old.holes)
     }
 
     /// A batch as it goes out.
-    fn outgoing(&self, batch: &Batch) -> Batch {
+    fn outgoing(&self, epoch: Uuid, batch: &Batch) -> Batch {
         Batch {
-            follows: self.holes().follows(batch.first_seq),
+            follows: self.holes(epoch).follows(batch.first_seq),
             ..batch.clone()
         }
     }
 
     pub(super) fn next(&mut self, epoch: Uuid, seq: u64) -> Next {
-        if epoch != self.epoch() {
+        if !self.is_due(epoch) {
             return Next::Nothing;
         }
-        let on_disk = self.earlier.front().map_or(self.committed, |old| old.last);
-        let in_memory = if self.earlier.is_empty() {
-            self.in_memory_after(seq)
-        } else {
-            None
+        let (on_disk, in_memory) = match self.old(epoch) {
+            Some(old) => (old.last, None),
+            None => (self.committed, self.in_memory_after(seq)),
         };
         match in_memory {
             Some(batch) if batch.follows <= seq => Next::Batch(batch),
-            _ if self.footing != Footing::Memory && on_disk > seq => self.read_ahead(seq),
+            _ if self.footing != Footing::Memory && on_disk > seq => self.read_ahead(epoch, seq),
             Some(batch) => Next::Batch(batch),
             None => Next::Nothing,
         }
@@ -250,10 +294,11 @@ impl Held {
         })
     }
 
-    fn read_ahead(&mut self, seq: u64) -> Next {
-        while self.ahead.pop_front_if(|b| b.last_seq <= seq).is_some() {}
-        let next = self.ahead.front().map(|batch| self.outgoing(batch));
-        match next {
+    fn read_ahead(&mut self, epoch: Uuid, seq: u64) -> Next {
+        let ahead = self.ahead(epoch);
+        while ahead.pop_front_if(|b| b.last_seq <= seq).is_some() {}
+        let next = ahead.front().cloned();
+        match next.map(|batch| self.outgoing(epoch, &batch)) {
             Some(batch) if batch.follows <= seq => Next::Batch(batch),
             _ => Next::OnDisk,
         }
@@ -262,42 +307,46 @@ impl Held {
     /// Takes in what the disk gave for what is after `seq`, and answers the first of it. When it gave nothing of an earlier
     /// epoch, there is nothing more of it.
     pub(super) fn read(&mut self, epoch: Uuid, seq: u64, page: Vec<Batch>) -> Option<Batch> {
-        if epoch != self.epoch() {
+        if !self.is_due(epoch) {
             return None;
         }
-        self.ahead = page.into();
         // What was given up after it was read does not go out.
-        let holes = self.earlier.front().map_or(&self.holes, |old| &old.holes);
-        self.ahead.retain(|batch| !holes.has(batch.first_seq));
-        if let Some(first) = self.ahead.front() {
-            return Some(self.outgoing(first));
+        let holes = self.holes(epoch);
+        let page = page.into_iter();
+        let page: VecDeque<_> = page.filter(|batch| !holes.has(batch.first_seq)).collect();
+        let first = page.front().map(|first| self.outgoing(epoch, first));
+        *self.ahead(epoch) = page;
+        if first.is_some() {
+            return first;
         }
-        let Some(old) = self.earlier.front() else {
+        let Some(old) = self.old(epoch) else {
             return self.in_memory_after(seq);
         };
         if old.first > seq {
             let (lost, last) = (old.events(), old.last);
             self.lose(damaged(lost));
-            self.pass(last);
+            self.pass(epoch, last);
         }
         None
     }
 
     pub(super) fn persisted(&mut self, epoch: Uuid, seq: u64) -> Result<(), NeverSent> {
-        if epoch != self.epoch() {
-            return Ok(());
-        }
-        if self.earlier.is_empty() && seq > self.last_seq {
-            return Err(NeverSent {
-                claimed: seq,
-                last: self.last_seq,
-            });
-        }
-        // A sensor that was killed may have sent more of its epoch than it wrote.
-        let seq = seq.min(self.earlier.front().map_or(seq, |old| old.last));
-        if seq + 1 > self.first_held() {
+        let (first, last) = match self.old(epoch) {
+            // A sensor that was killed may have sent more of its epoch than it wrote.
+            Some(old) => (old.first, old.last),
+            None if epoch != self.live => return Ok(()),
+            None if seq > self.last_seq => {
+                return Err(NeverSent {
+                    claimed: seq,
+                    last: self.last_seq,
+                });
+            }
+            None => (self.live_first_held(), self.last_seq),
+        };
+        let seq = seq.min(last);
+        if seq + 1 > first {
             self.note(epoch, seq);
-            self.pass(seq);
+            self.pass(epoch, seq);
         }
         Ok(())
     }
@@ -308,21 +357,22 @@ impl Held {
             .pop_front_if(|old| old.epoch == epoch)
             .is_some();
         if passed {
-            self.ahead.clear();
+            self.ahead.earlier.clear();
         }
         passed
     }
 
-    /// Up to `seq` nothing more is held of the epoch whose turn it is.
-    fn pass(&mut self, seq: u64) {
-        if let Some(old) = self.earlier.front_mut() {
+    /// Up to `seq` nothing more is held of an epoch that is due.
+    fn pass(&mut self, epoch: Uuid, seq: u64) {
+        if let Some(old) = self.earlier.front_mut().filter(|old| old.epoch == epoch) {
             old.first = old.holes.pass(old.first.max(seq + 1));
-            if self
-                .earlier
+            let next = (self.ahead.earlier.iter()).find(|batch| batch.last_seq > seq);
+            old.since_ns = next.map_or(old.since_ns, |batch| batch.written_ns);
+            if (self.earlier)
                 .pop_front_if(|old| old.first > old.last)
                 .is_some()
             {
-                self.ahead.clear();
+                self.ahead.earlier.clear();
             }
             return;
         }
@@ -348,15 +398,18 @@ impl Held {
     }
 
     pub(super) fn skip(&mut self, epoch: Uuid, sent: u64, seq: u64) -> bool {
-        if epoch != self.epoch() || self.first_held() <= sent {
+        let first = match self.old(epoch) {
+            Some(old) => old.first,
+            None => self.live_first_held(),
+        };
+        if !self.is_due(epoch) || first <= sent {
             return false;
         }
-        let first = self.first_held();
-        let lost = seq.saturating_sub(first) - self.holes().within(first, seq - 1);
+        let lost = seq.saturating_sub(first) - self.holes(epoch).within(first, seq - 1);
         if lost > 0 {
             self.lose(damaged(lost));
         }
-        self.pass(seq - 1);
+        self.pass(epoch, seq - 1);
         true
     }
 
@@ -387,7 +440,7 @@ impl Held {
             self.note(old.epoch, old.first - 1);
         }
         self.earlier = all.into();
-        self.ahead.clear();
+        self.ahead = Ahead::default();
     }
 
     pub(super) fn depth(&self) -> Depth {
@@ -403,10 +456,18 @@ impl Held {
         };
         let gone = self.holes.within(first, self.last_seq);
         let live = (self.last_seq + 1).saturating_sub(first) - gone;
+        let backlog = earlier.sum::<u64>();
         Depth {
-            events: earlier.sum::<u64>() + live,
+            events: backlog + live,
             bytes: self.memory.bytes,
+            backlog,
+            backlog_since_ns: self.earlier.front().map_or(0, |old| old.since_ns),
         }
+    }
+
+    /// Older events than those that are offered now are still to come.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.earlier.is_empty()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -418,6 +479,7 @@ impl Held {
             now = volatile.fold(Depth::default(), |sum, batch| Depth {
                 events: sum.events + batch.last_seq - batch.first_seq + 1,
                 bytes: sum.bytes + batch.payload.len() as u64,
+                ..sum
             });
         }
         let free = |max: u64, now: u64| now <= max - max / ROOM_SHARE;
@@ -587,7 +649,7 @@ impl Held {
             }
         }
         self.earlier.retain(|old| old.first <= old.last);
-        self.ahead.clear();
+        self.ahead = Ahead::default();
         self.losses.extend(evicted.loss);
     }
 
@@ -596,7 +658,7 @@ impl Held {
     pub(super) fn start_afresh(&mut self) -> u64 {
         let earlier: u64 = self.earlier.iter().map(Earlier::events).sum();
         self.earlier.clear();
-        self.ahead.clear();
+        self.ahead = Ahead::default();
         self.acked.clear();
         let front = self
             .batches

@@ -266,6 +266,22 @@ impl Store {
         Ok(rows)
     }
 
+    /// Begins another epoch, the one before being whole up to what is committed; answers when what is held of that from `first` on was
+    /// written.
+    pub(super) fn turn(&mut self, next: Uuid, first: u64) -> Result<u64, rusqlite::Error> {
+        let transaction = self.connection.transaction()?;
+        let since_ns = transaction.query_row(
+            "SELECT time_ns FROM batch WHERE epoch = ?1 AND last_seq >= ?2 ORDER BY last_seq LIMIT 1",
+            params![self.epoch, first],
+            |row| row.get(0),
+        )?;
+        transaction.execute("UPDATE epoch SET ended = 1 WHERE id = ?1", [self.epoch])?;
+        let epoch = begin(&transaction, next)?;
+        transaction.commit()?;
+        self.epoch = epoch;
+        Ok(since_ns)
+    }
+
     /// This sensor ends in good order: its successor has nothing to say about it.
     pub(super) fn end(&self) -> Result<(), rusqlite::Error> {
         (self.connection).execute("UPDATE epoch SET ended = 1 WHERE id = ?1", [self.epoch])?;
@@ -276,7 +292,7 @@ impl Store {
     /// found by whoever goes on behind it.
     pub(super) fn page(&self, epoch: Uuid, seq: u64) -> Result<Vec<Batch>, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT first_seq, last_seq, crc, payload, encoding FROM batch
+            "SELECT first_seq, last_seq, crc, payload, encoding, time_ns FROM batch
          WHERE epoch = (SELECT id FROM epoch WHERE uuid = ?1) AND last_seq > ?2 ORDER BY last_seq",
         )?;
         let mut rows = statement.query(params![epoch.as_bytes(), seq])?;
@@ -289,6 +305,7 @@ impl Store {
                 // Who hands it out knows the holes.
                 follows: row.get::<_, u64>(0)?.saturating_sub(1),
                 stands_for: 0,
+                written_ns: row.get(5)?,
                 about: About::default(),
                 encoding: encoding(4, row.get(4)?)?,
                 payload: Arc::new(row.get(3)?),
@@ -317,14 +334,14 @@ impl Store {
         let mut live = self
             .connection
             .query_row(
-                "SELECT uuid, first_seq, last_seq FROM batch JOIN epoch ON epoch.id = batch.epoch
+                "SELECT uuid, first_seq, last_seq, time_ns FROM batch JOIN epoch ON epoch.id = batch.epoch
                  WHERE uuid = ?1 AND last_seq > ?2 ORDER BY last_seq LIMIT 1",
                 params![epoch.as_bytes(), persisted],
                 earlier,
             )
             .optional()?;
         let mut statement = self.connection.prepare(
-            "SELECT uuid, min(first_seq), max(last_seq) FROM batch JOIN epoch ON epoch.id = batch.epoch
+            "SELECT uuid, min(first_seq), max(last_seq), min(time_ns) FROM batch JOIN epoch ON epoch.id = batch.epoch
              WHERE uuid <> ?1 GROUP BY epoch ORDER BY epoch",
         )?;
         let mut before: Vec<Earlier> = statement
@@ -399,6 +416,7 @@ fn earlier(row: &rusqlite::Row<'_>) -> Result<Earlier, rusqlite::Error> {
         first: row.get(1)?,
         last: row.get(2)?,
         holes: Holes::default(),
+        since_ns: row.get(3)?,
     })
 }
 
@@ -485,7 +503,8 @@ fn create(connection: &mut Connection) -> Result<i64, rusqlite::Error> {
 fn find(connection: &Connection, live: Uuid) -> Result<Found, rusqlite::Error> {
     let mut statement = connection.prepare(
         "SELECT uuid, (SELECT first_seq FROM batch WHERE epoch = e.id AND last_seq > acked ORDER BY last_seq LIMIT 1) AS first,
-                (SELECT max(last_seq) FROM batch WHERE epoch = e.id)
+                (SELECT max(last_seq) FROM batch WHERE epoch = e.id),
+                (SELECT time_ns FROM batch WHERE epoch = e.id AND last_seq > acked ORDER BY last_seq LIMIT 1)
          FROM epoch e WHERE uuid <> ?1 AND first IS NOT NULL ORDER BY id",
     )?;
     let mut earlier: Vec<Earlier> = statement

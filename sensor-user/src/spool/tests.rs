@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::*;
 
+mod lanes;
 mod worth;
 
 fn block(events: u64, bytes: usize) -> Block {
@@ -74,7 +75,8 @@ fn both_bounds_hold_and_a_refused_block_takes_no_number() {
         spool.depth(),
         Depth {
             events: 5,
-            bytes: 100
+            bytes: 100,
+            ..Depth::default()
         }
     );
     spool.persisted(spool.epoch(), 3).unwrap();

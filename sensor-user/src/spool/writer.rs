@@ -139,9 +139,11 @@ impl Keeper {
             self.set_aside(&why);
         }
         if !self.stands() && !self.stand() {
+            self.begin_epoch();
             return;
         }
         self.write();
+        self.begin_epoch();
         if self.tidied.elapsed() >= self.tidy_every {
             self.tidied = Instant::now();
             self.tidy();
@@ -169,7 +171,7 @@ impl Keeper {
         let mut held = self.spool.held();
         loop {
             let due = for_bytes && held.uncommitted_bytes() >= bytes;
-            if due || held.is_finishing() || held.is_suspected() {
+            if due || held.is_turning() || held.is_finishing() || held.is_suspected() {
                 return true;
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -266,6 +268,28 @@ impl Keeper {
         let pressing = !work.batches.is_empty() || self.spool.held().is_finishing();
         if pressing && (!work.batches.is_empty() || !work.acked.is_empty()) {
             self.commit(&work);
+        }
+    }
+
+    /// Begins another epoch, if that was asked for and all of the one before is on the disk.
+    fn begin_epoch(&mut self) {
+        if !self.spool.held().is_turning() {
+            return;
+        }
+        let may = self.spool.held().may_turn();
+        if let Some(first) = may {
+            let next = Uuid::new_v4();
+            let begun = self.with_store(|store| store.turn(next, first));
+            let since_ns = begun.transpose().unwrap_or_else(|error| {
+                self.refused(&error);
+                None
+            });
+            let begun = since_ns.map(|since_ns| (next, since_ns));
+            self.spool.held().turn(begun);
+        }
+        if !self.spool.held().is_turning() {
+            self.spool.turned.notify_one();
+            self.spool.arrived.notify_one();
         }
     }
 

@@ -28,6 +28,10 @@ pub(crate) struct Log {
     pub(crate) plain_only: bool,
     /// Bytes that a sensor may have on the way; none when it is of a version that knows no credits.
     pub(crate) credit_bytes: Option<u64>,
+    /// It takes the live epoch ahead of an earlier one.
+    pub(crate) takes_lanes: bool,
+    /// Of the epoch that came first it makes nothing durable after this number.
+    pub(crate) holds_after: Option<u64>,
     /// Up to where it claims to hold an epoch of which it holds nothing.
     pub(crate) claims: Option<u64>,
     /// It has other events under the numbers of what earlier starts left.
@@ -88,13 +92,31 @@ impl Epoch {
 }
 
 impl Log {
-    /// A sensor introduces itself; answers up to which number there is something of its epoch.
-    fn meet(&mut self, hello: v1::Hello) -> Option<u64> {
+    /// A sensor introduces itself; answers up to which number there is something of its epoch, and of the live one if that has a lane.
+    fn meet(&mut self, hello: v1::Hello) -> (Option<u64>, Option<u64>) {
         let epoch = self.of(&hello.epoch);
         epoch.offered_from = hello.first_unacknowledged;
         let persisted = epoch.persisted();
+        let asked = hello.live_first_unacknowledged;
+        let live = asked.filter(|_| self.takes_lanes).map(|first| {
+            let live = self.of(&hello.live_epoch);
+            live.offered_from = first;
+            live.persisted().unwrap_or(0)
+        });
         self.hellos.push(hello);
-        persisted.or(self.claims)
+        (persisted.or(self.claims), live)
+    }
+
+    /// Up to where an epoch is durable.
+    fn durable(&self, id: &[u8]) -> Option<u64> {
+        let place = self.epochs.iter().position(|epoch| epoch.id == id)?;
+        let holds = self.holds_after.filter(|_| place == 0);
+        let ends = self.epochs[place]
+            .batches
+            .values()
+            .map(|batch| batch.last_seq);
+        ends.take_while(|end| holds.is_none_or(|after| *end <= after))
+            .last()
     }
 
     fn of(&mut self, id: &[u8]) -> &mut Epoch {
@@ -300,17 +322,19 @@ impl Shared {
         mut heard: Streaming<v1::FromSensor>,
         out: mpsc::Sender<Result<v1::FromCollector, Status>>,
     ) {
-        let mut epoch = Vec::new();
+        let mut epochs: Vec<Vec<u8>> = Vec::new();
         let mut refuses = false;
         let mut came = 0;
         let window = self.log.lock().unwrap().credit_bytes;
         let mut left = window;
+        // Epoch, last number and bytes of what is not durable.
+        let mut way: Vec<(Vec<u8>, u64, u64)> = Vec::new();
         loop {
             let message = tokio::select! {
                 message = heard.message() => message,
                 Ok(()) = self.manner.changed() => {
-                    if self.acknowledge(&epoch, &out).await {
-                        grant(window, &mut left, &out).await;
+                    if self.acknowledge(&epochs, &out).await {
+                        self.grant(&mut way, &mut left, &out).await;
                     }
                     continue;
                 }
@@ -323,13 +347,16 @@ impl Shared {
             };
             match message.message.unwrap() {
                 Heard::Hello(hello) => {
-                    epoch.clone_from(&hello.epoch);
-                    refuses = hello.live_epoch != epoch && self.log.lock().unwrap().refuses_earlier;
-                    let mut persisted = None;
-                    self.note(|log| persisted = log.meet(hello));
-                    let (id, plain_only) = {
+                    let (turn, live) = (hello.epoch.clone(), hello.live_epoch.clone());
+                    refuses = live != turn && self.log.lock().unwrap().refuses_earlier;
+                    let mut held = (None, None);
+                    self.note(|log| held = log.meet(hello));
+                    let (persisted, live_persisted) = held;
+                    epochs.push(turn);
+                    epochs.extend(live_persisted.map(|_| live));
+                    let (id, plain_only, takes_lanes) = {
                         let log = self.log.lock().unwrap();
-                        (log.id, log.plain_only)
+                        (log.id, log.plain_only, log.takes_lanes)
                     };
                     let zstd = v1::Encoding::Zstd.into();
                     let welcome = v1::Welcome {
@@ -339,10 +366,12 @@ impl Shared {
                         encodings: if plain_only { vec![] } else { vec![zstd] },
                         renew_in_s: None,
                         takes_follows: false,
+                        takes_lanes,
+                        live_persisted,
                     };
                     say(&out, Say::Welcome(welcome)).await;
                 }
-                Heard::Batch(_) if refuses => {
+                Heard::Batch(batch) if refuses && batch.epoch == epochs[0] => {
                     let status = Status::already_exists("other content");
                     out.send(Err(status)).await.ok();
                     return;
@@ -361,21 +390,22 @@ impl Shared {
                     }
                 }
                 Heard::Batch(batch) => {
-                    assert_eq!(batch.epoch, epoch);
+                    assert!(epochs.contains(&batch.epoch));
+                    let epoch = batch.epoch.clone();
                     let (cost, seq) = (unpacked(&batch).len() as u64, batch.last_seq);
                     let short = left.is_some_and(|left| cost > left);
                     left = left.map(|left| left.saturating_sub(cost));
+                    way.push((epoch.clone(), seq, cost));
                     self.note(|log| {
                         log.take(batch);
                         log.breaches
                             .extend(short.then(|| format!("batch up to {seq} has no credit")));
                     });
                     if window.is_some() {
-                        let epoch = epoch.clone();
                         say(&out, Say::Received(v1::Received { epoch, seq })).await;
                     }
-                    if self.acknowledge(&epoch, &out).await {
-                        grant(window, &mut left, &out).await;
+                    if self.acknowledge(&epochs, &out).await {
+                        self.grant(&mut way, &mut left, &out).await;
                     }
                 }
                 Heard::Heartbeat(beat) => self.note(|log| log.heartbeats.push(beat)),
@@ -386,44 +416,45 @@ impl Shared {
     /// Says what is durable, if it says so at all.
     async fn acknowledge(
         &self,
-        epoch: &[u8],
+        epochs: &[Vec<u8>],
         out: &mpsc::Sender<Result<v1::FromCollector, Status>>,
     ) -> bool {
-        let manner = *self.manner.borrow();
-        let seq = {
-            let log = self.log.lock().unwrap();
-            let known = log.epochs.iter().find(|known| known.id == epoch);
-            known.and_then(Epoch::persisted)
-        };
-        if let (Manner::Acknowledges, Some(seq)) = (manner, seq) {
-            say(
-                out,
-                Say::Persisted(v1::Persisted {
-                    epoch: epoch.to_vec(),
-                    seq,
-                }),
-            )
-            .await;
-            return true;
+        if *self.manner.borrow() != Manner::Acknowledges {
+            return false;
         }
-        false
+        let mut said = false;
+        for epoch in epochs {
+            let seq = self.log.lock().unwrap().durable(epoch);
+            if let Some(seq) = seq {
+                let epoch = epoch.clone();
+                say(out, Say::Persisted(v1::Persisted { epoch, seq })).await;
+                said = true;
+            }
+        }
+        said
+    }
+
+    /// Gives back what has become durable.
+    async fn grant(
+        &self,
+        way: &mut Vec<(Vec<u8>, u64, u64)>,
+        left: &mut Option<u64>,
+        out: &mpsc::Sender<Result<v1::FromCollector, Status>>,
+    ) {
+        let log = self.log.clone();
+        let is_durable = |(epoch, seq, _): &mut (Vec<u8>, u64, u64)| {
+            log.lock().unwrap().durable(epoch) >= Some(*seq)
+        };
+        let bytes: u64 = way.extract_if(.., is_durable).map(|(.., cost)| cost).sum();
+        if let Some(left) = left.as_mut().filter(|_| bytes > 0) {
+            *left += bytes;
+            say(out, Say::Credit(v1::Credit { bytes })).await;
+        }
     }
 
     fn note(&self, change: impl FnOnce(&mut Log)) {
         change(&mut self.log.lock().unwrap());
         self.changed.send_modify(|n| *n += 1);
-    }
-}
-
-/// What was on the way is durable.
-async fn grant(
-    window: Option<u64>,
-    left: &mut Option<u64>,
-    out: &mpsc::Sender<Result<v1::FromCollector, Status>>,
-) {
-    if let (Some(window), Some(left)) = (window, left) {
-        let bytes = window - std::mem::replace(left, window);
-        say(out, Say::Credit(v1::Credit { bytes })).await;
     }
 }
 

@@ -49,6 +49,7 @@ impl Sensor {
             backoff_min: Duration::from_millis(5),
             backoff_max: Duration::from_millis(20),
             answer_within: Duration::from_secs(5),
+            lane_events: 1_000,
             identity,
             ..Settings::new(address, "sensor-1".into(), vec!["pacs".into()])
         };

@@ -20,6 +20,8 @@ pub(in crate::ingest) struct Hello {
     pub(in crate::ingest) clocks: Option<Clocks>,
     /// Which start of the sensor it is; `None` of an older one.
     pub(in crate::ingest) live_epoch: Option<Epoch>,
+    /// The live epoch, when the sensor would deliver it ahead of `epoch` on the same stream, and the first number of it that is held.
+    pub(in crate::ingest) live_lane: Option<(Epoch, u64)>,
     pub(super) first_unacknowledged: u64,
 }
 
@@ -28,11 +30,33 @@ impl Hello {
     pub(in crate::ingest) fn given_up(&self) -> u64 {
         self.first_unacknowledged.saturating_sub(1)
     }
+
+    /// First number of an epoch that it held then; `None` of an epoch that is not delivered on its stream.
+    pub(super) fn offered_from(&self, epoch: Epoch) -> Option<u64> {
+        if epoch == self.epoch {
+            return Some(self.first_unacknowledged);
+        }
+        let live = self.live_lane.filter(|(live, _)| *live == epoch);
+        live.map(|(_, first)| first)
+    }
 }
 
 pub(in crate::ingest) fn hello(hello: wire::Hello) -> Result<Hello, WireError> {
     at_most("hello.capabilities", hello.capabilities.len(), LIST_MAX)?;
+    let of_sensor = |bytes: &[u8]| match epoch(bytes)? {
+        OWN_EPOCH => Err(WireError::OwnEpoch),
+        epoch => Ok(epoch),
+    };
+    let turn = of_sensor(&hello.epoch)?;
+    let live_lane = match hello.live_first_unacknowledged {
+        Some(first) => Some((
+            of_sensor(&hello.live_epoch)?,
+            bounded("hello.live_first_unacknowledged", first)?,
+        )),
+        None => None,
+    };
     Ok(Hello {
+        live_lane: live_lane.filter(|(live, _)| *live != turn),
         keeps_credit: hello
             .capabilities()
             .any(|known| known == wire::Capability::Credit),
@@ -42,10 +66,7 @@ pub(in crate::ingest) fn hello(hello: wire::Hello) -> Result<Hello, WireError> {
             .transpose()?,
         sensor: required("hello.sensor_id", &hello.sensor_id)?.into(),
         version: short("hello.version", hello.version)?,
-        epoch: match epoch(&hello.epoch)? {
-            OWN_EPOCH => return Err(WireError::OwnEpoch),
-            epoch => epoch,
-        },
+        epoch: turn,
         first_unacknowledged: bounded("hello.first_unacknowledged", hello.first_unacknowledged)?,
     })
 }
@@ -81,6 +102,8 @@ pub(in crate::ingest) fn heartbeat(raw: wire::Heartbeat) -> Result<Heartbeat, Wi
             events: depth.events,
             memory_bytes: depth.memory_bytes,
             disk_bytes: depth.disk_bytes,
+            backlog_events: depth.backlog_events,
+            backlog_since_ns: depth.backlog_since_unix_ns,
         }),
         canary: raw.canary.map(canary).transpose()?.flatten(),
         clocks: raw.clocks.map(clocks).transpose()?,

@@ -69,6 +69,7 @@ fn payload() -> Vec<u8> {
         host: "h".into(),
         boot_id: "b".into(),
         events,
+        older_to_come: true,
     }
     .encode_to_vec()
 }
@@ -76,6 +77,7 @@ fn payload() -> Vec<u8> {
 #[test]
 fn a_block_becomes_what_it_says() {
     let block = block(&"s".into(), &payload()).unwrap();
+    assert!(block.older_to_come);
     assert_eq!(
         (block.events.len(), block.unknown, block.span()),
         (3, 2, Some((4, 4)))

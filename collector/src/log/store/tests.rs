@@ -178,6 +178,7 @@ fn a_note_of_the_collectors_own_is_kept_once_and_beside_the_sensors_numbers() {
             origin,
             events: Vec::new(),
             unknown: 1,
+            older_to_come: false,
             missing_before: 0,
             pos: 0,
         };
