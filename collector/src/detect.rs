@@ -127,8 +127,9 @@ fn judge(
         baseline.heard(&sensor, last_ns);
     }
     if block.missing_before > 0 {
-        host.gap(hole(block, host.newest_ns()));
+        host.gap(hole(block, host.newest_ns(), host.settled_ns()));
     }
+    host.settle(block);
     for event in &block.events {
         host.saw(event.at_ns);
         match &event.what {
@@ -178,13 +179,18 @@ fn judge(
     alerts
 }
 
-/// Numbers the log never got are a loss like any other.
-fn hole(block: &Block, after_ns: u64) -> Gap {
+/// Numbers the log never got are a loss like any other. Of a block that comes late they lie after what has settled.
+fn hole(block: &Block, newest_ns: u64, settled_ns: u64) -> Gap {
+    let first_ns = block.span().map_or(newest_ns, |(first, _)| first);
     Gap {
         reason: GapReason::LogHole,
         count: block.missing_before,
-        from_ns: after_ns,
-        to_ns: block.span().map_or(after_ns, |(first, _)| first),
+        from_ns: if newest_ns > first_ns {
+            settled_ns.min(first_ns)
+        } else {
+            newest_ns
+        },
+        to_ns: first_ns,
         detail: "sequence numbers missing from the log".into(),
     }
 }

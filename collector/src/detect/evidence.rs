@@ -195,7 +195,7 @@ pub(super) fn chain(host: &Host, key: ProcessKey, actor: &Actor) -> Vec<Link> {
     let mut links = vec![Link {
         key,
         process: actor.process.clone(),
-        earlier: actor.earlier.clone(),
+        earlier: actor.programs.earlier(),
     }];
     let mut next = actor.process.as_ref().and_then(|process| process.parent);
     while let Some(key) =

@@ -1,6 +1,7 @@
 //! What detection knows of one boot of a host: its processes, what they read, what they sent, and what is missing.
 
 mod activity;
+mod programs;
 mod wiping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -10,6 +11,7 @@ use activity::Found;
 pub(super) use activity::{
     Case, Doubled, Doubles, Group, GroupKey, Kind, Marks, Reading, Sending, Tampering, Told,
 };
+use programs::Programs;
 use wiping::Readers;
 pub(super) use wiping::{Taken, Together, Wiping};
 
@@ -52,6 +54,8 @@ pub(super) struct Host {
     /// Counts events; the order in which things are forgotten.
     events: u64,
     newest_ns: u64,
+    /// What is older than this has all come; forgetting goes by it.
+    settled_ns: u64,
     records: usize,
     /// How many records are told apart.
     records_max: usize,
@@ -72,8 +76,8 @@ pub(super) struct Forgotten {
 #[derive(Debug, Default)]
 pub(super) struct Actor {
     pub(super) process: Option<Process>,
-    /// Executables it ran before, from its first record on.
-    pub(super) earlier: Vec<String>,
+    /// What else it ran.
+    pub(super) programs: Programs,
     /// What it read, by store.
     pub(super) readings: BTreeMap<String, Reading>,
     /// What it sent, by destination.
@@ -139,6 +143,7 @@ impl Host {
             changed: BTreeSet::new(),
             events: 0,
             newest_ns: 0,
+            settled_ns: 0,
             records: 0,
             records_max: limits::RECORDS,
             crowded: false,
@@ -153,6 +158,19 @@ impl Host {
     /// Time of the latest event, nanoseconds since the Unix epoch.
     pub(super) fn newest_ns(&self) -> u64 {
         self.newest_ns
+    }
+
+    /// What is older has all come, as far as the sensor said; nanoseconds since the Unix epoch.
+    pub(super) fn settled_ns(&self) -> u64 {
+        self.settled_ns
+    }
+
+    /// Takes in what a block says of what is still to come. Its events are in the order of their numbers, and nothing older than the
+    /// first is to come unless it says so: whatever else comes late was ahead of it on its way.
+    pub(super) fn settle(&mut self, block: &Block) {
+        if let Some((first_ns, _)) = block.span().filter(|_| !block.older_to_come) {
+            self.settled_ns = self.settled_ns.max(first_ns);
+        }
     }
 
     #[cfg(test)]
@@ -192,21 +210,20 @@ impl Host {
         self.lineage.started(process, at_ns);
         self.touch_ancestors(process.parent);
         let actor = self.touch(process.key);
-        if let Some(before) = &actor.process {
-            let other_program = before.executable != process.executable;
-            if other_program
-                && !actor.readings.is_empty()
-                && actor.earlier.len() < limits::EARLIER_PROGRAMS
-            {
-                actor.earlier.push(before.executable.clone());
-            }
-        }
+        let known = actor.process.as_ref();
+        let program = known.map(|known| known.executable.as_str());
+        let is_newest = actor.programs.tell(program, &process.executable, at_ns);
         // An exit that came once stays, whatever is said of the process later.
         let exited_ns = process.exited_ns.or(actor.exited_ns());
-        actor.process = Some(Process {
-            exited_ns,
-            ..process.clone()
-        });
+        match &mut actor.process {
+            Some(known) if !is_newest => known.exited_ns = exited_ns,
+            known => {
+                *known = Some(Process {
+                    exited_ns,
+                    ..process.clone()
+                });
+            }
+        }
         let acted = !actor.readings.is_empty() || !actor.sendings.is_empty();
         let started_them = |together: &Together| together.common == Some(process.key);
         if acted || actor.tampering.is_some() || self.together.values().any(started_them) {
@@ -222,6 +239,7 @@ impl Host {
         }
         let room = self.records < self.records_max;
         let actor = self.touch(access.process);
+        actor.programs.touched(access.first_ns);
         let reading = match actor.readings.get_mut(&access.store) {
             Some(reading) => reading,
             None => actor.readings.entry(access.store.clone()).or_default(),
@@ -602,15 +620,15 @@ impl Host {
     /// Lets go what processes did that exited long ago; who they were stays, for the chains of their children.
     fn sweep(&mut self) {
         self.crowded = false;
-        let quiet_ns = self.newest_ns.saturating_sub(self.handed_on_ns);
+        let quiet_ns = self.settled_ns.saturating_sub(self.handed_on_ns);
         let records = &mut self.records;
         self.together.retain(|_, one| {
             let keep = one.wiping.last_ns >= quiet_ns;
             *records -= if keep { 0 } else { one.wiping.records_kept() };
             keep
         });
-        let late = self.newest_ns.saturating_sub(limits::LATE_NS);
-        let handed_on_late = self.newest_ns.saturating_sub(self.handed_on_ns);
+        let late = self.settled_ns.saturating_sub(limits::LATE_NS);
+        let handed_on_late = self.settled_ns.saturating_sub(self.handed_on_ns);
         for (key, actor) in &mut self.processes {
             let late = if actor.joined || self.lineage.has_handed_on(*key) {
                 handed_on_late

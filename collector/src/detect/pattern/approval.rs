@@ -65,7 +65,7 @@ fn others(way: &ApprovedWay, sent: Sent<'_>) -> Option<impl Iterator<Item = Part
         .actor
         .process
         .as_ref()
-        .filter(|_| sent.actor.earlier.is_empty())?;
+        .filter(|_| sent.actor.programs.is_one())?;
     let in_time = |schedule: &crate::config::Schedule| schedule.holds(sent.last_ns);
     let parts = [
         (way.store == sent.store, Part::Store),

@@ -597,10 +597,7 @@ fn named_by<'a>(
         (None, Some(_)) => None,
         (Some((reader, actor)), None) => host.descends(sender.key, reader).then_some(actor),
         (Some((_, actor)), Some(wanted)) => {
-            let process = actor
-                .process
-                .as_ref()
-                .filter(|_| actor.earlier.is_empty())?;
+            let process = actor.process.as_ref().filter(|_| actor.programs.is_one())?;
             (process.executable == *wanted).then_some(sender.actor)
         }
     }

@@ -191,7 +191,7 @@ fn is_kept(config: &DetectConfig, actor: &Actor, store: &str) -> bool {
 
 /// True when the process is the one that keeps the store, and was nothing else.
 pub(super) fn covers(keeper: &Keeper, actor: &Actor, store: &str) -> bool {
-    let Some(process) = actor.process.as_ref().filter(|_| actor.earlier.is_empty()) else {
+    let Some(process) = actor.process.as_ref().filter(|_| actor.programs.is_one()) else {
         return false;
     };
     let number = process.uid.to_string();

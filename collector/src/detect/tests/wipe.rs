@@ -116,7 +116,9 @@ fn a_keeper_is_a_full_tuple_and_its_twins_alert() {
         );
         assert_eq!(found.len(), alerts, "{store} {executable} {user}");
     }
-    let becomes = vec![process(THIEF, Some(SHELL), "/usr/sbin/keeper")];
+    let mut becomes = process(THIEF, Some(SHELL), "/usr/sbin/keeper");
+    becomes.at_ns = at(50);
+    let becomes = vec![becomes];
     let blocks = [[family(), all(10, removed), becomes].concat()];
     let found = detect(keeper("pacs", "/usr/sbin/keeper", "anna"), &blocks);
     assert_eq!(found.len(), 1, "it was another program when it began");
