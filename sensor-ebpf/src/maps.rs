@@ -13,7 +13,7 @@ use sensor_ebpf::layout::{
     config::{Control, Holder, KeptHolder, UnitName},
     count::{Counts, ERRORS as ALL_ERRORS, HOOKS, LostBytes},
     edge::{EdgeKey, EdgeSum},
-    flow::{DatagramKey, Datagrams, Given, Local, LocalKey, QuietName, Socket, Talk},
+    flow::{DatagramKey, Datagrams, Given, Local, LocalKey, QuietName, Socket, Talk, Waiting},
     limits,
     news::NEWS_WORDS,
     proc::Process,
@@ -181,12 +181,22 @@ pub(crate) static GIVEN: SkStorage<Given> = SkStorage::new();
 pub(crate) static QUIET: HashMap<QuietName, u32> =
     HashMap::with_max_entries(limits::QUIET_MAX, BPF_F_NO_PREALLOC);
 
-/// Connections of holders whose other end is on this machine, too.
+/// UDP sockets of this machine to which holders have sent, by cookie.
+#[map]
+pub(crate) static WAITING: LruHashMap<u64, Waiting> =
+    LruHashMap::with_max_entries(limits::WAITING_MAX, 0);
+
+/// Ports of UDP over which no records go, told by the sensor.
+#[map]
+pub(crate) static QUIET_PORTS: HashMap<u32, u32> =
+    HashMap::with_max_entries(limits::QUIET_PORTS_MAX, BPF_F_NO_PREALLOC);
+
+/// Conversations of holders whose other end is on this machine, too.
 #[map]
 pub(crate) static LOCALS: HashMap<LocalKey, Local> =
     HashMap::with_max_entries(limits::LOCALS_MAX, BPF_F_NO_PREALLOC);
 
-/// Not zero once one of them has had such a port, or one that shares its word.
+/// Not zero once one of them has had such a port, or one that shares its word, or a UDP socket to which a holder has sent.
 #[map]
 pub(crate) static LOCAL_HINTS: Array<u32> = Array::with_max_entries(limits::LOCAL_HINTS_MAX, 0);
 

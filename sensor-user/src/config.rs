@@ -107,6 +107,9 @@ pub struct Spool {
     pub keep: Duration,
 }
 
+/// Ports of UDP over which no records go, at most.
+pub const QUIET_PORTS_MAX: usize = 256;
+
 /// How the kernel programs are set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
@@ -128,6 +131,9 @@ pub struct Kernel {
     /// `quiet_sockets`: unix sockets, by path, that carry no records by nature; `*` stands for any text but `/`. At most 256.
     /// Default: those of the journal, the message buses, name services, display and sound. What goes over them is not followed.
     pub quiet_sockets: Vec<glob::Pattern>,
+    /// `quiet_ports`: ports of UDP over which no records go by nature: what is sent within the host from one or to one is not
+    /// followed. At most 256. Default: 53, 123, 323 and 514, those of names, time and the system's log.
+    pub quiet_ports: Vec<u16>,
     /// `quiet_programs`: programs, by path, that share memory with everybody and carry no records by nature. At most 256. Default:
     /// display and sound servers. What they share is not followed.
     pub quiet_programs: Vec<PathBuf>,

@@ -193,7 +193,7 @@ fn recall(kernel: &mut Kernel, settings: &Settings, stores: &[Store]) -> Result<
     Ok(())
 }
 
-/// Tells who serves records, and the programs that carry none.
+/// Tells who serves records, and the programs and ports that carry none.
 fn tell_services(
     kernel: &mut Kernel,
     settings: &Settings,
@@ -218,6 +218,9 @@ fn tell_services(
     }
     for (group, stores) in &units {
         kernel.tell_unit(group, *stores)?;
+    }
+    for port in &settings.quiet_ports {
+        kernel.quieten_port(*port)?;
     }
     programs.extend(settings.quiet_programs.iter().cloned().map(Program::Quiet));
     let mut programs = Programs::new(programs);

@@ -46,7 +46,7 @@ pub enum Hook {
     Baseline = 19,
     /// Something was sent over a unix socket.
     Hand = 20,
-    /// Something was received over a unix socket or a TCP connection.
+    /// Something was received over a unix socket, a TCP connection or UDP.
     Receive = 21,
 }
 
@@ -120,7 +120,7 @@ pub enum Error {
     TalkingFull = 18,
     /// No room for a carrier.
     CarriersFull = 19,
-    /// No room for a connection within the machine.
+    /// No room for a conversation within the machine.
     LocalsFull = 20,
     /// No room for a process that shares memory.
     SharesFull = 21,

@@ -11,7 +11,7 @@ pub const PROC_MEM: u32 = 3;
 
 /// One process received over a unix socket what another had sent.
 pub const UNIX_SOCKET: u32 = 4;
-/// One process received over a connection within the host what another had sent.
+/// One process received over a connection within the host, or in datagrams of UDP, what another had sent.
 pub const LOOPBACK: u32 = 5;
 
 /// Names an edge: a process that holds records, the one that got something of it, and how.

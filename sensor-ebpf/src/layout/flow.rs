@@ -115,7 +115,7 @@ pub struct Flow {
     pub pad: u32,
 }
 
-/// Names a connection within the machine by its sender's ends.
+/// Names a conversation within the machine, TCP or UDP, by its sender's ends.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalKey {
@@ -127,11 +127,11 @@ pub struct LocalKey {
     pub local_port: u16,
     /// As [`Ends::remote_port`].
     pub remote_port: u16,
-    /// Zero.
-    pub pad: u32,
+    /// As [`Ends::protocol`].
+    pub protocol: u32,
 }
 
-/// A holder's connection whose other end is on this machine, too.
+/// A holder's conversation whose other end is on this machine, too.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Local {
@@ -139,6 +139,20 @@ pub struct Local {
     pub process: Process,
     /// Stores whose records it held: bit `n % 64` for store `n`.
     pub stores: u64,
+}
+
+/// What holders have sent to a UDP socket of this machine.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// The holder that sent last.
+    pub process: Process,
+    /// Stores whose records were held by those who sent.
+    pub stores: u64,
+    /// Payload bytes that have come for it.
+    pub came: u64,
+    /// Those of them that were received.
+    pub taken: u64,
 }
 
 /// Who sent to a unix socket.
@@ -195,6 +209,7 @@ pub const DNS_PORT: u16 = 53;
 const _: () = assert!(size_of::<Talk>() == 8);
 const _: () = assert!(size_of::<LocalKey>() == 40);
 const _: () = assert!(size_of::<Local>() == 24);
+const _: () = assert!(size_of::<Waiting>() == 40);
 const _: () = assert!(size_of::<Given>() == 24);
 const _: () = assert!(size_of::<QuietName>() == 112);
 const _: () = assert!(core::mem::offset_of!(Payload, len) == 52);

@@ -71,7 +71,11 @@ pub const CARRIER_HINTS_BITS: u32 = 14;
 pub const HOLDER_HINTS_MAX: u32 = 1 << 15;
 /// Descriptors of a new holder that are looked at ahead of what it does with them.
 pub const AHEAD_MAX: u64 = 64;
-/// Connections within the machine by which holders send.
+/// UDP sockets of this machine to which holders have sent; the least recently used one is forgotten.
+pub const WAITING_MAX: u32 = 4_096;
+/// Ports of UDP over which no records go.
+pub const QUIET_PORTS_MAX: u32 = 256;
+/// Conversations within the machine by which holders send.
 pub const LOCALS_MAX: u32 = 65_536;
 /// Words that tell whether any of them may have such a port.
 pub const LOCAL_HINTS_MAX: u32 = 1 << 14;

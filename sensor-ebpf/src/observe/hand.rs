@@ -19,14 +19,18 @@ use sensor_ebpf::layout::{
 
 use crate::{
     count::{Outcome, Trouble, lost},
-    kernel::{read::Typed, sock::Sock, task::Task},
+    kernel::{
+        read::Typed,
+        sock::{Road, Sock},
+        task::Task,
+    },
     maps::{GIVEN, HOLDERS, LOCAL_HINTS, LOCALS, QUIET},
 };
 
 use super::{
     access::{held, noted},
     carrier::{is_hinted, may_be_holder},
-    edge,
+    datagram, edge,
 };
 
 /// The current process sends to the owner of a unix socket.
@@ -116,6 +120,15 @@ fn from_peer(sock: Sock<Typed>, bytes: u64) -> Result<Outcome, Trouble> {
     }
 }
 
+/// The same over a socket of IP.
+#[inline(always)]
+pub(crate) fn received_inet(sock: Sock<Typed>, bytes: i64) -> Result<Outcome, Trouble> {
+    match sock.road()? {
+        Road::Packets => datagram::received(sock, bytes),
+        _ => received_tcp(sock, bytes),
+    }
+}
+
 /// The same over a TCP connection.
 #[inline(always)]
 pub(crate) fn received_tcp(sock: Sock<Typed>, bytes: i64) -> Result<Outcome, Trouble> {
@@ -128,13 +141,7 @@ pub(crate) fn received_tcp(sock: Sock<Typed>, bytes: i64) -> Result<Outcome, Tro
 #[inline(never)]
 fn from_local(sock: Sock<Typed>, bytes: u64) -> Result<Outcome, Trouble> {
     let ends = sock.ends(0)?;
-    let key = LocalKey {
-        local: ends.remote,
-        remote: ends.local,
-        local_port: ends.remote_port,
-        remote_port: ends.local_port,
-        pad: 0,
-    };
+    let key = sender(&ends);
     // SAFETY: the value is only read; one that the sensor removes meanwhile may be another's.
     match unsafe { LOCALS.get(&key) } {
         Some(local) => edge::got_of(local.process, local.stores, LOOPBACK, bytes),
@@ -151,30 +158,43 @@ pub(crate) fn note_local(ends: &Ends, process: &Process) {
 }
 
 #[inline(never)]
-fn note(ends: &Ends, process: &Process) {
+pub(super) fn note(ends: &Ends, process: &Process) {
     let Some(stores) = noted(process) else { return };
     let local = Local {
         process: *process,
         stores,
     };
-    if let Some(word) = LOCAL_HINTS.get_ptr_mut(u32::from(ends.local_port) & (LOCAL_HINTS_MAX - 1))
-    {
-        // SAFETY: the value of an array map is always there, and is only ever set to one.
-        unsafe { word.write_volatile(1) };
-    }
-    if LOCALS.insert(key(ends), &local, 0).is_err() {
-        lost(Error::LocalsFull);
-    }
-}
-
-#[inline(always)]
-fn key(ends: &Ends) -> LocalKey {
-    LocalKey {
+    hint_local(ends.local_port);
+    let key = LocalKey {
         local: ends.local,
         remote: ends.remote,
         local_port: ends.local_port,
         remote_port: ends.remote_port,
-        pad: 0,
+        protocol: u32::from(ends.protocol),
+    };
+    if LOCALS.insert(key, &local, 0).is_err() {
+        lost(Error::LocalsFull);
+    }
+}
+
+/// Names the conversation by its ends as they are at the other one.
+#[inline(always)]
+pub(super) fn sender(ends: &Ends) -> LocalKey {
+    LocalKey {
+        local: ends.remote,
+        remote: ends.local,
+        local_port: ends.remote_port,
+        remote_port: ends.local_port,
+        protocol: u32::from(ends.protocol),
+    }
+}
+
+/// Notes that a conversation within the machine has such a port.
+#[inline(always)]
+pub(super) fn hint_local(port: u16) {
+    if let Some(word) = LOCAL_HINTS.get_ptr_mut(u32::from(port) & (LOCAL_HINTS_MAX - 1)) {
+        // SAFETY: the value of an array map is always there, and is only ever set to one.
+        unsafe { word.write_volatile(1) };
     }
 }
 
@@ -190,9 +210,9 @@ fn is_local(ends: &Ends) -> bool {
             && local[3] == remote[3]
 }
 
-/// True when a connection of a holder may have such a port on its side.
+/// True when a conversation of a holder may have such a port on its side, or a socket to which one has sent.
 #[inline(always)]
-fn may_be_local(port: u16) -> bool {
+pub(super) fn may_be_local(port: u16) -> bool {
     let Some(word) = LOCAL_HINTS.get_ptr(u32::from(port) & (LOCAL_HINTS_MAX - 1)) else {
         return false;
     };

@@ -24,7 +24,7 @@ use crate::{
     news,
 };
 
-use super::{access::is_holder, flow, talk};
+use super::{access::is_holder, datagram, flow, talk};
 
 /// Of IPv4 without options.
 const IPV4_HEADER: usize = 20;
@@ -77,6 +77,7 @@ pub(crate) fn left(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
         // SAFETY: `sk` is the packet's socket.
         unsafe { talk::mark(sk, parsed.ends.remote_port, parsed.ends.protocol) };
     }
+    datagram::left(packet, &parsed.ends, &process);
     let key = key(cookie(packet), &parsed.ends);
     let outcome = sent(&key, process, &parsed)?;
     keep(packet, &key, &parsed, true);
@@ -90,15 +91,21 @@ pub(crate) fn came(packet: &SkBuffContext) -> Result<Outcome, Trouble> {
     if is_connected(protocol) {
         return said(packet, protocol, false);
     }
-    if talk::of(packet).is_null() {
+    let may_be_holders = datagram::may_be_holders(packet, protocol);
+    if !may_be_holders && talk::of(packet).is_null() {
         return Ok(Outcome::Ignored);
     }
     let Some(parsed) = parse(packet, protocol, false)? else {
         return Ok(Outcome::Ignored);
     };
     let key = key(cookie(packet), &parsed.ends);
+    let is_holders = may_be_holders && datagram::came(key.cookie, &parsed.ends, parsed.payload);
     let Some(known) = DATAGRAMS.get_ptr_mut(&key) else {
-        return Ok(Outcome::Ignored);
+        return Ok(if is_holders {
+            Outcome::Summed
+        } else {
+            Outcome::Ignored
+        });
     };
     // SAFETY: as in `sent`.
     let known = unsafe { &mut *known };

@@ -1,10 +1,10 @@
 //! A packet leaves, or comes in: payload of UDP, echoes and raw IP of processes that hold records is counted, and what their
-//! conversations begin with is kept for the names in it.
+//! conversations begin with is kept for the names in it. Datagrams of theirs that come in again are counted for who receives.
 //!
 //! Hook:   cgroup_skb/egress and cgroup_skb/ingress on the root of the cgroup2 hierarchy, in all backends
 //! Proto:  5.10..latest  struct __sk_buff, include/uapi/linux/bpf.h; data begins with the network header
 //! Kernel: 5.10
-//! Emits:  layout::flow::Payload; sums in DATAGRAMS, marks in TALKING
+//! Emits:  layout::flow::Payload; sums in DATAGRAMS and WAITING, entries in LOCALS, marks in TALKING
 //! Reads:  task_struct.{tgid, group_leader, start_boottime}, packet headers
 //! Counts: seen, summed, ignored, failed, dropped
 

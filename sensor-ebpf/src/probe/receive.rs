@@ -11,7 +11,7 @@
 //!         6.3..latest   include/trace/events/sock.h  (struct sock *sk, int ret, int flags)
 //! Kernel: 5.10, 5.16 for unix sockets, trampolines
 //! Emits:  nothing; sums in EDGES, entries in HOLDERS
-//! Reads:  socket.sk, sock.__sk_common.skc_family, as probe/flow.rs of its ends,
+//! Reads:  socket.sk, sock.{sk_type, sk_protocol}, sock.__sk_common.{skc_family, skc_cookie}, as probe/flow.rs of its ends,
 //!         task_struct.{tgid, group_leader, start_boottime}
 //! Counts: seen, summed, ignored, failed, dropped
 
@@ -27,7 +27,7 @@ use crate::{
         read::Typed,
         sock::{Road, Sock},
     },
-    observe::{carrier::look_ahead, hand},
+    observe::{carrier::look_ahead, datagram, hand},
 };
 
 #[fexit(function = "unix_stream_recvmsg")]
@@ -57,7 +57,7 @@ fn fexit_unix_spliced(ctx: FExitContext) -> i32 {
 #[fexit(function = "inet_recvmsg")]
 fn fexit_inet_received(ctx: FExitContext) -> i32 {
     count::run(Hook::Receive, || {
-        hand::received_tcp(Sock::<Typed>::of(ctx.arg(0))?, i64::from(ctx.arg::<i32>(4)))
+        hand::received_inet(Sock::<Typed>::of(ctx.arg(0))?, i64::from(ctx.arg::<i32>(4)))
     });
     0
 }
@@ -65,7 +65,7 @@ fn fexit_inet_received(ctx: FExitContext) -> i32 {
 #[fexit(function = "inet6_recvmsg")]
 fn fexit_inet6_received(ctx: FExitContext) -> i32 {
     count::run(Hook::Receive, || {
-        hand::received_tcp(Sock::<Typed>::of(ctx.arg(0))?, i64::from(ctx.arg::<i32>(4)))
+        hand::received_inet(Sock::<Typed>::of(ctx.arg(0))?, i64::from(ctx.arg::<i32>(4)))
     });
     0
 }
@@ -77,7 +77,8 @@ fn received(ctx: BtfTracePointContext) -> i32 {
         match sock.road()? {
             Road::Unix => hand::received_unix(sock, bytes),
             Road::Tcp => hand::received_tcp(sock, bytes),
-            Road::Multipath | Road::Connected(_) | Road::Packets | Road::Past(_) | Road::Inner => {
+            Road::Packets => datagram::received(sock, bytes),
+            Road::Multipath | Road::Connected(_) | Road::Past(_) | Road::Inner => {
                 Ok(count::Outcome::Ignored)
             }
         }

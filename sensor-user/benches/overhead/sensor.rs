@@ -114,6 +114,7 @@ fn config(backend: Backend, store: &Path, home: &Path) -> Result<Config> {
             critical_ring_bytes: 1 << 20,
             guard: sensor_user::config::Guard::Off,
             quiet_sockets: Vec::new(),
+            quiet_ports: Vec::new(),
             quiet_programs: Vec::new(),
             holders_file: None,
             own_files: vec![(Part::Program, std::env::current_exe()?)],

@@ -13,7 +13,9 @@ use serde::Deserialize;
 use crate::spool::BATCH_EVENTS_MAX;
 
 use super::stores::Names;
-use super::{Backend, Collector, Config, Guard, Kernel, Privacy, Queue, Spool, stores};
+use super::{
+    Backend, Collector, Config, Guard, Kernel, Privacy, QUIET_PORTS_MAX, Queue, Spool, stores,
+};
 
 /// Key and reason of a refusal.
 pub(super) type Refusal = (String, String);
@@ -37,6 +39,9 @@ const QUIET_SOCKETS: [&str; 16] = [
     "/run/user/*/pulse/native",
     "/run/user/*/systemd/*",
 ];
+
+/// Names (DNS), time (NTP and chrony's own) and the system's log: everybody asks or tells, of all sorts of things.
+const QUIET_PORTS: [u16; 4] = [53, 123, 323, 514];
 
 /// Programs that share memory with all the others of a desktop, and in it nothing but pictures and sound.
 const QUIET_PROGRAMS: [&str; 14] = [
@@ -121,6 +126,7 @@ struct KernelTable {
     critical_ring_bytes: u64,
     guard: Guard,
     quiet_sockets: Vec<String>,
+    quiet_ports: Vec<u16>,
     quiet_programs: Vec<String>,
     holders_file: PathBuf,
 }
@@ -178,6 +184,7 @@ impl Default for KernelTable {
             critical_ring_bytes: MIB,
             guard: Guard::Off,
             quiet_sockets: QUIET_SOCKETS.map(str::to_owned).to_vec(),
+            quiet_ports: QUIET_PORTS.to_vec(),
             quiet_programs: QUIET_PROGRAMS.map(str::to_owned).to_vec(),
             holders_file: PathBuf::from("/var/lib/chartwatch-sensor/holders"),
         }
@@ -336,6 +343,7 @@ impl KernelTable {
             critical_ring_bytes: ring("kernel.critical_ring_bytes", self.critical_ring_bytes)?,
             guard: guard(self.guard, backend)?,
             quiet_sockets: quiet_sockets(&self.quiet_sockets)?,
+            quiet_ports: quiet_ports(self.quiet_ports)?,
             quiet_programs: quiet_programs(&self.quiet_programs)?,
             holders_file: holders_file(self.holders_file)?,
             own_files: Vec::new(),
@@ -363,6 +371,20 @@ fn quiet<'a>(key: &str, paths: &'a [String]) -> Result<&'a [String], Refusal> {
         ),
         None => Ok(paths),
     }
+}
+
+fn quiet_ports(ports: Vec<u16>) -> Result<Vec<u16>, Refusal> {
+    let key = "kernel.quiet_ports";
+    if ports.len() > QUIET_PORTS_MAX {
+        return refuse(
+            key,
+            format!("{} ports; write {QUIET_PORTS_MAX} at most", ports.len()),
+        );
+    }
+    if ports.contains(&0) {
+        return refuse(key, "0 is no port; write 1 to 65535".to_owned());
+    }
+    Ok(ports)
 }
 
 fn quiet_programs(paths: &[String]) -> Result<Vec<PathBuf>, Refusal> {

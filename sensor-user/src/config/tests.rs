@@ -285,6 +285,10 @@ fn refusals_name_key_or_line_and_reason() {
             &["kernel.holders_file", "not absolute"],
         ),
         (
+            "[kernel]\nquiet_ports = [53, 0]\n",
+            &["kernel.quiet_ports", "0 is no port", "1 to 65535"],
+        ),
+        (
             "[kernel]\nquiet_programs = [\"Xorg\"]\n",
             &["kernel.quiet_programs", "Xorg", "not absolute"],
         ),

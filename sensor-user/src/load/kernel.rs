@@ -16,7 +16,7 @@ use sensor_ebpf::layout::config;
 use sensor_ebpf::layout::count::{Counts, ERRORS, Error, HOOKS, Hook, LostBytes};
 use sensor_ebpf::layout::edge::{EdgeKey, EdgeSum};
 use sensor_ebpf::layout::flow::{DatagramKey, Datagrams, LocalKey, QuietName, Socket};
-use sensor_ebpf::layout::limits::UNIT_NAME_MAX;
+use sensor_ebpf::layout::limits::{QUIET_PORTS_MAX, UNIT_NAME_MAX};
 use sensor_ebpf::layout::news::{NEWS_WORDS, News};
 use sensor_ebpf::layout::proc::Process;
 use sensor_ebpf::layout::tamper::{Own, TamperKey, TamperSum};
@@ -34,6 +34,7 @@ const SUN_PATH_MAX: usize = 107;
 
 // One byte more may come before it (`group_of` of load.rs), and NUL behind it.
 const _: () = assert!(crate::config::UNIT_BYTES_MAX + 2 <= UNIT_NAME_MAX);
+const _: () = assert!(crate::config::QUIET_PORTS_MAX <= QUIET_PORTS_MAX as usize);
 
 /// Access sums taken from the kernel.
 pub type Sums = Vec<(AccessKey, AccessSum)>;
@@ -67,6 +68,7 @@ pub struct Kernel {
     carriers: HashMap<MapData, pod::Inode, pod::Carrier>,
     locals: HashMap<MapData, pod::LocalKey, pod::Local>,
     quiet: HashMap<MapData, pod::QuietName, u32>,
+    quiet_ports: HashMap<MapData, u32, u32>,
     own: HashMap<MapData, pod::Own, u32>,
     own_files: Vec<files::OwnFile>,
     tampers: HashMap<MapData, pod::TamperKey, pod::TamperSum>,
@@ -122,6 +124,7 @@ impl Kernel {
             carriers: take!(object, "CARRIERS"),
             locals: take!(object, "LOCALS"),
             quiet: take!(object, "QUIET"),
+            quiet_ports: take!(object, "QUIET_PORTS"),
             own: take!(object, "OWN"),
             own_files: Vec::new(),
             tampers: take!(object, "TAMPERS"),
@@ -443,7 +446,14 @@ impl Kernel {
             .map_err(|e| broken("QUIET", e))
     }
 
-    /// Forgets a connection within the machine that is over.
+    /// Tells a port of UDP over which no records go.
+    pub(super) fn quieten_port(&mut self, port: u16) -> Result<(), AttemptError> {
+        self.quiet_ports
+            .insert(u32::from(port), 1, 0)
+            .map_err(|e| broken("QUIET_PORTS", e))
+    }
+
+    /// Forgets a conversation within the machine that is over.
     pub fn forget_local(
         &mut self,
         key: LocalKey,

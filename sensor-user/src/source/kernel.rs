@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use foldhash::{HashMap, HashMapExt as _};
 use rustix::event::{Timespec, epoll};
 use sensor_ebpf::layout::access::CANARY_STORE;
+use sensor_ebpf::layout::flow::UDP;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -210,6 +211,13 @@ impl Reader {
         self.edges
             .tick(&mut self.kernel, &mut self.holders, now, &mut self.pending)?;
         self.flows.tick(&mut self.kernel, now, &mut self.pending)?;
+        for event in &self.pending {
+            if let What::Flow(flow) = &event.what
+                && flow.protocol == UDP
+            {
+                self.sockets.said(flow, now);
+            }
+        }
         self.tampers
             .tick(&mut self.kernel, now, &mut self.pending)?;
         self.holders.tick(&mut self.kernel, &self.flows, now)?;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use glob::{MatchOptions, Pattern};
-use sensor_ebpf::layout::flow::LocalKey;
+use sensor_ebpf::layout::flow::{LocalKey, UDP};
 
 use crate::decode;
 use crate::event::{Flow, ProcessKey};
@@ -94,8 +94,9 @@ fn name(line: &[u8]) -> Option<&[u8]> {
     Some(&line[at..])
 }
 
+/// True of a flow that the programs may have noted as one within this machine: of UDP they go by where it leaves, which is not told.
 fn is_local(flow: &Flow) -> bool {
-    flow.remote.ip().is_loopback() || flow.remote.ip() == flow.local.ip()
+    flow.protocol == UDP || flow.remote.ip().is_loopback() || flow.remote.ip() == flow.local.ip()
 }
 
 fn key(flow: &Flow) -> LocalKey {
@@ -104,7 +105,7 @@ fn key(flow: &Flow) -> LocalKey {
         remote: address(flow.remote),
         local_port: flow.local.port(),
         remote_port: flow.remote.port(),
-        pad: 0,
+        protocol: u32::from(flow.protocol),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
@@ -23,6 +23,8 @@ const BY_LOOPBACK: &[Expect] = &[Expect::Holder, Expect::Got(Road::Loopback, LEN
 const BY_FILE: &[Expect] = &[Expect::Holder, Expect::Got(Road::File, LEN as u64)];
 const BY_MAP: &[Expect] = &[Expect::Holder, Expect::Got(Road::Map, LEN as u64)];
 const LISTENER: Peer = Peer::Tcp("127.0.0.1:0");
+/// Bytes of one datagram.
+const PART: usize = 1024;
 
 pub(crate) const WAYS: &[Way] = &[
     way("handed-by-pipe", pipe, BY_PIPE).with(LISTENER),
@@ -33,6 +35,7 @@ pub(crate) const WAYS: &[Way] = &[
     way("handed-by-unix-datagram", unix_datagram, BY_UNIX).with(LISTENER),
     way("handed-by-unix-abstract", unix_abstract, BY_UNIX).with(LISTENER),
     way("handed-by-loopback", loopback, BY_LOOPBACK).with(LISTENER),
+    way("handed-by-udp", udp, BY_LOOPBACK).with(LISTENER),
     way("handed-by-file", file, BY_FILE).with(LISTENER),
     way("handed-by-renamed-file", renamed, BY_FILE).with(LISTENER),
     way("handed-by-shared-mapping", shared_mapping, BY_MAP).with(LISTENER),
@@ -51,6 +54,7 @@ pub(crate) const HELPERS: &[(&str, Act)] = &[
     ("write-to-unix-datagram", write_to_unix_datagram),
     ("write-to-unix-abstract", write_to_unix_abstract),
     ("write-to-loopback", write_to_loopback),
+    ("send-datagrams", send_datagrams),
     ("write-to-file", write_to_file),
     ("only-upload", only_upload),
 ];
@@ -188,6 +192,26 @@ fn write_to_loopback(place: &Place) -> io::Result<()> {
     let mut socket = TcpStream::connect(place.peer)?;
     socket.write_all(&content)?;
     socket.shutdown(Shutdown::Write)?;
+    way::pause()
+}
+
+fn udp(place: &Place) -> io::Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let own = Place::clone(place).with_peer(socket.local_addr()?);
+    let (helper, _) = Helper::start("send-datagrams", &own)?;
+    let mut found = vec![0; LEN];
+    for part in found.chunks_mut(PART) {
+        socket.recv(part)?;
+    }
+    helper.end()?;
+    send_on(place, found.as_slice())
+}
+
+fn send_datagrams(place: &Place) -> io::Result<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    for part in place.hold()?.chunks(PART) {
+        socket.send_to(part, place.peer)?;
+    }
     way::pause()
 }
 

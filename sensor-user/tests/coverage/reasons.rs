@@ -114,6 +114,11 @@ const REASONS: &[(&str, &str, &str)] = &[
         "what is received over sockets is told by a tracepoint from Linux 6.3 on",
     ),
     (
+        "handed-by-udp",
+        "tracepoint",
+        "what is received over sockets is told by a tracepoint from Linux 6.3 on",
+    ),
+    (
         "loop-device",
         "*",
         "the opening is seen; the bytes are read by the device's own thread, for whoever reads the device",

@@ -1,6 +1,7 @@
 //! What holds records hands them on: every process and every file on the way, and how many bytes went over.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,10 +11,13 @@ use sensor_user::event::{CarrierKind, Edge, EdgeKind, End, StoreId, What};
 use sensor_user::load::hooks;
 
 use crate::actor;
+use crate::acts::datagram_len;
 use crate::watch::{SERVICE, Watch, same, skipped};
 
 /// Bytes of the record: many times what a pipe holds.
 const LEN: usize = 1_000_000;
+/// Datagrams of one conversation.
+const DATAGRAMS: usize = 60;
 /// Bytes that the service has in memory.
 pub(crate) const SERVED: usize = 50_000;
 
@@ -101,6 +105,72 @@ pub(crate) fn two_stores(watch: &mut Watch) -> Result<(), Failed> {
         return Err(format!("one edge was to come up: {edges:?}").into());
     };
     same("stores", &edge.stores, &vec![StoreId(1), StoreId(2)])
+}
+
+/// In datagrams, to each kind of address of the host, one half over a connected socket.
+pub(crate) fn datagrams(watch: &mut Watch) -> Result<(), Failed> {
+    if watch.is_blind_to(hooks::RECEIVED) {
+        return skipped("what is received over sockets is not seen here");
+    }
+    for address in ["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"] {
+        let (from, to) = exchange(watch, address)?;
+        let edges: Vec<_> = watch.edges_to(to).collect();
+        for edge in &edges {
+            let from_sender = matches!(edge.from, End::Process(process) if process.pid == from);
+            same("from the sender", &from_sender, &true)?;
+            same("what", &edge.kind, &EdgeKind::Loopback)?;
+            same("stores", &edge.stores, &vec![StoreId(1)])?;
+        }
+        let bytes: u64 = edges.iter().map(|edge| edge.bytes).sum();
+        let sent: usize = (0..DATAGRAMS).map(datagram_len).sum();
+        same(address, &bytes, &(sent as u64))?;
+    }
+    Ok(())
+}
+
+/// What carries no records by nature is not followed.
+pub(crate) fn quiet_port(watch: &mut Watch) -> Result<(), Failed> {
+    if watch.is_blind_to(hooks::RECEIVED) {
+        return skipped("what is received over sockets is not seen here");
+    }
+    let address = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    let home = tempfile::tempdir()?;
+    std::fs::create_dir(home.path().join("store"))?;
+    let mut own = Watch::with(&watch.backend, home, &["store"], |settings| {
+        settings.quiet_ports = vec![address.port()];
+    })?;
+    let (from, to) = exchange(&mut own, &address.to_string())?;
+    same("flows of the sender", &own.flows(from).len(), &1)?;
+    same("edges", &own.edges_to(to).count(), &0)
+}
+
+/// One process sends datagrams to another that takes them at such an address, and answers each.
+fn exchange(watch: &mut Watch, address: &str) -> Result<(u32, u32), Failed> {
+    let record = watch.store().join("datagrams-handed.dcm");
+    std::fs::write(&record, [b'd'; 100])?;
+    let count = || DATAGRAMS.to_string().into();
+    let mut receiver = actor::command("receive-datagrams", &[address.into(), count()])?.spawn()?;
+    let mut at = String::new();
+    let out = receiver.stdout.take().ok_or("no output")?;
+    BufReader::new(out).read_line(&mut at)?;
+    let arguments = [record.into(), at.trim().into(), count()];
+    let sender = actor::command("datagrams", &arguments)?.spawn()?;
+    let from = watch.finish(sender)?;
+    let to = watch.finish(receiver)?;
+    Ok((from, to))
+}
+
+/// Says its address, takes so many datagrams, and answers each with one byte.
+pub(crate) fn receive_datagrams(address: SocketAddr, count: usize) -> io::Result<()> {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(30)))?;
+    writeln!(io::stdout().lock(), "{}", socket.local_addr()?)?;
+    let mut content = vec![0; 65_536];
+    for _ in 0..count {
+        let (_, from) = socket.recv_from(&mut content)?;
+        socket.send_to(b"k", from)?;
+    }
+    Ok(())
 }
 
 /// Writes something of what a service holds.

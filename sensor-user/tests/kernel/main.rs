@@ -76,6 +76,8 @@ const TESTS: &[(&str, Test)] = &[
     ("services_of_a_unit_over_its_restart", services::unit),
     ("services_that_run_before_the_sensor", services::before),
     ("restart_of_the_sensor_forgets_nobody", restart::remembered),
+    ("hands_datagrams_within_the_host", hands::datagrams),
+    ("hands_datagrams_of_quiet_ports_are_none", hands::quiet_port),
     ("hands_two_stores_are_both_carried", hands::two_stores),
     ("shares_memory_mapped_before_the_record", shares::before),
     ("shares_file_mapped_before_the_record", shares::file_before),

@@ -133,6 +133,7 @@ impl Watch {
             critical_ring_bytes: 1 << 20,
             guard: Guard::Off,
             quiet_sockets: Vec::new(),
+            quiet_ports: Vec::new(),
             quiet_programs: vec![home.path().join(QUIET)],
             holders_file: None,
             own_files: vec![

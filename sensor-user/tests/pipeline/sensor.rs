@@ -153,6 +153,7 @@ fn config(place: &Path, queue: Queue) -> Config {
             critical_ring_bytes: 65_536,
             guard: sensor_user::config::Guard::Off,
             quiet_sockets: Vec::new(),
+            quiet_ports: Vec::new(),
             quiet_programs: Vec::new(),
             holders_file: None,
             own_files: Vec::new(),

@@ -111,7 +111,7 @@ impl Kernel {
             remote: ends.remote,
             local_port: ends.local_port,
             remote_port: ends.remote_port,
-            pad: 0,
+            protocol: u32::from(ends.protocol),
         };
         self.local_hints
             .set(hint, 1, 0)
