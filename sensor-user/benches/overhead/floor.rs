@@ -128,6 +128,7 @@ fn attach_one(
         | Attach::FentryOf(..)
         | Attach::FexitOf(..)
         | Attach::SocketsWithout(_)
+        | Attach::ConnectionsWithout(_)
         | Attach::Call(_)
         | Attach::TracepointOf(..)
         | Attach::Nowhere

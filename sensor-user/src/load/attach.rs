@@ -6,7 +6,7 @@ use std::path::Path;
 
 use aya::programs::{
     BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, FEntry, FExit,
-    Iter, Lsm, ProgramError, RawTracePoint,
+    Iter, Lsm, ProgramError, RawTracePoint, SockOps,
 };
 use aya::{Btf as KernelBtf, BtfError, Ebpf, Endianness};
 
@@ -63,6 +63,7 @@ fn type_name(attach: Attach, target: &str) -> String {
         | Attach::Each(_)
         | Attach::Packets
         | Attach::SocketsWithout(_)
+        | Attach::ConnectionsWithout(_)
         | Attach::Nowhere => target.to_owned(),
     }
 }
@@ -146,7 +147,9 @@ fn target(attach: Attach, types: &Btf<'_>) -> Option<&'static str> {
             (types.tracepoint_arguments(name) == Some(arguments)).then_some(name)
         }
         Attach::Lsm(name) | Attach::Tracepoint(name) => Some(name),
-        Attach::SocketsWithout(name) => (!types.has_function(name)).then_some(""),
+        Attach::SocketsWithout(name) | Attach::ConnectionsWithout(name) => {
+            (!types.has_function(name)).then_some("")
+        }
         Attach::Packets | Attach::Nowhere => Some(""),
     }
 }
@@ -187,6 +190,12 @@ fn attach_one(
             sockets.load()?;
             let root = File::open(place.cgroup).map_err(ProgramError::IOError)?;
             sockets.attach(root, CgroupAttachMode::Single).map(drop)
+        }
+        Attach::ConnectionsWithout(_) => {
+            let connections: &mut SockOps = loaded.try_into()?;
+            connections.load()?;
+            let root = File::open(place.cgroup).map_err(ProgramError::IOError)?;
+            connections.attach(root, CgroupAttachMode::Single).map(drop)
         }
         Attach::Nowhere => {
             let raw: &mut RawTracePoint = loaded.try_into()?;

@@ -27,6 +27,8 @@ pub enum Attach {
     Packets,
     /// New sockets of the cgroup hierarchy's root, where the kernel has no such function.
     SocketsWithout(&'static str),
+    /// What TCP asks of its connections in the same place, there.
+    ConnectionsWithout(&'static str),
     /// Nowhere: the sensor runs it.
     Nowhere,
     /// Nowhere: the sensor has the kernel run it once for each thing of a kind there is.
@@ -128,6 +130,12 @@ pub const PROGRAMS: &[Program] = &[
     optional(
         "socket_made",
         Attach::SocketsWithout(function::SOCKET_COOKIES),
+        ALL,
+        NOTHING,
+    ),
+    optional(
+        "connection_came",
+        Attach::ConnectionsWithout(function::SOCKET_COOKIES),
         ALL,
         NOTHING,
     ),

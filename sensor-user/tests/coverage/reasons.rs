@@ -31,7 +31,6 @@ const OF_KERNELS: &[(&str, &str, &str, &str)] = &[
     ("5.10", "sctp", "tracepoint", NO_SENDER),
     ("5.10", "packet-socket", "tracepoint", NO_SENDER),
     ("5.10", "vsock", "tracepoint", NO_SENDER),
-    ("5.10", "tcp-accepted", "*", NO_COOKIE),
     ("5.10", "tcp-connected-before-start", "*", NO_COOKIE),
     ("5.10", "vsock", "*", NO_COOKIE),
     ("5.10", "handed-by-unix-stream", "lsm", NO_PEER),
