@@ -1,5 +1,6 @@
 //! What is live goes ahead of what is old, and nothing is lost, doubled or out of order for that.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,10 +8,12 @@ use proto::prost::Message;
 use proto::sensor::v1;
 use sensor_user::End;
 use sensor_user::config::Queue;
+use sensor_user::event::{Direction, Event, Flow, What};
 
 use crate::collector::{Collector, Log, Manner, all_events, unpacked};
+use crate::real::{self, Real};
 use crate::restart::{gaps, missing};
-use crate::sensor::{Sensor, ample, on_disk, reads};
+use crate::sensor::{Sensor, ample, at, key, on_disk, reads, starts};
 use crate::{amounts, bounded};
 
 /// Reads of a tick, and ticks of a backlog: together more than the window has room for.
@@ -175,6 +178,102 @@ async fn after_an_outage_what_happens_from_then_on_is_an_epoch_of_its_own_and_ar
         assert_eq!(older_to_come(&log).first(), Some(&true));
         let gaps = gaps(&epochs.concat(), v1::GapReason::Restart);
         assert!(gaps.is_empty(), "{gaps:?}");
+    })
+    .await;
+}
+
+/// A process reads a thousand records from some number on.
+fn takes(boot_ns: u64, pid: u32, from: u64) -> Vec<Event> {
+    let reads = (from..from + 1_000).map(|n| reads(boot_ns, pid, n, n));
+    starts(boot_ns, pid, 1, &["curl"])
+        .into_iter()
+        .chain(reads)
+        .collect()
+}
+
+/// And sends as much away.
+fn sends(boot_ns: u64, pid: u32) -> Vec<Event> {
+    let flow = Flow {
+        id: pid.into(),
+        process: key(pid),
+        protocol: 6,
+        family: 0,
+        direction: Direction::Connected,
+        local: "10.0.0.5:40000".parse().unwrap(),
+        remote: "203.0.113.9:443".parse().unwrap(),
+        bytes_out: 1_000_000_000,
+        bytes_out_before: 0,
+        bytes_in: 1_000,
+        opened_boot_ns: boot_ns,
+        closed: true,
+        name: None,
+    };
+    vec![at(boot_ns, What::Flow(flow))]
+}
+
+/// Patterns by ids of alerts.
+fn alerts(said: &str) -> BTreeMap<String, String> {
+    let alerts: serde_json::Value = serde_json::from_str(said).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let alerts = alerts.as_array().unwrap().iter();
+    alerts
+        .map(|alert| (text(&alert["id"]), text(&alert["pattern"])))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_real_collector_judges_what_is_live_before_the_backlog_is_there_and_that_as_well() {
+    bounded(async {
+        let Some(collector) = Real::start() else {
+            return;
+        };
+        let (files, config) = collector.files();
+        let (code, said) = real::enroll(&config, &collector.token("sensor-1"), &[]);
+        assert_eq!(code, 0, "{said}");
+        let place = tempfile::tempdir().unwrap();
+        let disk = || Some(on_disk(place.path()));
+        let nobody = "http://127.0.0.1:1".to_owned();
+        let first = Sensor::with_disk(nobody, hasty(), disk());
+        // More than four times what the collector's largest window has room for.
+        let rounds = 6;
+        first.tick(takes(1_000, 100, 1)).await;
+        for _ in 0..rounds {
+            pile_up(&first).await;
+        }
+        first.tick(sends(2_000, 100)).await;
+        assert!(matches!(first.stop().await, End::Kept(_)));
+
+        let address = format!("https://localhost:{}", collector.port);
+        let second = Sensor::start_as(address, Some(files), ample(), disk());
+        second.tick(takes(3_000, 200, LIVE)).await;
+        second.tick(sends(3_000, 200)).await;
+        assert_eq!(second.stop().await, End::Drained);
+        let Some(amounts) = collector.amounts() else {
+            return;
+        };
+        let old: Vec<u64> = amounts.iter().copied().filter(|n| *n < LIVE).collect();
+        let piled = (0..rounds).flat_map(|_| 1..=BACKLOG);
+        assert_eq!(old, (1..=1_000).chain(piled).collect::<Vec<_>>());
+        let live: Vec<u64> = amounts.iter().copied().filter(|n| *n >= LIVE).collect();
+        assert_eq!(live, (LIVE..LIVE + 1_000).collect::<Vec<_>>());
+        assert!(
+            *amounts.last().unwrap() < LIVE,
+            "what is live came before the backlog was there"
+        );
+        let Some(raised) = collector.analyst(&["alerts", "--json"]) else {
+            return;
+        };
+        let raised = alerts(&raised);
+        assert_eq!(raised.values().collect::<Vec<_>>(), ["direct", "direct"]);
+        let replayed = collector.analyst(&["replay", "--json"]).unwrap();
+        let replayed: Vec<&str> = replayed
+            .lines()
+            .filter(|line| line.contains("direct"))
+            .collect();
+        assert!(!replayed.is_empty());
+        for id in raised.keys() {
+            assert!(replayed.iter().any(|line| line.contains(id)), "{id}");
+        }
     })
     .await;
 }

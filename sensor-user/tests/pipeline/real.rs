@@ -94,20 +94,26 @@ impl Real {
         )
     }
 
-    /// Bytes read, per access, in the order of the log; `None`, said as a skip, where the analyst's program is not built.
-    pub(crate) fn amounts(&self) -> Option<Vec<u64>> {
+    /// What the analyst's program says; `None`, said as a skip, where it is not built.
+    pub(crate) fn analyst(&self, arguments: &[&str]) -> Option<String> {
         let program = self.program.with_file_name("chartwatch");
         if !program.exists() {
             skip("chartwatch is not built beside the sensor");
             return None;
         }
         let output = Command::new(program)
-            .args(["events", "--data"])
+            .args(arguments)
+            .arg("--data")
             .arg(self.place.path().join("data"))
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
-        let text = String::from_utf8(output.stdout).unwrap();
+        Some(String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Bytes read, per access, in the order of the log; `None` as with `analyst`.
+    pub(crate) fn amounts(&self) -> Option<Vec<u64>> {
+        let text = self.analyst(&["events"])?;
         let amount = |line: &str| {
             let at = line.find("\"bytes_read\":")? + "\"bytes_read\":".len();
             let digits = line[at..].split(|c: char| !c.is_ascii_digit()).next()?;
