@@ -13,3 +13,4 @@ pub(crate) mod regs;
 pub(crate) mod request;
 pub(crate) mod sock;
 pub(crate) mod task;
+pub(crate) mod terminal;

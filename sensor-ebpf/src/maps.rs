@@ -181,7 +181,8 @@ pub(crate) static GIVEN: SkStorage<Given> = SkStorage::new();
 pub(crate) static QUIET: HashMap<QuietName, u32> =
     HashMap::with_max_entries(limits::QUIET_MAX, BPF_F_NO_PREALLOC);
 
-/// UDP sockets of this machine to which holders have sent, by cookie.
+/// UDP sockets of this machine to which holders have sent, by cookie, and ends of pseudo terminals that get what they write,
+/// by address: no cookie is as large.
 #[map]
 pub(crate) static WAITING: LruHashMap<u64, Waiting> =
     LruHashMap::with_max_entries(limits::WAITING_MAX, 0);

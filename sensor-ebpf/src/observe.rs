@@ -16,5 +16,6 @@ pub(crate) mod share;
 pub(crate) mod sum;
 pub(crate) mod talk;
 pub(crate) mod tamper;
+pub(crate) mod terminal;
 pub(crate) mod unit;
 mod waiting;

@@ -28,4 +28,5 @@ mod send;
 mod socket;
 mod syscall;
 mod tamper;
+mod terminal;
 mod write;

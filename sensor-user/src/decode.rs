@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sensor_ebpf::layout::access as layout;
 use sensor_ebpf::layout::edge::{
-    EdgeKey, EdgeSum, LOOPBACK, MEMORY_CALL, PROC_MEM, PTRACE, UNIX_SOCKET,
+    EdgeKey, EdgeSum, LOOPBACK, MEMORY_CALL, PROC_MEM, PTRACE, TERMINAL, UNIX_SOCKET,
 };
 use sensor_ebpf::layout::flow::{
     ACCEPTED, CONNECTED, DNS_PORT, DatagramKey, Datagrams, Ends, Payload, Socket, TCP,
@@ -248,6 +248,7 @@ pub fn edge(key: &EdgeKey, sum: &EdgeSum, told: Option<&EdgeSum>) -> Result<Edge
         PROC_MEM => EdgeKind::ProcMem,
         UNIX_SOCKET => EdgeKind::UnixSocket,
         LOOPBACK => EdgeKind::Loopback,
+        TERMINAL => EdgeKind::Terminal,
         other => {
             return Err(DecodeError::Value {
                 what: "kind of an edge",

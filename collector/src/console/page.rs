@@ -301,6 +301,7 @@ fn way(step: &StepForm) -> &str {
         "map" => "mapped",
         "unix-socket" => "over a unix socket",
         "loopback" => "over a connection within the host",
+        "terminal" => "shown on a terminal",
         "memory-call" | "ptrace" | "proc-mem" => "memory read",
         other => other,
     }

@@ -59,6 +59,7 @@ pub(super) fn handed_on(
                     "unix-socket" | "loopback" => {
                         "handed them over a connection within the computer to"
                     }
+                    "terminal" => "showed them on a terminal to",
                     _ => "had them read from its memory by",
                 };
                 parts.push(format!(" {who} {handed} {},", program(link(*key))));

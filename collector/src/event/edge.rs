@@ -21,8 +21,10 @@ pub enum EdgeKind {
     Map,
     /// What another process had sent was received over a unix socket.
     UnixSocket,
-    /// The same over a connection within the host.
+    /// The same over a connection within the host, or in datagrams of UDP.
     Loopback,
+    /// What another process had written to a pseudo terminal was read from its other end.
+    Terminal,
 }
 
 impl EdgeKind {
@@ -38,6 +40,7 @@ impl EdgeKind {
             Self::Map => "map",
             Self::UnixSocket => "unix-socket",
             Self::Loopback => "loopback",
+            Self::Terminal => "terminal",
         }
     }
 }

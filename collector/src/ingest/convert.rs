@@ -435,6 +435,7 @@ fn edge(raw: wire::Edge) -> Result<Option<Edge>, WireError> {
             Ok(wire::EdgeKind::Map) => EdgeKind::Map,
             Ok(wire::EdgeKind::UnixSocket) => EdgeKind::UnixSocket,
             Ok(wire::EdgeKind::Loopback) => EdgeKind::Loopback,
+            Ok(wire::EdgeKind::Terminal) => EdgeKind::Terminal,
             Ok(wire::EdgeKind::Unspecified) | Err(_) => EdgeKind::Unknown,
         },
         stores: stores?,

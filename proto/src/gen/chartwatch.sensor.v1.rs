@@ -819,8 +819,10 @@ pub enum EdgeKind {
     Map = 6,
     /// A process received over a unix socket what another had sent.
     UnixSocket = 7,
-    /// A process received over a connection within this host what another had sent.
+    /// A process received over a connection within this host, or in datagrams of UDP, what another had sent.
     Loopback = 8,
+    /// A process read from a pseudo terminal what another had written to its other end.
+    Terminal = 9,
 }
 impl EdgeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -838,6 +840,7 @@ impl EdgeKind {
             Self::Map => "EDGE_KIND_MAP",
             Self::UnixSocket => "EDGE_KIND_UNIX_SOCKET",
             Self::Loopback => "EDGE_KIND_LOOPBACK",
+            Self::Terminal => "EDGE_KIND_TERMINAL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -852,6 +855,7 @@ impl EdgeKind {
             "EDGE_KIND_MAP" => Some(Self::Map),
             "EDGE_KIND_UNIX_SOCKET" => Some(Self::UnixSocket),
             "EDGE_KIND_LOOPBACK" => Some(Self::Loopback),
+            "EDGE_KIND_TERMINAL" => Some(Self::Terminal),
             _ => None,
         }
     }

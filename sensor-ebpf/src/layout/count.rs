@@ -44,9 +44,9 @@ pub enum Hook {
     List = 18,
     /// The sensor looked at what is open and mapped when it starts.
     Baseline = 19,
-    /// Something was sent over a unix socket.
+    /// Something was sent over a unix socket, or written to a terminal.
     Hand = 20,
-    /// Something was received over a unix socket, a TCP connection or UDP.
+    /// Something was received over a unix socket, a TCP connection or UDP, or read from a terminal.
     Receive = 21,
 }
 

@@ -14,6 +14,9 @@ pub const UNIX_SOCKET: u32 = 4;
 /// One process received over a connection within the host, or in datagrams of UDP, what another had sent.
 pub const LOOPBACK: u32 = 5;
 
+/// One process read from a pseudo terminal what another had written to its other end.
+pub const TERMINAL: u32 = 6;
+
 /// Names an edge: a process that holds records, the one that got something of it, and how.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

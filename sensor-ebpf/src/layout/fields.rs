@@ -80,6 +80,8 @@ macro_rules! fields {
             FILE_MODE "file" "f_mode" Int 4 required;
             VMA_FILE "vm_area_struct" "vm_file" Pointer("file") 8 required;
             FILE_PRIVATE "file" "private_data" Opaque 8 required;
+            TTY_OF_FILE "tty_file_private" "tty" Pointer("tty_struct") 8 optional;
+            TTY_OTHER_END "tty_struct" "link" Pointer("tty_struct") 8 optional;
             PATH_DENTRY "path" "dentry" Pointer("dentry") 8 required;
             INODE_MODE "inode" "i_mode" Int 2 required;
             INODE_INO "inode" "i_ino" Int 8 required;

@@ -141,7 +141,7 @@ pub struct Local {
     pub stores: u64,
 }
 
-/// What holders have sent to a UDP socket of this machine.
+/// What holders have sent to a UDP socket of this machine, or written to the other end of a pseudo terminal.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Waiting {

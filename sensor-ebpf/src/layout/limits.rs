@@ -71,7 +71,7 @@ pub const CARRIER_HINTS_BITS: u32 = 14;
 pub const HOLDER_HINTS_MAX: u32 = 1 << 15;
 /// Descriptors of a new holder that are looked at ahead of what it does with them.
 pub const AHEAD_MAX: u64 = 64;
-/// UDP sockets of this machine to which holders have sent; the least recently used one is forgotten.
+/// UDP sockets of this machine to which holders have sent, and ends of pseudo terminals that get what they write; the least recently used one is forgotten.
 pub const WAITING_MAX: u32 = 4_096;
 /// Ports of UDP over which no records go.
 pub const QUIET_PORTS_MAX: u32 = 256;

@@ -19,8 +19,10 @@ pub enum EdgeKind {
     Map,
     /// What another process had sent was received over a unix socket.
     UnixSocket,
-    /// The same over a connection within the host.
+    /// The same over a connection within the host, or in datagrams of UDP.
     Loopback,
+    /// What another process had written to a pseudo terminal was read from its other end.
+    Terminal,
 }
 
 /// What kind of carrier it is.

@@ -267,6 +267,7 @@ fn edge(named: &NamedEdge, offset: Offset) -> v1::Edge {
         EdgeKind::Map => v1::EdgeKind::Map,
         EdgeKind::UnixSocket => v1::EdgeKind::UnixSocket,
         EdgeKind::Loopback => v1::EdgeKind::Loopback,
+        EdgeKind::Terminal => v1::EdgeKind::Terminal,
     };
     v1::Edge {
         from: Some(end(edge.from, named)),

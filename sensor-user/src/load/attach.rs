@@ -98,7 +98,11 @@ pub(super) fn attach(
     if !place.registers && backend != Backend::Tracepoint {
         blind.push(hooks::UNSIZED);
     }
-    Ok(unseen(&blind))
+    let mut blind = unseen(&blind);
+    if backend == Backend::Tracepoint {
+        blind.push(hooks::SHOWN);
+    }
+    Ok(blind)
 }
 
 /// What is not seen, each said once: where two programs are for the same, one is enough.

@@ -60,7 +60,7 @@ const TRACEPOINT: &[Backend] = &[Backend::Tracepoint];
 pub const NOTHING: &str = "";
 
 /// Two programs are for each of these, of which one fits a kernel: the arguments of what they are attached to differ.
-pub const EITHER: &[&str] = &[RING, CHANGED, ATTRIBUTES, LINKS, DELETED];
+pub const EITHER: &[&str] = &[RING, CHANGED, ATTRIBUTES, LINKS, DELETED, SHOWN];
 const RING: &str = "reads and writes by io_uring";
 const CHANGED: &str = "changes of mode, owner, times and length by name";
 const ATTRIBUTES: &str = "changes of extended attributes";
@@ -75,6 +75,10 @@ const PIPED: &str = "what is spliced into pipes";
 pub const HANDED: &str = "what is handed on over unix sockets";
 /// What connections within the machine carry.
 const HANDED_TCP: &str = "what is handed on over connections within this machine";
+/// What pseudo terminals carry; the tracepoint backend has nothing to see it by.
+pub const SHOWN: &str = "what is shown on pseudo terminals";
+/// The same of what is written to them.
+const WRITTEN: &str = "what is written to pseudo terminals";
 /// Nobody sees either who does not see who receives.
 pub const RECEIVED: &str = "what is handed on over sockets within this machine";
 /// The program that finds who runs what serves records.
@@ -456,6 +460,36 @@ pub const PROGRAMS: &[Program] = &[
         Attach::Fexit(&["inet6_recvmsg"]),
         TRAMPOLINES,
         HANDED_TCP,
+    ),
+    optional(
+        "fentry_terminal_write",
+        Attach::Fentry("n_tty_write"),
+        TRAMPOLINES,
+        WRITTEN,
+    ),
+    optional(
+        "fexit_terminal_write",
+        Attach::FexitOf("n_tty_write", 4),
+        TRAMPOLINES,
+        WRITTEN,
+    ),
+    optional(
+        "fexit_terminal_read",
+        Attach::FexitOf("tty_read", 2),
+        TRAMPOLINES,
+        SHOWN,
+    ),
+    optional(
+        "fexit_terminal_read_4",
+        Attach::FexitOf("tty_read", 4),
+        TRAMPOLINES,
+        SHOWN,
+    ),
+    optional(
+        "fentry_terminal_gone",
+        Attach::Fentry("pty_cleanup"),
+        TRAMPOLINES,
+        NOTHING,
     ),
     optional("lsm_may_send", Attach::Lsm("unix_may_send"), LSM, HANDED),
     program("lsm_mmap", Attach::Lsm("mmap_file"), LSM),

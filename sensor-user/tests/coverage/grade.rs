@@ -116,6 +116,7 @@ fn road(edge: &Edge) -> Road {
         (EdgeKind::MemoryCall | EdgeKind::Ptrace | EdgeKind::ProcMem, _) => Road::Memory,
         (EdgeKind::UnixSocket, _) => Road::Unix,
         (EdgeKind::Loopback, _) => Road::Loopback,
+        (EdgeKind::Terminal, _) => Road::Terminal,
         (EdgeKind::Map, _) => Road::Map,
         (EdgeKind::Read | EdgeKind::Write, End::Carrier(CarrierKind::Pipe, _)) => Road::Pipe,
         (EdgeKind::Read | EdgeKind::Write, _) => Road::File,

@@ -13,6 +13,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 
 use crate::actor;
+use crate::pty;
 use crate::sys::{Helper, at, call};
 use crate::way::{self, Act, Expect, LEN, Peer, Place, Road, Way, unsupported, way, whole};
 
@@ -20,6 +21,7 @@ const HOLDER: &[Expect] = &[Expect::Holder];
 const BY_PIPE: &[Expect] = &[Expect::Holder, Expect::Got(Road::Pipe, LEN as u64)];
 const BY_UNIX: &[Expect] = &[Expect::Holder, Expect::Got(Road::Unix, LEN as u64)];
 const BY_LOOPBACK: &[Expect] = &[Expect::Holder, Expect::Got(Road::Loopback, LEN as u64)];
+const BY_TERMINAL: &[Expect] = &[Expect::Holder, Expect::Got(Road::Terminal, LEN as u64)];
 const BY_FILE: &[Expect] = &[Expect::Holder, Expect::Got(Road::File, LEN as u64)];
 const BY_MAP: &[Expect] = &[Expect::Holder, Expect::Got(Road::Map, LEN as u64)];
 const LISTENER: Peer = Peer::Tcp("127.0.0.1:0");
@@ -36,6 +38,7 @@ pub(crate) const WAYS: &[Way] = &[
     way("handed-by-unix-abstract", unix_abstract, BY_UNIX).with(LISTENER),
     way("handed-by-loopback", loopback, BY_LOOPBACK).with(LISTENER),
     way("handed-by-udp", udp, BY_LOOPBACK).with(LISTENER),
+    way("handed-by-terminal", terminal, BY_TERMINAL).with(LISTENER),
     way("handed-by-file", file, BY_FILE).with(LISTENER),
     way("handed-by-renamed-file", renamed, BY_FILE).with(LISTENER),
     way("handed-by-shared-mapping", shared_mapping, BY_MAP).with(LISTENER),
@@ -55,6 +58,7 @@ pub(crate) const HELPERS: &[(&str, Act)] = &[
     ("write-to-unix-abstract", write_to_unix_abstract),
     ("write-to-loopback", write_to_loopback),
     ("send-datagrams", send_datagrams),
+    ("write-to-terminal", write_to_terminal),
     ("write-to-file", write_to_file),
     ("only-upload", only_upload),
 ];
@@ -212,6 +216,26 @@ fn send_datagrams(place: &Place) -> io::Result<()> {
     for part in place.hold()?.chunks(PART) {
         socket.send_to(part, place.peer)?;
     }
+    way::pause()
+}
+
+/// The helper's standard output is a pseudo terminal, as in a login.
+fn terminal(place: &Place) -> io::Result<()> {
+    let (mut terminal, other) = pty::open()?;
+    std::os::unix::fs::symlink(other, place.outside().join("terminal"))?;
+    let (helper, _) = Helper::start("write-to-terminal", place)?;
+    let mut found = vec![0; LEN];
+    terminal.read_exact(&mut found)?;
+    helper.end()?;
+    send_on(place, found.as_slice())
+}
+
+fn write_to_terminal(place: &Place) -> io::Result<()> {
+    let content = place.hold()?;
+    let terminal = File::options()
+        .write(true)
+        .open(place.outside().join("terminal"));
+    terminal?.write_all(&content)?;
     way::pause()
 }
 

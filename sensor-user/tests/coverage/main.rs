@@ -20,6 +20,8 @@ mod maps;
 mod mounts;
 mod moves;
 mod names;
+#[path = "../kernel/pty.rs"]
+mod pty;
 mod reads;
 mod reasons;
 mod rings;

@@ -86,6 +86,11 @@ const REASONS: &[(&str, &str, &str)] = &[
         "tracepoint",
         "the opening is seen; reads of it look like those of any other file",
     ),
+    (
+        "handed-by-terminal",
+        "tracepoint",
+        "no tracepoint tells what is written to a terminal, and from the file alone it is not told which one is its other end",
+    ),
     ("hard-link-after-start", "tracepoint", BY_PATH),
     ("hard-link-alone", "tracepoint", BY_PATH),
     ("rename", "tracepoint", BY_PATH),

@@ -47,6 +47,8 @@ pub(crate) enum Road {
     Unix,
     /// A connection within the machine is.
     Loopback,
+    /// A pseudo terminal is read.
+    Terminal,
 }
 
 /// What must come up of the process under test.

@@ -38,6 +38,8 @@ pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
         "serve-input" => hands::serve_input(&path(rest, 0)?),
         "serve-tcp" => services::serve(),
         "receive-tcp" => services::receive(address(rest, 0)?),
+        "watch-terminal" => hands::watch_terminal(number(rest, 0)?),
+        "type" => hands::type_record(&path(rest, 0)?),
         "receive-datagrams" => hands::receive_datagrams(address(rest, 0)?, number(rest, 1)?),
         "receive-unix" => hands::receive(&path(rest, 0)?),
         "upload-only" => upload(None, address(rest, 0)?, number(rest, 1)?, false),

@@ -1,10 +1,11 @@
 //! What holds records hands them on: every process and every file on the way, and how many bytes went over.
 
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use libtest_mimic::Failed;
 use sensor_user::event::{CarrierKind, Edge, EdgeKind, End, StoreId, What};
@@ -12,6 +13,7 @@ use sensor_user::load::hooks;
 
 use crate::actor;
 use crate::acts::datagram_len;
+use crate::pty;
 use crate::watch::{SERVICE, Watch, same, skipped};
 
 /// Bytes of the record: many times what a pipe holds.
@@ -144,16 +146,81 @@ pub(crate) fn quiet_port(watch: &mut Watch) -> Result<(), Failed> {
     same("edges", &own.edges_to(to).count(), &0)
 }
 
+/// What is written to a pseudo terminal, whoever runs there, has who reads at its other end.
+pub(crate) fn shown(watch: &mut Watch) -> Result<(), Failed> {
+    if watch.is_blind_to(hooks::SHOWN) {
+        return skipped("what is shown on pseudo terminals is not seen here");
+    }
+    let record = watch.store().join("shown.dcm");
+    std::fs::write(&record, vec![b't'; SERVED])?;
+    let mut reader = actor::command("watch-terminal", &[SERVED.to_string().into()])?.spawn()?;
+    let terminal = File::options().write(true).open(said(&mut reader)?)?;
+    let writer = Command::new("cat").arg(&record).stdout(terminal).spawn()?;
+    let from = watch.finish(writer)?;
+    let to = watch.finish(reader)?;
+    over_terminal(watch, from, to)
+}
+
+/// And the other way round: what is typed there by a program has who reads what is typed.
+pub(crate) fn typed(watch: &mut Watch) -> Result<(), Failed> {
+    if watch.is_blind_to(hooks::SHOWN) {
+        return skipped("what is shown on pseudo terminals is not seen here");
+    }
+    let record = watch.store().join("typed.dcm");
+    std::fs::write(&record, vec![b't'; SERVED])?;
+    let mut writer = actor::command("type", &[record.into()])?.spawn()?;
+    let terminal = said(&mut writer)?;
+    let mut head = Command::new("head");
+    let reader = head.args(["-c", &SERVED.to_string()]).arg(terminal);
+    let to = watch.run(reader.stdout(Stdio::null()))?;
+    let from = watch.finish(writer)?;
+    over_terminal(watch, from, to)
+}
+
+fn over_terminal(watch: &Watch, from: u32, to: u32) -> Result<(), Failed> {
+    let edges: Vec<_> = watch.edges_to(to).collect();
+    for edge in &edges {
+        let from_writer = matches!(edge.from, End::Process(process) if process.pid == from);
+        same("from the writer", &from_writer, &true)?;
+        same("what", &edge.kind, &EdgeKind::Terminal)?;
+        same("stores", &edge.stores, &vec![StoreId(1)])?;
+    }
+    let bytes: u64 = edges.iter().map(|edge| edge.bytes).sum();
+    same("bytes", &bytes, &(SERVED as u64))
+}
+
+/// The line that a process says first.
+fn said(process: &mut Child) -> Result<String, Failed> {
+    let mut line = String::new();
+    let out = process.stdout.take().ok_or("no output")?;
+    BufReader::new(out).read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+/// Makes a pseudo terminal, says where its other end is, and reads so much of what is shown there.
+pub(crate) fn watch_terminal(bytes: usize) -> io::Result<()> {
+    let (mut terminal, other) = pty::open()?;
+    writeln!(io::stdout().lock(), "{}", other.display())?;
+    terminal.read_exact(&mut vec![0; bytes])
+}
+
+/// The same, but types a record, and stays until its standard input ends.
+pub(crate) fn type_record(record: &Path) -> io::Result<()> {
+    let (mut terminal, other) = pty::open()?;
+    let content = std::fs::read(record)?;
+    writeln!(io::stdout().lock(), "{}", other.display())?;
+    terminal.write_all(&content)?;
+    io::stdin().lock().read_to_end(&mut Vec::new()).map(drop)
+}
+
 /// One process sends datagrams to another that takes them at such an address, and answers each.
 fn exchange(watch: &mut Watch, address: &str) -> Result<(u32, u32), Failed> {
     let record = watch.store().join("datagrams-handed.dcm");
     std::fs::write(&record, [b'd'; 100])?;
     let count = || DATAGRAMS.to_string().into();
     let mut receiver = actor::command("receive-datagrams", &[address.into(), count()])?.spawn()?;
-    let mut at = String::new();
-    let out = receiver.stdout.take().ok_or("no output")?;
-    BufReader::new(out).read_line(&mut at)?;
-    let arguments = [record.into(), at.trim().into(), count()];
+    let at = said(&mut receiver)?;
+    let arguments = [record.into(), at.into(), count()];
     let sender = actor::command("datagrams", &arguments)?.spawn()?;
     let from = watch.finish(sender)?;
     let to = watch.finish(receiver)?;

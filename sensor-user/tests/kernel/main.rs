@@ -15,6 +15,7 @@ mod flows;
 mod hands;
 mod memory;
 mod processes;
+mod pty;
 mod restart;
 mod services;
 mod shares;
@@ -78,6 +79,8 @@ const TESTS: &[(&str, Test)] = &[
     ("restart_of_the_sensor_forgets_nobody", restart::remembered),
     ("hands_datagrams_within_the_host", hands::datagrams),
     ("hands_datagrams_of_quiet_ports_are_none", hands::quiet_port),
+    ("hands_terminal_shows_a_record", hands::shown),
+    ("hands_terminal_is_typed_a_record", hands::typed),
     ("hands_two_stores_are_both_carried", hands::two_stores),
     ("shares_memory_mapped_before_the_record", shares::before),
     ("shares_file_mapped_before_the_record", shares::file_before),

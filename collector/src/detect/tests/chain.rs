@@ -210,6 +210,23 @@ fn scp_reads_and_ssh_sends() {
     }
 }
 
+#[test]
+fn what_a_login_shows_is_sent_by_who_reads_the_terminal() {
+    let alert = only(&job(vec![
+        program(1, 1000, JOB, "/usr/bin/cat"),
+        program(1, 1001, JOB, "/usr/sbin/sshd"),
+        takes(2, 1000, 1, 2_000_000),
+        hands(2, EdgeKind::Terminal, 1000, 1001, 2_000_000),
+        sends(3, 1001, 2_100_000),
+    ]));
+    assert_eq!(pids(&alert.path), [1000, 1001]);
+    let story = &alert.story;
+    assert!(
+        story.contains("showed them on a terminal to sshd"),
+        "{story}"
+    );
+}
+
 fn tar_gzip_ssh() -> Vec<Event> {
     job(vec![
         program(1, 1000, JOB, "/usr/bin/tar"),
