@@ -13,8 +13,9 @@
 //! Reads:  as probe/open.rs, and inode.i_size, pt_regs.si of mmap(2)
 //! Counts: seen, reported, summed, ignored, failed, dropped
 
+use core::arch::asm;
+
 use aya_ebpf::{
-    EbpfContext as _,
     macros::{fentry, lsm},
     programs::{FEntryContext, LsmContext},
 };
@@ -24,7 +25,7 @@ use crate::{
     count::{self, Outcome, Trouble},
     kernel::{
         file::File,
-        read::{Probed, Reach as _, Typed},
+        read::{Probed, Typed},
         task::Task,
     },
     observe::{
@@ -36,16 +37,28 @@ use crate::{
 #[lsm(hook = "mmap_file")]
 fn lsm_mmap(ctx: LsmContext) -> i32 {
     count::run(Hook::Mmap, || {
-        // VERIFIER: 6.12 takes it that an argument of an lsm hook is never null, and leaves out what would run if it were; so the
-        // word is read as any memory is. 7.3 knows better, and wants the check below.
-        // SAFETY: the context is an array of the hook's arguments.
-        let first: u64 = unsafe { Probed::get(ctx.as_ptr().cast(), 0)? };
-        if first == 0 {
+        let file: *const u8 = ctx.arg(0);
+        if is_none(file) {
             return without_file(ctx.arg(2), ctx.arg(3));
         }
-        mapped(File::new(ctx.arg(0)), ctx.arg(2), ctx.arg(3))
+        mapped(File::new(file), ctx.arg(2), ctx.arg(3))
     });
     0
+}
+
+/// True for an argument that is no address.
+#[inline(always)]
+fn is_none(file: *const u8) -> bool {
+    let address: u64;
+    // VERIFIER: 6.12 takes it that an argument of an lsm hook is never null, and leaves out what would run if it were equal to zero. It
+    // leaves in what would run if it were below another number, and the first page is nobody's. 7.3 knows better, and wants the
+    // check in `mapped`, which the compiler would leave out if it knew of this one.
+    // SAFETY: copies one register to another.
+    unsafe {
+        asm!("{address} = {file}", address = out(reg) address, file = in(reg) file,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    address < 4096
 }
 
 #[fentry(function = "security_mmap_file")]
