@@ -90,8 +90,15 @@ pub(crate) static LINKED: HashMap<Inode, u32> =
 
 /// Not zero once a file with such an inode number is in `LINKED`: until then, none with a single name outside of all stores
 /// is a record.
-#[map]
-pub(crate) static LINKED_HINTS: Array<u32> = Array::with_max_entries(1 << limits::HINTS_BITS, 0);
+#[unsafe(link_section = ".bss.linked_hints")]
+static LINKED_HINTS: Value<[u32; 1 << limits::HINTS_BITS]> =
+    Value(UnsafeCell::new([0; 1 << limits::HINTS_BITS]));
+
+/// The first of them.
+#[inline(always)]
+pub(crate) fn linked_hints() -> *mut u32 {
+    address!(LINKED_HINTS) as *mut u32
+}
 
 /// Renames under way of what lies in a store, by the address of its directory entry.
 #[map]
@@ -140,8 +147,15 @@ pub(crate) static UNITS: HashMap<UnitName, u64> =
 
 /// The lower half is not zero once a process with such a number, or with one that has the same word, has held records; the
 /// upper one, once it has shared memory.
-#[map]
-pub(crate) static HOLDER_HINTS: Array<u32> = Array::with_max_entries(limits::HOLDER_HINTS_MAX, 0);
+#[unsafe(link_section = ".bss.holder_hints")]
+static HOLDER_HINTS: Value<[u32; limits::HOLDER_HINTS_MAX as usize]> =
+    Value(UnsafeCell::new([0; limits::HOLDER_HINTS_MAX as usize]));
+
+/// The first of them.
+#[inline(always)]
+pub(crate) fn holder_hints() -> *mut u32 {
+    address!(HOLDER_HINTS) as *mut u32
+}
 
 /// Files and pipes that holders have written to.
 #[map]

@@ -49,26 +49,22 @@ impl<R: Reach> File<R> {
 
     /// A name of what it is open on: that it was opened by or, where that is another's (before Linux 6.7 overlayfs opens
     /// the file below by its own name), any one the kernel has. Absent where it cannot be reached; where the kernel keeps
-    /// names elsewhere (7.3), the name is always the file's own.
+    /// names elsewhere (7.3), the name is always the file's own. `inode` is what it is open on.
     #[inline(always)]
-    pub(crate) fn entry(self) -> Result<Option<Entry<R>>, Error> {
+    pub(crate) fn entry(self, inode: Inode<R>) -> Result<Option<Entry<R>>, Error> {
         // SAFETY: `self.0` is a struct file for `R`, f_path.dentry its dentry, and that is never null.
-        let (inode, entry, named): (*const u8, *const u8, *const u8) = unsafe {
+        let (entry, named): (*const u8, *const u8) = unsafe {
             let entry = R::get(self.0, fields::FILE_DENTRY.load())?;
-            (
-                R::get(self.0, fields::FILE_INODE.load())?,
-                entry,
-                R::get(entry, fields::DENTRY_INODE.load())?,
-            )
+            (entry, R::get(entry, fields::DENTRY_INODE.load())?)
         };
-        if named == inode {
+        if named == inode.0 {
             return Ok(Some(Entry(entry, PhantomData)));
         }
         if !R::COMPUTED || fields::DENTRY_ALIAS.load() == fields::ABSENT {
             return Ok(None);
         }
-        // SAFETY: `inode` is a struct inode for `R`.
-        let alias: *const u8 = unsafe { R::get(inode, fields::INODE_ALIASES.load())? };
+        // SAFETY: `inode.0` is a struct inode for `R`.
+        let alias: *const u8 = unsafe { R::get(inode.0, fields::INODE_ALIASES.load())? };
         Ok(if alias.is_null() {
             None
         } else {

@@ -22,7 +22,7 @@ use crate::{
         sock::Sock,
         task::{Task, current_pid},
     },
-    maps::{CARRIER_HINTS, CARRIERS, HOLDER_HINTS},
+    maps::{self, CARRIER_HINTS, CARRIERS},
 };
 
 use super::{
@@ -51,39 +51,36 @@ pub(crate) fn may_be_holder() -> bool {
 /// The same of a process with such a number.
 #[inline(always)]
 pub(crate) fn is_hinted(pid: u32) -> bool {
-    let Some(word) = HOLDER_HINTS.get_ptr(pid & (HOLDER_HINTS_MAX - 1)) else {
-        return false;
-    };
-    // SAFETY: the value of an array map is always there; volatile, because another CPU may set it.
-    unsafe { word.read_volatile() != 0 }
+    // SAFETY: the value of a map is always there; volatile, because another CPU may set it.
+    unsafe { hints(pid).read_volatile() != 0 }
 }
 
 /// Notes that a process may hold records.
 #[inline(always)]
 pub(crate) fn hint_holder(pid: u32) {
-    if let Some(word) = HOLDER_HINTS.get_ptr_mut(pid & (HOLDER_HINTS_MAX - 1)) {
-        // SAFETY: the value of an array map is always there, and each half is only ever set to one.
-        unsafe { word.cast::<u16>().write_volatile(1) };
-    }
+    // SAFETY: the value of a map is always there, and each half is only ever set to one.
+    unsafe { hints(pid).cast::<u16>().write_volatile(1) };
 }
 
 /// Notes that a process shares memory.
 #[inline(always)]
 pub(crate) fn hint_sharer(pid: u32) {
-    if let Some(word) = HOLDER_HINTS.get_ptr_mut(pid & (HOLDER_HINTS_MAX - 1)) {
-        // SAFETY: as above.
-        unsafe { word.cast::<u16>().add(1).write_volatile(1) };
-    }
+    // SAFETY: as above.
+    unsafe { hints(pid).cast::<u16>().add(1).write_volatile(1) };
 }
 
 /// True when a process with such a number may share memory.
 #[inline(always)]
 pub(crate) fn may_share(pid: u32) -> bool {
-    let Some(word) = HOLDER_HINTS.get_ptr(pid & (HOLDER_HINTS_MAX - 1)) else {
-        return false;
-    };
     // SAFETY: as in `is_hinted`.
-    unsafe { word.cast::<u16>().add(1).read_volatile() != 0 }
+    unsafe { hints(pid).cast::<u16>().add(1).read_volatile() != 0 }
+}
+
+/// The word that tells of processes with such a number.
+#[inline(always)]
+fn hints(pid: u32) -> *mut u32 {
+    // SAFETY: there are as many as the mask can number.
+    unsafe { maps::holder_hints().add((pid & (HOLDER_HINTS_MAX - 1)) as usize) }
 }
 
 /// Store number of a file outside of all stores: that of carriers, if it is one.

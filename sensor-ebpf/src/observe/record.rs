@@ -20,7 +20,7 @@ use crate::{
         read::Reach,
         task::Task,
     },
-    maps::{self, BULK, DISKS, LINKED, LINKED_HINTS, MARKS, ROOTS},
+    maps::{self, BULK, DISKS, LINKED, MARKS, ROOTS},
 };
 
 use super::{
@@ -85,7 +85,8 @@ pub(crate) fn control() -> Result<&'static Control, Error> {
 /// Finds out what a file is; a directory of a store is a record when it is `listed`.
 #[inline(always)]
 pub(crate) fn judge<R: Reach>(file: File<R>, listed: bool) -> Result<Judged, Error> {
-    judge_by(file.inode()?, listed, || file.entry())
+    let inode = file.inode()?;
+    judge_by(inode, listed, || file.entry(inode))
 }
 
 /// Finds out what it is that a name stands for.
@@ -221,11 +222,8 @@ fn linked_store(file: &Inode, before: u32) -> u32 {
 /// Store of a file with one name, outside of all stores: that which it was moved out of, or had another name in.
 #[inline(always)]
 fn lone_store(file: &Inode) -> u32 {
-    let Some(any) = LINKED_HINTS.get_ptr(hint(file)) else {
-        return NO_STORE;
-    };
-    // SAFETY: the value of an array map is always there; volatile, because another CPU may set it.
-    let linked = if unsafe { any.read_volatile() } == 0 {
+    // SAFETY: the value of a map is always there; volatile, because another CPU may set it.
+    let linked = if unsafe { hint(file).read_volatile() } == 0 {
         NO_STORE
     } else {
         linked_store(file, NO_STORE)
@@ -239,9 +237,11 @@ fn lone_store(file: &Inode) -> u32 {
 
 /// Where the hint for a file is.
 #[inline(always)]
-fn hint(file: &Inode) -> u32 {
+fn hint(file: &Inode) -> *mut u32 {
     // As in observe/answer.rs.
-    (file.ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HINTS_BITS)) as u32
+    let number = file.ino.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HINTS_BITS);
+    // SAFETY: there are as many as the upper bits can number.
+    unsafe { maps::linked_hints().add(number as usize) }
 }
 
 /// Notes that names outside of its store lead to a record.
@@ -250,11 +250,8 @@ pub(crate) fn link(record: &Record) -> Result<(), Trouble> {
     LINKED
         .insert(&record.file, &record.store, 0)
         .map_err(|_| Trouble::Dropped(Error::LinkedFull))?;
-    let any = LINKED_HINTS
-        .get_ptr_mut(hint(&record.file))
-        .ok_or(Error::NoControl)?;
-    // SAFETY: the value of an array map is always there, and is only ever set to one.
-    unsafe { any.write_volatile(1) };
+    // SAFETY: the value of a map is always there, and is only ever set to one.
+    unsafe { hint(&record.file).write_volatile(1) };
     Ok(())
 }
 
@@ -351,7 +348,7 @@ pub(crate) fn name<R: Reach>(entry: Entry<R>, file: Inode, found: &Found) -> Res
 /// Tells where a carrier lies: every name up to its file system's root.
 #[inline(never)]
 pub(crate) fn name_carrier<R: Reach>(file: File<R>, key: Inode) -> Result<(), Error> {
-    if let Some(entry) = file.entry()? {
+    if let Some(entry) = file.entry(file.inode()?)? {
         let all = Found {
             store: CARRIER_FILE,
             parts: DEPTH_MAX as u32,
