@@ -281,8 +281,9 @@ pub(crate) fn forget_all() -> Result<(), Error> {
     Ok(())
 }
 
+/// Which answers hold.
 #[inline(always)]
-fn generation() -> Result<u32, Error> {
+pub(super) fn generation() -> Result<u32, Error> {
     // SAFETY: as above; volatile, because another CPU may change it.
     Ok(unsafe { maps::generation().read_volatile() })
 }
