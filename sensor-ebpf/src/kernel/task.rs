@@ -24,6 +24,17 @@ pub(crate) struct Task {
     by_number: bool,
 }
 
+/// Where a new program's arguments lie in its process's own memory, and how much there is.
+#[derive(Clone, Copy)]
+pub(crate) struct Given {
+    /// Address of the first argument.
+    pub(crate) arguments: u64,
+    /// Bytes of all of them.
+    pub(crate) arguments_len: u64,
+    /// Bytes of the environment.
+    pub(crate) environment_len: u64,
+}
+
 impl Task {
     /// Takes a typed pointer from a hook's arguments.
     #[inline(always)]
@@ -89,6 +100,30 @@ impl Task {
         }
     }
 
+    /// The process whose first thread it is; absent of any other thread.
+    #[inline(always)]
+    pub(crate) fn first_of(self) -> Result<Option<Process>, Error> {
+        // SAFETY: `self.pointer` is a typed task_struct; the first thread is its own leader (copy_process(), kernel/fork.c).
+        let (thread, pid, start_ns): (u32, u32, u64) = unsafe {
+            (
+                self.get(self.pointer, fields::TASK_PID.load())?,
+                self.get(self.pointer, fields::TASK_TGID.load())?,
+                self.get(self.pointer, fields::TASK_START.load())?,
+            )
+        };
+        if thread != pid {
+            return Ok(None);
+        }
+        if start_ns == 0 {
+            return Err(Error::NoTask);
+        }
+        Ok(Some(Process {
+            start_ns,
+            pid,
+            pad: 0,
+        }))
+    }
+
     /// Its process's id.
     #[inline(always)]
     pub(crate) fn pid(self) -> Result<u32, Error> {
@@ -102,6 +137,16 @@ impl Task {
         // SAFETY: `self.pointer` is a typed task_struct, and so is its parent.
         let pointer = unsafe { self.get(self.pointer, fields::TASK_PARENT.load())? };
         Self { pointer, ..self }.process()
+    }
+
+    /// Real user id, as the first user namespace has it.
+    #[inline(always)]
+    pub(crate) fn user(self) -> Result<u32, Error> {
+        // SAFETY: `self.pointer` is a typed task_struct, its cred a typed cred.
+        unsafe {
+            let cred: *const u8 = self.get(self.pointer, fields::TASK_CRED.load())?;
+            self.get(cred, fields::CRED_UID.load())
+        }
     }
 
     /// True for a thread that is not the first of its process.
@@ -151,18 +196,24 @@ impl Task {
         }
     }
 
-    /// Where the arguments lie in the process's own memory: start and length in bytes.
+    /// What the process was given with the program that it has just begun to run.
     #[inline(always)]
-    pub(crate) fn arguments(self) -> Result<(u64, u64), Error> {
+    pub(crate) fn given(self) -> Result<Given, Error> {
         // SAFETY: `self.pointer` is a typed task_struct, its mm a typed mm_struct.
-        let (start, end): (u64, u64) = unsafe {
+        let (start, end, environment_end): (u64, u64, u64) = unsafe {
             let mm: *const u8 = self.get(self.pointer, fields::TASK_MM.load())?;
             (
                 self.get(mm, fields::MM_ARG_START.load())?,
                 self.get(mm, fields::MM_ARG_END.load())?,
+                self.get(mm, fields::MM_ENV_END.load())?,
             )
         };
-        Ok((start, end.saturating_sub(start)))
+        Ok(Given {
+            arguments: start,
+            arguments_len: end.saturating_sub(start),
+            // It begins where the arguments end (create_elf_tables(), fs/binfmt_elf.c).
+            environment_len: environment_end.saturating_sub(end),
+        })
     }
 
     /// Which file the process runs; absent of a kernel thread.
@@ -210,20 +261,6 @@ impl Task {
             let node: *const u8 = self.get(group, fields::GROUP_NODE.load())?;
             self.get(node, fields::NODE_NAME.load())
         }
-    }
-
-    /// Bytes of the environment that the process was given.
-    #[inline(always)]
-    pub(crate) fn environment(self) -> Result<u64, Error> {
-        // SAFETY: as above.
-        let (start, end): (u64, u64) = unsafe {
-            let mm: *const u8 = self.get(self.pointer, fields::TASK_MM.load())?;
-            (
-                self.get(mm, fields::MM_ENV_START.load())?,
-                self.get(mm, fields::MM_ENV_END.load())?,
-            )
-        };
-        Ok(end.saturating_sub(start))
     }
 
     /// True while the current system call is a 32-bit one.

@@ -62,12 +62,13 @@ macro_rules! fields {
             GROUP_ABOVE "cgroup" "self.parent" Pointer("cgroup_subsys_state") 8 required;
             STATE_GROUP "cgroup_subsys_state" "cgroup" Pointer("cgroup") 8 required;
             NODE_NAME "kernfs_node" "name" Opaque 8 required;
+            TASK_CRED "task_struct" "cred" Pointer("cred") 8 required;
+            CRED_UID "cred" "uid.val" Int 4 required;
             PID_LEVEL "pid" "level" Int 4 required;
             PID_NUMBERS "pid" "numbers" Array 0 required;
             SIGNAL_LIVE "signal_struct" "live.counter" Int 4 required;
             MM_ARG_START "mm_struct" "arg_start" Int 8 required;
             MM_ARG_END "mm_struct" "arg_end" Int 8 required;
-            MM_ENV_START "mm_struct" "env_start" Int 8 required;
             MM_ENV_END "mm_struct" "env_end" Int 8 required;
             MM_PROGRAM "mm_struct" "exe_file" Pointer("file") 8 required;
             MM_OWNER "mm_struct" "owner" Pointer("task_struct") 8 optional;

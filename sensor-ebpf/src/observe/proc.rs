@@ -1,9 +1,6 @@
 //! Processes: how they begin, what they become, how they end.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_uid_gid,
-    generated::{bpf_probe_read_kernel_str, bpf_probe_read_user},
-};
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user};
 use sensor_ebpf::layout::{
     count::Error,
     header::kind,
@@ -14,25 +11,25 @@ use sensor_ebpf::layout::{
 use crate::{
     count::{Outcome, Trouble},
     emit,
-    kernel::task::Task,
+    kernel::task::{Given, Task},
     maps::CRITICAL,
 };
 
 use super::{
     access::{held, hold},
-    carrier::may_be_holder,
+    carrier::is_hinted,
     share, unit,
 };
 
 /// A process, or one of its threads, started another.
 #[inline(always)]
 pub(crate) fn forked(parent: Task, child: Task) -> Result<Outcome, Trouble> {
-    if child.is_thread()? {
+    let Some(child) = child.first_of()? else {
         return Ok(Outcome::Ignored);
-    }
-    let (parent, child) = (parent.process()?, child.process()?);
-    share::inherited(&parent, &child)?;
-    let stores = if may_be_holder() {
+    };
+    let parent = parent.process()?;
+    let stores = if is_hinted(parent.pid) {
+        share::inherited(&parent, &child)?;
         inherited(&parent, &child)
     } else {
         0
@@ -82,47 +79,43 @@ pub(crate) fn exited(task: Task) -> Result<Outcome, Trouble> {
 /// A process became another program, `filename` the address of the name it was called by.
 #[inline(always)]
 pub(crate) fn executed(task: Task, filename: *const u8) -> Result<Outcome, Trouble> {
+    let process = task.process()?;
     // Its memory is new.
-    share::dropped(&task.process()?);
+    share::dropped(&process);
     let found = unit::found(task);
-    let told = executed_with(task, filename);
+    let told = executed_with(task, process, filename);
     // That it is not known to serve must not keep it from being told.
     found?;
     told
 }
 
 #[inline(always)]
-fn executed_with(task: Task, filename: *const u8) -> Result<Outcome, Trouble> {
-    let (start, len) = task.arguments()?;
-    if len <= ARGUMENTS_SMALL as u64 {
-        exec_of_size::<ARGUMENTS_SMALL>(task, filename, start, len, kind::EXEC_SMALL)
+fn executed_with(task: Task, process: Process, filename: *const u8) -> Result<Outcome, Trouble> {
+    let given = task.given()?;
+    let by = (process, task.parent()?, task.user()?);
+    if given.arguments_len <= ARGUMENTS_SMALL as u64 {
+        exec_of_size::<ARGUMENTS_SMALL>(by, filename, given, kind::EXEC_SMALL)
     } else {
-        exec_of_size::<ARGUMENTS_LARGE>(task, filename, start, len, kind::EXEC_LARGE)
+        exec_of_size::<ARGUMENTS_LARGE>(by, filename, given, kind::EXEC_LARGE)
     }
 }
 
 #[inline(always)]
 fn exec_of_size<const A: usize>(
-    task: Task,
+    (process, parent, user): (Process, Process, u32),
     filename: *const u8,
-    start: u64,
-    len: u64,
+    given: Given,
     kind: u32,
 ) -> Result<Outcome, Trouble> {
-    let (process, parent) = (task.process()?, task.parent()?);
-    let environment = task.environment()?.min(u64::from(u32::MAX)) as u32;
-    let all = if len > u64::from(u32::MAX) {
-        u32::MAX
-    } else {
-        len as u32
-    };
+    let environment = given.environment_len.min(u64::from(u32::MAX)) as u32;
+    let all = given.arguments_len.min(u64::from(u32::MAX)) as u32;
     emit::record(&CRITICAL, Error::CriticalRingFull, |out: *mut Exec<A>| {
         // SAFETY: `out` is an Exec<A> in the ring; of name and arguments so much is written as their lengths say.
         unsafe {
             (&raw mut (*out).header).write(emit::header(kind));
             (&raw mut (*out).process).write(process);
             (&raw mut (*out).parent).write(parent);
-            (&raw mut (*out).uid).write(bpf_get_current_uid_gid() as u32);
+            (&raw mut (*out).uid).write(user);
             (&raw mut (*out).arguments_len).write(all);
             (&raw mut (*out).environment_len).write(environment);
             let name: *mut u8 = (&raw mut (*out).filename).cast();
@@ -136,7 +129,8 @@ fn exec_of_size<const A: usize>(
             let kept = core::hint::black_box(kept) & (A as u32 - 1);
             // A failed read leaves zeroes (bpf_probe_read_user_common, kernel/trace/bpf_trace.c), which the sensor tells from
             // arguments by `arguments_len`.
-            let _unreadable = bpf_probe_read_user(arguments.cast(), kept, start as *const _);
+            let _unreadable =
+                bpf_probe_read_user(arguments.cast(), kept, given.arguments as *const _);
         }
     })
 }

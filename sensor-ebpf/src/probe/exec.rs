@@ -4,7 +4,7 @@
 //! Proto:  5.10..latest  include/trace/events/sched.h  (struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
 //! Kernel: 5.10
 //! Emits:  layout::proc::Exec
-//! Reads:  task_struct.{tgid, group_leader, start_boottime, real_parent, mm}, mm_struct.{arg_start, arg_end},
+//! Reads:  task_struct.{tgid, group_leader, start_boottime, real_parent, cred, mm}, cred.uid, mm_struct.{arg_start, arg_end, env_end},
 //!         linux_binprm.{filename, file}, task_struct.cgroups, css_set.dfl_cgrp, cgroup.{kn, self}, kernfs_node.name where units serve records
 //! Counts: seen, reported, failed, dropped
 
