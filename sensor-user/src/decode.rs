@@ -549,13 +549,14 @@ impl<'a> Reader<'a> {
                 value: filename_len as u64,
             });
         }
-        let filename = self.take(FILENAME_MAX);
+        let filename = &self.take(FILENAME_MAX)[..filename_len];
+        let end = filename.iter().position(|byte| *byte == 0);
         let arguments = self.take(room);
         Ok(Exec {
             process,
             parent,
             uid,
-            untrusted_filename: filename[..filename_len].to_vec(),
+            untrusted_filename: filename[..end.unwrap_or(filename_len)].to_vec(),
             untrusted_arguments: arguments[..all.min(room)].to_vec(),
             arguments_truncated: all > room,
             given_bytes: all as u64 + environment,

@@ -10,6 +10,10 @@ pub const PATH_SMALL: usize = 128;
 pub const PATH_LARGE: usize = 1024;
 /// Bytes of exec's file name that are kept.
 pub const FILENAME_MAX: usize = 256;
+/// Bytes that are read at once of exec's file name; where the name does not end among them it is read as a string.
+pub const FILENAME_SHORT: usize = 32;
+/// Arguments of less bytes than this are read over the stack.
+pub const ARGUMENTS_FEW: usize = 64;
 /// Bytes of arguments that are kept, if they are few.
 pub const ARGUMENTS_SMALL: usize = 512;
 /// Bytes of arguments that are kept at most.
@@ -94,6 +98,8 @@ pub const WAKE_BYTES: u64 = 64 * 1024;
 
 const _: () = assert!(PATH_SMALL.is_power_of_two() && PATH_LARGE.is_power_of_two());
 const _: () = assert!(ARGUMENTS_SMALL.is_power_of_two() && ARGUMENTS_LARGE.is_power_of_two());
+const _: () = assert!(ARGUMENTS_FEW.is_power_of_two() && ARGUMENTS_FEW < ARGUMENTS_SMALL);
+const _: () = assert!(FILENAME_SHORT.is_multiple_of(8) && FILENAME_SHORT < FILENAME_MAX);
 const _: () = assert!(PAYLOAD_MAX.is_power_of_two());
 const _: () = assert!(SHARES_EACH.is_power_of_two());
 const _: () = assert!(PATH_SMALL < PATH_LARGE && ARGUMENTS_SMALL < ARGUMENTS_LARGE);

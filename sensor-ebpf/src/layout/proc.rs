@@ -41,13 +41,13 @@ pub struct Exec<const A: usize> {
     pub parent: Process,
     /// Real user id.
     pub uid: u32,
-    /// Bytes of `filename` that are used, without the NUL.
+    /// Bytes of `filename` in which the name is: it ends at the first NUL among them, or with them.
     pub filename_len: u32,
     /// Bytes of arguments the process has, which may be more than are kept.
     pub arguments_len: u32,
     /// Bytes of environment the process has.
     pub environment_len: u32,
-    /// The name exec was called with (`linux_binprm.filename`); what follows is of older records.
+    /// The name exec was called with (`linux_binprm.filename`); what follows is of older records, or lay behind the name.
     pub filename: [u8; FILENAME_MAX],
     /// Arguments as they lie in the process's memory, each ended by NUL; what follows is of older records.
     pub arguments: [u8; A],

@@ -164,6 +164,19 @@ fn arguments_say_when_they_were_longer() {
 }
 
 #[test]
+fn a_file_name_ends_at_a_nul_or_with_its_length() {
+    let whole = exec(b"cat\0", 4, ARGUMENTS_SMALL, kind::EXEC_SMALL);
+    for (len, expected) in [(4_u32, &b"/bin"[..]), (8, b"/bin/cat"), (32, b"/bin/cat")] {
+        let mut bytes = whole.clone();
+        bytes[52..56].copy_from_slice(&len.to_le_bytes());
+        let What::Exec(exec) = record(&bytes).unwrap().what else {
+            panic!("no exec")
+        };
+        assert_eq!(exec.untrusted_filename, expected, "{len}");
+    }
+}
+
+#[test]
 fn names_are_turned_round() {
     let cases: [(&[u8], u32, u32, &[u8]); 3] = [
         (b"scan.dcm\0", 1, 1, b"scan.dcm"),
