@@ -95,6 +95,18 @@ pub(crate) fn judge_entry<R: Reach>(entry: Entry<R>) -> Result<Judged, Error> {
     judge_by(entry.inode()?, false, || Ok(Some(entry)))
 }
 
+/// What is remembered of a regular file: its store, or `NO_STORE`, and of a record its device.
+#[inline(always)]
+pub(crate) fn remembered<R: Reach>(file: File<R>) -> Result<Option<(u32, u32)>, Error> {
+    let inode = file.inode()?;
+    if !matches!(inode.kind()?, Kind::Regular) {
+        return Ok(None);
+    }
+    let (here, generation) = (inode.here()?, generation()?);
+    let slot = Slot::of(&here)?;
+    Ok(slot.recall(&here, generation, slot.seen()))
+}
+
 #[inline(always)]
 fn judge_by<R: Reach>(
     inode: FileInode<R>,
