@@ -28,18 +28,29 @@ pub(super) enum Found {
     NotToldApart,
 }
 
+/// What a process read of one record.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Day on which it was last read.
+    day: u32,
+    /// Bytes of the most that was read of it in one go; more than 4 GiB count as that.
+    once: u32,
+}
+
 /// What a process read from one store.
 #[derive(Debug, Default)]
 pub(in crate::detect) struct Reading {
     taken: Ledger,
-    /// Those that are told apart, and the day on which each was last read.
-    records: BTreeMap<RecordId, u32>,
+    /// Those that are told apart.
+    records: BTreeMap<RecordId, Seen>,
     /// Records that were told apart once; only how many they were is known.
     pub(in crate::detect) let_go: u64,
     /// Accesses whose record could not be told apart, because too many are known.
     pub(in crate::detect) not_told_apart: u64,
     pub(in crate::detect) bytes_read: u64,
     pub(in crate::detect) bytes_mapped: u64,
+    /// Bytes of all that was read, what was read again left out.
+    once: u64,
     /// It served records out of its memory before it was seen to read any.
     serves: bool,
     /// First touch of a record that was read, nanoseconds since the Unix epoch; `None` before there is one.
@@ -66,15 +77,21 @@ impl Reading {
         );
         self.last_ns = self.last_ns.max(access.last_ns);
         let today = baseline::day(access.last_ns);
-        if let Some(day) = self.records.get_mut(&access.record) {
-            let found = if *day < today {
+        if let Some(seen) = self.records.get_mut(&access.record) {
+            let found = if seen.day < today {
                 Found::NewToday
             } else {
                 Found::Known
             };
-            *day = today.max(*day);
+            seen.day = today.max(seen.day);
+            self.once = self.once.saturating_add(seen.read(access, taken));
             return found;
         }
+        let mut seen = Seen {
+            day: today,
+            once: 0,
+        };
+        self.once = self.once.saturating_add(seen.read(access, taken));
         if !room {
             self.not_told_apart += 1;
             return Found::NotToldApart;
@@ -86,7 +103,7 @@ impl Reading {
         {
             self.names.push(name.clone());
         }
-        self.records.insert(access.record, today);
+        self.records.insert(access.record, seen);
         Found::New
     }
 
@@ -99,6 +116,7 @@ impl Reading {
         self.serves = true;
         self.taken.add(edge.last_ns, edge.bytes);
         self.bytes_read = self.bytes_read.saturating_add(edge.bytes);
+        self.once = self.once.saturating_add(edge.bytes);
         self.first_ns = Some(
             self.first_ns
                 .map_or(edge.first_ns, |first| first.min(edge.first_ns)),
@@ -136,7 +154,7 @@ impl Reading {
 
     /// Records that were last read on a day.
     pub(in crate::detect) fn records_on(&self, day: u32) -> usize {
-        self.records.values().filter(|last| **last == day).count()
+        self.records.values().filter(|seen| seen.day == day).count()
     }
 
     /// The records that are told apart.
@@ -147,6 +165,27 @@ impl Reading {
     /// Bytes taken at or after a moment.
     pub(in crate::detect) fn taken_since(&self, at_ns: u64) -> u64 {
         self.taken.since(at_ns)
+    }
+
+    /// The same, but what was read again counts once: against this is held what was sent, or reading all thirty times would hide
+    /// that it leaves.
+    pub(in crate::detect) fn once_since(&self, at_ns: u64) -> u64 {
+        self.taken_since(at_ns).min(self.once)
+    }
+}
+
+impl Seen {
+    /// Adds an access to it; returns by how much the most that was read in one go has grown. What opens the record anew starts from its
+    /// beginning, what does not goes on where the last has ended.
+    fn read(&mut self, access: &Access, taken: u64) -> u64 {
+        let before = self.once;
+        let opens = u64::from(access.opens);
+        let once = match opens {
+            0 => u64::from(before).saturating_add(taken),
+            opens => taken.div_ceil(opens),
+        };
+        self.once = before.max(u32::try_from(once).unwrap_or(u32::MAX));
+        u64::from(self.once - before)
     }
 }
 

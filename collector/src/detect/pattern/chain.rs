@@ -315,8 +315,9 @@ impl<'a> Joint<'a> {
                 (None, _) => self.begin_ns,
             };
             let taken = handed.reading.taken_since(handed.since_ns);
+            let once = handed.reading.once_since(handed.since_ns);
             handed.bytes = handed.bytes.min(taken);
-            taken > 0 && handed.bytes as f64 >= share_min * taken as f64
+            taken > 0 && handed.bytes as f64 >= share_min * once as f64
         });
         (!group.handed.is_empty()).then_some(group)
     }
@@ -390,13 +391,17 @@ impl<'a> Joint<'a> {
     }
 
     fn over_thresholds(&self, config: &DirectConfig, host: &Host) -> bool {
-        let taken = self.handed.values().fold(0, |sum: u64, handed| {
-            sum.saturating_add(handed.reading.taken_since(handed.since_ns))
-        });
+        let sum = |of: fn(&Reading, u64) -> u64| {
+            let each = self.handed.values();
+            each.fold(0, |sum: u64, one| {
+                sum.saturating_add(of(one.reading, one.since_ns))
+            })
+        };
+        let (taken, once) = (sum(Reading::taken_since), sum(Reading::once_since));
         let handed = self.handed_bytes().min(self.incoming(host));
         let sent = self.sent_since(self.begin_ns);
         let enough = |bytes: u64| {
-            bytes >= config.sent_bytes_min && bytes as f64 >= config.sent_share_min * taken as f64
+            bytes >= config.sent_bytes_min && bytes as f64 >= config.sent_share_min * once as f64
         };
         taken >= config.read_bytes_min && enough(handed) && enough(sent)
     }

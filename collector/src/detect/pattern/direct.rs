@@ -175,7 +175,7 @@ impl Pair<'_> {
         let sent = self.sending.sent_since(begin.max(self.first_ns));
         taken >= config.read_bytes_min
             && sent >= config.sent_bytes_min
-            && sent as f64 >= config.sent_share_min * taken as f64
+            && sent as f64 >= config.sent_share_min * self.reading.once_since(begin) as f64
     }
 
     fn alert(

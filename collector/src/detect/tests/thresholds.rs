@@ -3,6 +3,15 @@
 use super::*;
 use crate::config::SlowConfig;
 
+/// A record that was open goes on being read.
+fn read_on(second: u64, record: u64, bytes: u64) -> Event {
+    let mut event = read(second, record, bytes);
+    if let What::Access(access) = &mut event.what {
+        access.opens = 0;
+    }
+    event
+}
+
 #[test]
 fn the_thresholds_decide() {
     let family = || family();
@@ -30,6 +39,36 @@ fn the_thresholds_decide() {
         (
             "less than five percent",
             vec![read(2, 1, 10_000_000), sent(3, 499_999, true)],
+            false,
+        ),
+        (
+            "five percent of what was read thirty times",
+            [
+                (2..32).map(|second| read(second, 1, 2_000_000)).collect(),
+                vec![sent(40, 100_000, true)],
+            ]
+            .concat(),
+            true,
+        ),
+        (
+            "less than five percent of it",
+            [
+                (2..32).map(|second| read(second, 1, 2_000_000)).collect(),
+                vec![sent(40, 99_999, true)],
+            ]
+            .concat(),
+            false,
+        ),
+        (
+            "less than five percent of one that was read on and on",
+            [
+                vec![read(2, 1, 2_000_000)],
+                (3..32)
+                    .map(|second| read_on(second, 1, 2_000_000))
+                    .collect(),
+                vec![sent(40, 200_000, true)],
+            ]
+            .concat(),
             false,
         ),
         (
