@@ -7,7 +7,7 @@ use crate::event::{Gap, ProcessKey};
 use crate::intel::Known;
 
 /// Why it is certain that what was sent is what was read.
-const ONE_PROCESS: &str =
+pub(super) const ONE_PROCESS: &str =
     "One process both read the records and sent the data: no carrier in between has to be assumed.";
 
 /// What an alert is made from.

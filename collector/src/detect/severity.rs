@@ -20,12 +20,18 @@ pub(super) fn judge(
 ) -> Severity {
     let mut reasons = vec![how.to_owned()];
     let mut level = Level::High;
-    let records = text::count(figures.records, "distinct record");
+    let were = if figures.records == 1 { "was" } else { "were" };
+    let records = format!(
+        "{} {were} read",
+        text::count(figures.records, "distinct record")
+    );
     if figures.records >= MANY_RECORDS {
         level = Level::Critical;
-        reasons.push(format!("{records} were read, {MANY_RECORDS} or more: a breach of that size has to be reported at once."));
+        reasons.push(format!(
+            "{records}, {MANY_RECORDS} or more: a breach of that size has to be reported at once."
+        ));
     } else {
-        reasons.push(format!("{records} were read, fewer than {MANY_RECORDS}."));
+        reasons.push(format!("{records}, fewer than {MANY_RECORDS}."));
     }
     if let Some(disk) = to.disk {
         reasons.push(match disk.medium {

@@ -23,10 +23,14 @@ pub(super) fn handed_on(
         let links = alert.path.processes.iter().chain(&alert.chain);
         links.into_iter().find(|link| link.key == key)
     };
-    let reader = way.iter().find_map(|step| match step.from {
-        Place::Process(key) => link(key),
-        Place::Store | Place::Carrier(_) | Place::Destination => None,
-    });
+    // Where nothing was handed on, who sent has read.
+    let reader = match way {
+        [] => alert.chain.first(),
+        way => way.iter().find_map(|step| match step.from {
+            Place::Process(key) => link(key),
+            Place::Store | Place::Carrier(_) | Place::Destination => None,
+        }),
+    };
     let mut parts = vec![took(alert, reader)];
     let mut who = "and";
     for step in way {

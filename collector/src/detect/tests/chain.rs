@@ -827,6 +827,33 @@ fn a_page_that_leaves_as_names_is_found() {
 }
 
 #[test]
+fn who_reads_a_page_and_asks_itself_is_named() {
+    let mut events = job(vec![
+        program(1, 1000, JOB, "/usr/bin/perl"),
+        takes(2, 1000, 1, 3_000),
+    ]);
+    events.extend((0..40).map(|n| asks(3, 1000, &format!("{n:060}.evil.example"))));
+    let alerts = detect(config(), &[events]);
+    let patterns: Vec<&str> = alerts.iter().map(|alert| alert.pattern).collect();
+    assert_eq!(patterns, ["dns"]);
+    let alert = &alerts[0];
+    assert!(
+        alert.story.contains("the program \"perl\", run by user"),
+        "{}",
+        alert.story
+    );
+    let reasons = &alert.severity.reasons;
+    assert!(
+        reasons[0].starts_with("One process both read"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[1].starts_with("1 distinct record was read"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
 fn much_that_leaves_as_names_is_one_alert_too() {
     let mut events = dig(|n| format!("{n:060}.evil.example"));
     for event in &mut events {

@@ -254,6 +254,9 @@ fn how(path: &Path) -> String {
         .steps
         .iter()
         .filter(|step| step.from != Place::Store && step.to != Place::Destination);
+    if between.clone().next().is_none() {
+        return evidence::ONE_PROCESS.to_owned();
+    }
     let narrowest = between
         .clone()
         .filter_map(|step| step.bytes)
