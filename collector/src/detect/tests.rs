@@ -377,6 +377,33 @@ fn an_approved_way_is_a_full_tuple_and_its_twins_alert() {
     assert_eq!(found[0].chain[0].earlier, ["/tmp/other"]);
 }
 
+/// As FTP does: commands over one connection, each file over another.
+#[test]
+fn what_went_over_other_ports_is_said() {
+    let other = |port: u16, bytes| {
+        sent_by(3, bytes, |flow| {
+            flow.id = u64::from(port);
+            flow.remote = format!("203.0.113.9:{port}").parse().unwrap();
+        })
+    };
+    let told = |bytes| {
+        let events = vec![
+            read(2, 1, 200_000),
+            other(50_001, bytes),
+            other(50_002, bytes),
+            sent(4, 18_000, true),
+        ];
+        let found = detect(config(), &[events]);
+        assert_eq!(found[0].figures.bytes_sent, 18_000);
+        let reasons = &found[0].severity.reasons;
+        reasons
+            .iter()
+            .any(|reason| reason.contains("another 19.0 kB over other ports"))
+    };
+    assert!(told(9_500));
+    assert!(!told(8_500), "less than here is not worth a word");
+}
+
 #[test]
 fn accepted_connections_are_one_destination_by_the_hosts_port() {
     let client = |id: u64, port: u16| {

@@ -215,12 +215,30 @@ impl Pair<'_> {
         );
         listed::tell(&mut alert, self.known(config));
         first_seen::tell(&mut alert, first_seen::is_new(sending));
+        alert.severity.reasons.extend(self.over_other_ports(actor));
         if let Some(sent) = sent(actor, store, destination) {
             alert.almost = almost(ways(config), sent, |way, since| {
                 sent_of(host, actor, way, since)
             });
         }
         alert
+    }
+
+    /// A word about what went to the same address by other connections, if that is more: FTP tells over one what it sends over others.
+    fn over_other_ports(&self, actor: &Actor) -> Option<String> {
+        let to = self.destination;
+        let others = actor.sendings.iter().filter(|(other, _)| {
+            *other != to && to.disk.is_none() && other.disk.is_none() && other.address == to.address
+        });
+        let sent = others.fold(0, |sum: u64, (_, sending)| {
+            sum.saturating_add(sending.sent_since(self.first_ns))
+        });
+        (sent > self.figures().bytes_sent).then(|| {
+            format!(
+                "To the same address went another {} over other ports: what is counted here may only have been the talk about it.",
+                text::bytes(sent)
+            )
+        })
     }
 }
 

@@ -4,7 +4,8 @@
 //! What processes and lineages send after they have, or can have, read records is added up by host, store, user and network, as far as
 //! no other pattern has an alert about it, no approved way covers it, and more was sent than received (but for 8 KiB of every connection, which
 //! is what a server says of itself and that it is done). Of each counts what was sent, at
-//! most as much as was read, once that is `sent_share_min` of *direct* of what was read: so a report about all records is none. It fires
+//! most as much as was read, once that, or what one process sent to all places together, is `sent_share_min` of *direct* of what was read: so
+//! a report about all records is none. It fires
 //! when, within `days` days, the sum reaches `sent_bytes_min` by more than one of them or on more than one day, and is told again when it
 //! has doubled.
 //!
@@ -12,11 +13,14 @@
 //!
 //! ATT&CK: T1030 (Data Transfer Size Limits), and T1029 (Scheduled Transfer) when it went on over several days.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
 use crate::config::{DetectConfig, SlowConfig};
 use crate::detect::alert::{self, Alert, Confidence, Destination, Figures, Level, Severity};
 use crate::detect::baseline::{self, Baseline, LeakDay, Leaked, Road, Told};
 use crate::detect::evidence::Plain;
-use crate::detect::host::{Actor, Host};
+use crate::detect::host::{Actor, Host, Sending};
 use crate::detect::story;
 use crate::event::ProcessKey;
 use crate::text;
@@ -88,6 +92,7 @@ pub(in crate::detect) fn of_process(
         let Some(first_ns) = reading.first_ns else {
             continue;
         };
+        let everywhere = OnceCell::new();
         for (to, sending) in &actor.sendings {
             let pair = (store.clone(), to.clone());
             let sent = sending.sent_since(first_ns);
@@ -101,19 +106,27 @@ pub(in crate::detect) fn of_process(
                 records: reading.records_known(),
                 times: 1,
             };
+            let in_all = || Leaked {
+                bytes: *everywhere.get_or_init(|| given(config, host, actor, store, first_ns)),
+                ..now
+            };
             let before = leaked.get(&pair).copied().unwrap_or_default();
             if now.bytes <= before.bytes {
                 continue;
             }
             if let Some(way) = direct::approved(config, host, actor, store, to) {
                 news.used.push((way.name.clone(), sending.last_ns));
-            } else if sending.gives() && is_enough(config, now) {
+            } else if sending.gives() && (is_enough(config, now) || is_enough(config, in_all())) {
                 news.leaks.push(News {
                     sender,
                     store: store.clone(),
                     to: to.clone(),
                     span_ns: (first_ns, sending.last_ns),
-                    leaked: now.since(before),
+                    leaked: Leaked {
+                        bytes: now.bytes - before.bytes,
+                        times: now.times - before.times,
+                        ..now.since(known(&leaked, &pair))
+                    },
                 });
             } else {
                 continue;
@@ -122,6 +135,42 @@ pub(in crate::detect) fn of_process(
         }
     }
     actor.leaked = leaked;
+}
+
+/// What was read of the store for what was told to go to the same network: each record counts once there.
+fn known(leaked: &BTreeMap<(String, Destination), Leaked>, pair: &(String, Destination)) -> Leaked {
+    let (store, to) = pair;
+    let place = |to: &Destination| {
+        (
+            to.disk.map(|disk| disk.medium),
+            baseline::network(to.address),
+        )
+    };
+    let same = |((of, other), _): &(&(String, Destination), &Leaked)| {
+        of == store && place(other) == place(to)
+    };
+    let mut most = Leaked::default();
+    for (_, one) in leaked.iter().filter(same) {
+        most.taken = most.taken.max(one.taken);
+        most.records = most.records.max(one.records);
+    }
+    most
+}
+
+/// What the process gave away to all places together, as far as no other pattern tells of it and no approved way covers it: who sends each
+/// record to another place sends little to each.
+fn given(config: &DetectConfig, host: &Host, actor: &Actor, store: &str, since_ns: u64) -> u64 {
+    let told = |to: &Destination| actor.cases.contains_key(&(store.to_owned(), to.clone()));
+    let counts = |(to, sending): &(&Destination, &Sending)| {
+        sending.gives()
+            && leaves(config, to, sending)
+            && !told(to)
+            && direct::approved(config, host, actor, store, to).is_none()
+    };
+    let sendings = actor.sendings.iter().filter(counts);
+    sendings.fold(0, |sum: u64, (_, sending)| {
+        sum.saturating_add(sending.sent_since(since_ns))
+    })
 }
 
 /// True when it is enough against what was read.
@@ -247,8 +296,8 @@ impl Found<'_> {
 
     fn severity(&self, config: &SlowConfig) -> Severity {
         let mut reasons = vec![format!(
-            "Each of {} sent too little for an alert of its own; together it is {} within {} days.",
-            text::count(self.sum.leaked.times, "program or chain of programs"),
+            "It left in {}, by program and place, each too small for an alert of its own; together it is {} within {} days.",
+            text::count(self.sum.leaked.times, "part"),
             text::bytes(self.sum.leaked.bytes),
             config.days
         )];

@@ -277,6 +277,39 @@ fn small_parts_by_many_programs_over_days_are_added_up() {
     );
 }
 
+/// One program sends each record to another port: little to each, all together.
+#[test]
+fn what_is_scattered_over_many_places_is_added_up() {
+    let scattered = |sent: u64| -> Vec<Vec<Event>> {
+        let each = (1..=40_u64).map(|number| {
+            let mut there = sent_by(2 + number, sent, number);
+            if let What::Flow(flow) = &mut there.what {
+                flow.remote.set_port(20_000 + number as u16);
+            }
+            vec![read(2 + number, number, 9_000), there]
+        });
+        [vec![family()], each.collect()].concat()
+    };
+    let found = run(config(), scattered(9_000));
+    assert_eq!(
+        slow(&found),
+        [(1, 8 * 9_000), (2, 16 * 9_000), (3, 32 * 9_000)]
+    );
+    let figures = found[2].figures;
+    assert_eq!(
+        (figures.records, figures.bytes_read),
+        (32, 32 * 9_000),
+        "each record counts once"
+    );
+    assert!(found.iter().all(|alert| alert.pattern == "slow"));
+    // A word about each record to a place of its own is not the records.
+    let read_all = vec![[family(), vec![read(1, 999, 9_000_000)]].concat()];
+    assert_eq!(
+        slow(&run(config(), [read_all, scattered(3_000)].concat())),
+        []
+    );
+}
+
 /// A report about all records is small against them, every day anew; a part of what was read once is not, in the end.
 #[test]
 fn what_is_small_against_what_was_read_does_not_leak() {
