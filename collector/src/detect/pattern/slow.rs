@@ -123,8 +123,8 @@ pub(in crate::detect) fn of_process(
                     to: to.clone(),
                     span_ns: (first_ns, sending.last_ns),
                     leaked: Leaked {
-                        bytes: now.bytes - before.bytes,
-                        times: now.times - before.times,
+                        bytes: now.bytes.saturating_sub(before.bytes),
+                        times: now.times.saturating_sub(before.times),
                         ..now.since(known(&leaked, &pair))
                     },
                 });
