@@ -16,6 +16,7 @@
 //! **Invariant:** a batch that was taken is never cut anew or changed, and goes before it is persisted only as a loss; a
 //! batch that was refused has no sequence number. No lock is held across an await or while the disk works.
 
+mod earlier;
 mod evict;
 mod holes;
 mod memory;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::earlier::{Ahead, Earlier};
 use super::holes::Holes;
 use super::{Batch, Block, Depth, Full, Loss, LossKind, NeverSent};
 use crate::clock;
@@ -26,35 +27,6 @@ pub(super) enum Footing {
     Disk,
     /// The disk does not; what is persisted is forgotten as if there were none.
     Failing,
-}
-
-/// An epoch of an earlier start that is still to be delivered, from the disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Earlier {
-    pub(super) epoch: Uuid,
-    /// First number that is held and not persisted.
-    pub(super) first: u64,
-    /// Last number there is.
-    pub(super) last: u64,
-    /// What is not there in between.
-    pub(super) holes: Holes,
-    /// When what is there from `first` on was written, nanoseconds since 1970.
-    pub(super) since_ns: u64,
-}
-
-impl Earlier {
-    /// How many events are held.
-    pub(super) fn events(&self) -> u64 {
-        (self.last + 1).saturating_sub(self.first) - self.holes.within(self.first, self.last)
-    }
-}
-
-/// What was read from the disk and not yet asked for.
-#[derive(Debug, Default)]
-pub(super) struct Ahead {
-    live: VecDeque<Batch>,
-    /// Of the earlier epoch whose turn it is.
-    earlier: VecDeque<Batch>,
 }
 
 /// How far the beginning of another live epoch is.
@@ -126,7 +98,7 @@ pub(super) struct Held {
     pub(super) footing: Footing,
     suspicion: Option<String>,
     /// What an earlier sensor left is in here, or has been.
-    adopted: bool,
+    pub(super) adopted: bool,
     pub(super) closed: bool,
     finishing: bool,
 }
@@ -177,24 +149,6 @@ impl Held {
                 front.first_seq
             }
             _ => self.first,
-        }
-    }
-
-    /// The earlier epoch whose turn it is, if it is this one.
-    fn old(&self, epoch: Uuid) -> Option<&Earlier> {
-        self.earlier.front().filter(|old| old.epoch == epoch)
-    }
-
-    /// Whether something of an epoch can go out now: of the live one always, of the earlier ones when it is their turn.
-    fn is_due(&self, epoch: Uuid) -> bool {
-        epoch == self.live || epoch == self.epoch()
-    }
-
-    fn ahead(&mut self, epoch: Uuid) -> &mut VecDeque<Batch> {
-        if epoch == self.live {
-            &mut self.ahead.live
-        } else {
-            &mut self.ahead.earlier
         }
     }
 
@@ -351,17 +305,6 @@ impl Held {
         Ok(())
     }
 
-    /// What is left of an earlier epoch is not delivered by this start.
-    pub(super) fn pass_over(&mut self, epoch: Uuid) -> bool {
-        let passed = (self.earlier)
-            .pop_front_if(|old| old.epoch == epoch)
-            .is_some();
-        if passed {
-            self.ahead.earlier.clear();
-        }
-        passed
-    }
-
     /// Up to `seq` nothing more is held of an epoch that is due.
     fn pass(&mut self, epoch: Uuid, seq: u64) {
         if let Some(old) = self.earlier.front_mut().filter(|old| old.epoch == epoch) {
@@ -389,7 +332,7 @@ impl Held {
         while self.forget_front(|front| front.last_seq <= limit) {}
     }
 
-    fn note(&mut self, epoch: Uuid, seq: u64) {
+    pub(super) fn note(&mut self, epoch: Uuid, seq: u64) {
         match self.acked.iter_mut().find(|(known, _)| *known == epoch) {
             Some(known) => known.1 = seq,
             None if self.footing != Footing::Memory => self.acked.push((epoch, seq)),
@@ -413,36 +356,6 @@ impl Held {
         true
     }
 
-    /// The live epoch is to be delivered again after `persisted`, from `on_disk` or from memory where that begins earlier, and
-    /// before it all of the earlier ones.
-    pub(super) fn take_up_again(
-        &mut self,
-        epoch: Uuid,
-        persisted: u64,
-        on_disk: Option<Earlier>,
-        all: Vec<Earlier>,
-    ) {
-        if epoch != self.live || !self.earlier.is_empty() {
-            return;
-        }
-        let in_memory = self.in_memory_after(persisted);
-        let in_memory = in_memory.map(|batch| batch.first_seq);
-        let first = on_disk.as_ref().map(|live| live.first);
-        if let Some(first) = first.into_iter().chain(in_memory).min() {
-            self.first = self.first.min(first);
-            if let Some(live) = on_disk {
-                self.holes = live.holes;
-            }
-            self.first = self.holes.pass(self.first);
-            self.note(epoch, self.first - 1);
-        }
-        for old in &all {
-            self.note(old.epoch, old.first - 1);
-        }
-        self.earlier = all.into();
-        self.ahead = Ahead::default();
-    }
-
     pub(super) fn depth(&self) -> Depth {
         let earlier = self.earlier.iter().map(Earlier::events);
         let live_first = match self.batches.front() {
@@ -463,11 +376,6 @@ impl Held {
             backlog,
             backlog_since_ns: self.earlier.front().map_or(0, |old| old.since_ns),
         }
-    }
-
-    /// Older events than those that are offered now are still to come.
-    pub(super) fn is_behind(&self) -> bool {
-        !self.earlier.is_empty()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -565,12 +473,6 @@ impl Held {
 
     pub(super) fn was_adopted(&self) -> bool {
         self.adopted
-    }
-
-    /// What an earlier sensor left comes first.
-    pub(super) fn adopt(&mut self, earlier: Vec<Earlier>) {
-        self.adopted = true;
-        self.earlier.extend(earlier);
     }
 
     /// The next batches for the disk, about `bytes` of them.

@@ -15,9 +15,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::earlier::Earlier;
 use super::evict::{self, Eviction};
 use super::holes::Holes;
-use super::memory::{Earlier, Evicted, Work};
+use super::memory::{Evicted, Work};
 use super::trouble::Trouble;
 use super::{About, Batch, Disk, Encoding, Loss, LossKind};
 use crate::{clock, durable};

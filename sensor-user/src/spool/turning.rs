@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::memory::{Ahead, Earlier, Footing, Held, Turning};
+use super::earlier::{Ahead, Earlier};
+use super::memory::{Footing, Held, Turning};
 use super::{Depth, Spool};
 
 /// For so long whoever offers waits for the disk.

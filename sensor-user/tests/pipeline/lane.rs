@@ -260,10 +260,15 @@ async fn the_real_collector_judges_what_is_live_before_the_backlog_is_there_and_
             *amounts.last().unwrap() < LIVE,
             "what is live came before the backlog was there"
         );
-        let Some(raised) = collector.analyst(&["alerts", "--json"]) else {
-            return;
-        };
-        let raised = alerts(&raised);
+        // Each is stored a moment after it was judged.
+        let mut raised = BTreeMap::new();
+        while raised.len() < 2 {
+            let Some(said) = collector.analyst(&["alerts", "--json"]) else {
+                return;
+            };
+            raised = alerts(&said);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         assert_eq!(raised.values().collect::<Vec<_>>(), ["direct", "direct"]);
         let replayed = collector.analyst(&["replay", "--json"]).unwrap();
         let replayed: Vec<&str> = replayed

@@ -121,6 +121,12 @@ async fn a_collector_that_lost_its_log_gets_what_is_kept_again_from_every_start(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_collector_has_otherwise_is_kept_and_holds_up_nothing() {
+    for takes_lanes in [false, true] {
+        has_otherwise(takes_lanes).await;
+    }
+}
+
+async fn has_otherwise(takes_lanes: bool) {
     bounded(async {
         let place = tempfile::tempdir().unwrap();
         let log = Arc::new(Mutex::new(Log::default()));
@@ -132,11 +138,13 @@ async fn what_the_collector_has_otherwise_is_kept_and_holds_up_nothing() {
         let disk = || Some(on_disk(place.path()));
         let sensor = Sensor::with_disk(collector.url(), queue, disk());
         sensor.tick(vec![reads(1, 100, 5, 1)]).await;
-        assert!(matches!(sensor.stop().await, End::Kept(_)));
+        let end = sensor.stop().await;
+        assert!(matches!(end, End::Kept(_)), "{end:?}");
         // Of another log, so that all of it is what comes from now on.
         collector.kill().await;
         let log = Log {
             refuses_earlier: true,
+            takes_lanes,
             ..Log::default()
         };
         let log = Arc::new(Mutex::new(log));
