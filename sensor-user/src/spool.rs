@@ -1,10 +1,11 @@
 //! What the collector has not yet made durable: batches, numbered, bounded, kept until they are persisted.
 //!
 //! Sequence numbers are dense, begin with 1 and belong to an epoch; the epoch is a new random UUID with every start of
-//! the sensor, and whenever what is live is to go ahead of what waits ([`turning`]), so that no number is ever given twice, whatever became of the disk. Batches wait in memory, bounded by
-//! events and bytes, and a thread of its own ([`writer`]) puts them into a database on the disk ([`store`]), many with
-//! one sync. What is on the disk need not stay in memory, and is delivered after a restart: the epochs of earlier starts
-//! first, oldest first, each under its own name and numbers, then the live one. Without a directory all of it is memory.
+//! the sensor, and whenever what is live is to go ahead of what waits ([`turning`]), so that no number is ever given twice,
+//! whatever became of the disk. Batches wait in memory, bounded by events and bytes, and a thread of its own ([`writer`])
+//! puts them into a database on the disk ([`store`]), many with one sync. What is on the disk need not stay in memory, and
+//! is delivered after a restart: the epochs of before ([`earlier`]) oldest first, each under its own name and numbers, and
+//! beside them the live one. Without a directory all of it is memory.
 //!
 //! A batch may be sent before it is on the disk; what is sent waits for no disk. When one does not fit into memory it is
 //! refused whole: the newest is lost, what is held keeps its order and its numbers. Who offered it counts it and says so

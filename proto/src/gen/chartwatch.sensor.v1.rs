@@ -1231,8 +1231,8 @@ pub struct Hello {
     /// What waits to be delivered, of all epochs.
     #[prost(message, optional, tag = "7")]
     pub spool: ::core::option::Option<SpoolDepth>,
-    /// Epoch of what this start of the sensor sees, 16 bytes; another one than `epoch` where what an earlier start left is
-    /// delivered. Two of them on one name at the same time are two machines.
+    /// Epoch of what this start of the sensor sees now, 16 bytes; another one than `epoch` where what an earlier start left, or an
+    /// outage, is delivered. Two of them on one name at the same time are two machines.
     #[prost(bytes = "vec", tag = "8")]
     pub live_epoch: ::prost::alloc::vec::Vec<u8>,
     /// The sensor would deliver `live_epoch` on this stream too, in a lane of its own ahead of `epoch`: the first sequence number of it

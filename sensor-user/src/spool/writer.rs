@@ -237,7 +237,10 @@ impl Keeper {
         self.spool.lost.notify_one();
         self.spool.arrived.notify_one();
         if self.said.is_none() && waiting > 0 {
-            tracing::info!(waiting, "events of an earlier start are delivered first");
+            tracing::info!(
+                waiting,
+                "events of an earlier start are still to be delivered"
+            );
         }
         self.works();
     }
@@ -285,7 +288,16 @@ impl Keeper {
                 None
             });
             let begun = since_ns.map(|since_ns| (next, since_ns));
-            self.spool.held().turn(begun);
+            let mut held = self.spool.held();
+            held.turn(begun);
+            let waiting = held.depth().backlog;
+            drop(held);
+            if begun.is_some() {
+                tracing::info!(
+                    waiting,
+                    "much waits to be delivered: what happens from now on goes ahead of it"
+                );
+            }
         }
         if !self.spool.held().is_turning() {
             self.spool.turned.notify_one();
