@@ -4,7 +4,8 @@
 //! can have come from there at most, and since when. A share goes on along a step no wider than the bytes that went over
 //! it since the share was there, so it is bounded by the narrowest step of a path whose steps are in order of time.
 //! Of several paths the widest counts, and the earliest time: an upper bound that only grows. What a process took out of
-//! several carriers adds up: a store that was copied file by file is packed out of as many files.
+//! several carriers adds up: a store that was copied file by file is packed out of as many files. So does what several processes
+//! put into a carrier, as far as it is known how much: an archive in parts goes through one pipe by a program for each part.
 //!
 //! Shares are passed on when they or a step have grown, and only from there on, until nothing grows any more. Where that
 //! ends does not depend on the order in which it is done, so neither on how events were cut into blocks.
@@ -73,7 +74,7 @@ pub(super) struct Share {
     via: Option<(Id, Way)>,
     /// Bytes that came by that step.
     widest: u64,
-    /// Bytes that came out of carriers, all together.
+    /// Bytes that came out of carriers, or into one, all together.
     carried: u64,
 }
 
@@ -86,7 +87,7 @@ struct Step {
     last_ns: u64,
     /// How much went over is not known, or bounded by nothing.
     boundless: bool,
-    /// Of a step out of a carrier: what it has added to the shares of the process it leads to.
+    /// Of a step out of a carrier or into one: what it has added to the shares of what it leads to.
     added: Few<ShareKey, u64>,
 }
 
@@ -483,6 +484,7 @@ impl Lineage {
             return;
         };
         let is_carrier = matches!(state.node, Node::Carrier(_));
+        let adds_up = is_carrier || matches!(target, Node::Carrier(_)) && !step.boundless;
         let on = |(key, share): (ShareKey, &Share)| {
             let room = step.since(share.first_ns.saturating_sub(TICK_NS));
             let passed = Share {
@@ -509,7 +511,7 @@ impl Lineage {
             }
         };
         for (key, mut share) in passed {
-            if is_carrier {
+            if adds_up {
                 share.carried = self.more(&(from, to, way), key, share.bytes);
             }
             if self.take(to, key, share) {
@@ -523,7 +525,7 @@ impl Lineage {
         }
     }
 
-    /// How much more than before a step out of a carrier gives of a share.
+    /// How much more than before a step out of a carrier or into one gives of a share.
     fn more(&mut self, step: &StepKey, key: ShareKey, bytes: u64) -> u64 {
         let Some(step) = self.steps.get_mut(step) else {
             return 0;

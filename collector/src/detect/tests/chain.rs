@@ -488,6 +488,34 @@ fn what_was_copied_packed_and_renamed_is_followed() {
     );
 }
 
+/// `for part in q.*; do cat $part; done | nc`: each program has a part, the pipe has all of them.
+#[test]
+fn an_archive_in_parts_goes_through_one_pipe() {
+    let mut events = vec![
+        program(1, 1000, JOB, "/usr/bin/tar"),
+        takes(2, 1000, 1, 993_601),
+        writes(2, 1000, file(6, "/tmp/a"), 500_000),
+        program(3, 1001, JOB, "/usr/bin/split"),
+        gets(3, 1001, file(6, "/tmp/a"), 500_000),
+        program(3, 1002, JOB, "/usr/bin/nc"),
+    ];
+    for n in 0..100 {
+        let (pid, part) = (1_100 + n, file(100 + u64::from(n), "/tmp/q"));
+        events.extend([
+            writes(4, 1001, part.clone(), 5_000),
+            program(5, pid, JOB, "/usr/bin/cat"),
+            gets(5, pid, part, 5_000),
+            writes(5, pid, pipe(9), 5_000),
+        ]);
+    }
+    events.extend([gets(6, 1002, pipe(9), 500_000), sends(7, 1002, 500_000)]);
+    let alert = only(&job(events));
+    assert_eq!(
+        (alert.figures.bytes_read, alert.figures.bytes_sent),
+        (993_601, 500_000)
+    );
+}
+
 #[test]
 fn a_database_and_a_service_hand_on_over_sockets() {
     for (kind, reader) in [
