@@ -58,8 +58,11 @@ fn take_back(end: u64, bytes: u64) -> Result<Outcome, Trouble> {
     let Some(known) = WAITING.get_ptr_mut(end) else {
         return Ok(Outcome::Ignored);
     };
-    // SAFETY: as in `waiting::put`. It came a moment ago, so there is as much.
-    add(unsafe { &mut (*known).came }, bytes.wrapping_neg());
+    // SAFETY: as in `waiting::put`.
+    let known = unsafe { &mut *known };
+    // It came a moment ago, but for a process that was no holder then.
+    let waiting = known.came.saturating_sub(known.taken);
+    add(&mut known.came, bytes.min(waiting).wrapping_neg());
     Ok(Outcome::Summed)
 }
 
