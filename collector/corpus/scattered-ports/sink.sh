@@ -1,0 +1,1 @@
+exec python3 "$(dirname "$0")/../lib/many_ports.py" 20000 400 "$WORK/got"
