@@ -93,6 +93,8 @@ pub(in crate::detect) fn of_process(
             continue;
         };
         let everywhere = OnceCell::new();
+        let of_store = leaked.iter().filter(|((of, _), _)| of == store);
+        let mut told = of_store.fold(0, |sum: u64, (_, one)| sum.saturating_add(one.bytes));
         for (to, sending) in &actor.sendings {
             let pair = (store.clone(), to.clone());
             let sent = sending.sent_since(first_ns);
@@ -100,8 +102,11 @@ pub(in crate::detect) fn of_process(
                 continue;
             }
             let taken = reading.taken_since(0);
+            let before = leaked.get(&pair).copied().unwrap_or_default();
+            // To all places together no more than was read.
+            let elsewhere = told.saturating_sub(before.bytes);
             let now = Leaked {
-                bytes: sent.min(taken),
+                bytes: sent.min(taken.saturating_sub(elsewhere)),
                 taken,
                 records: reading.records_known(),
                 times: 1,
@@ -110,7 +115,6 @@ pub(in crate::detect) fn of_process(
                 bytes: *everywhere.get_or_init(|| given(config, host, actor, store, first_ns)),
                 ..now
             };
-            let before = leaked.get(&pair).copied().unwrap_or_default();
             if now.bytes <= before.bytes {
                 continue;
             }
@@ -131,6 +135,7 @@ pub(in crate::detect) fn of_process(
             } else {
                 continue;
             }
+            told = elsewhere.saturating_add(now.bytes);
             leaked.insert(pair, now);
         }
     }

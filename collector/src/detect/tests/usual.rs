@@ -302,6 +302,16 @@ fn what_is_scattered_over_many_places_is_added_up() {
         "each record counts once"
     );
     assert!(found.iter().all(|alert| alert.pattern == "slow"));
+    // Much that goes to many places after little was read is no more than that.
+    let little = |sent: u64| -> Vec<Vec<Event>> {
+        let events = scattered(sent).into_iter().flatten();
+        let once = events.filter(|one| match &one.what {
+            What::Access(access) => access.record.inode <= 4,
+            _ => true,
+        });
+        once.map(|one| vec![one]).collect()
+    };
+    assert_eq!(slow(&run(config(), little(9_000))), []);
     // A word about each record to a place of its own is not the records.
     let read_all = vec![[family(), vec![read(1, 999, 9_000_000)]].concat()];
     assert_eq!(
