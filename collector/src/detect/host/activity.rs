@@ -179,8 +179,7 @@ impl Seen {
     /// beginning, what does not goes on where the last has ended.
     fn read(&mut self, access: &Access, taken: u64) -> u64 {
         let before = self.once;
-        let opens = u64::from(access.opens);
-        let once = match opens {
+        let once = match access.opens {
             0 => u64::from(before).saturating_add(taken),
             opens => taken.div_ceil(opens),
         };
