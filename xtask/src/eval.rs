@@ -285,7 +285,10 @@ fn one(stage: &Stage<'_>, scenario: &Scenario, unknown: &BTreeSet<String>) -> Ro
         .play(scenario)
         .with_context(|| format!("{} failed", scenario.name));
     let mut row = match played {
-        Ok(row) => row,
+        Ok(row) => match scenario.not_with(&row.backend) {
+            Some(note) => Row::without(scenario, Outcome::Skipped, note),
+            None => row,
+        },
         Err(error) => Row::without(scenario, Outcome::Error, format!("{error:#}")),
     };
     row.took = begin.elapsed();

@@ -18,6 +18,8 @@ const RECORDS: u64 = 400;
 const STORE: &str = "records";
 /// Longest time a script may run, unless the scenario says otherwise.
 const LIMIT_S: u64 = 60;
+/// Hook backends of the sensor.
+const BACKENDS: [&str; 3] = ["lsm", "fentry", "tracepoint"];
 
 /// What kind of scenario it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,8 @@ pub(super) struct Scenario {
     pub(super) store_records: u64,
     /// Debian packages it needs.
     pub(super) packages: Vec<String>,
+    /// Backends that can tell, all if none is named.
+    backends: Vec<String>,
     /// Who runs `run.sh`.
     pub(super) user: String,
     pub(super) limit: Duration,
@@ -136,6 +140,8 @@ struct Raw {
     packages: Vec<String>,
     store: Option<String>,
     store_records: Option<u64>,
+    #[serde(default)]
+    backends: Vec<String>,
     user: Option<String>,
     limit_seconds: Option<u64>,
     /// Words for the reader of the file.
@@ -239,6 +245,13 @@ impl Scenario {
         if !(1..=3600).contains(&limit) {
             return wrong("limit_seconds", "write a number from 1 to 3600");
         }
+        let known = |name: &String| BACKENDS.contains(&name.as_str());
+        if !raw.backends.iter().all(known) {
+            return wrong(
+                "backends",
+                "write some of \"lsm\", \"fentry\" and \"tracepoint\"",
+            );
+        }
         if !folder.join("run.sh").is_file() {
             bail!(
                 "{} has no run.sh; write what the scenario does there",
@@ -261,11 +274,18 @@ impl Scenario {
             store,
             store_records,
             packages: raw.packages,
+            backends: raw.backends,
             user,
             limit: Duration::from_secs(limit),
             expect: exact.unwrap_or_default().or(expect),
             config: parse(&folder.join("config.toml"))?,
         })
+    }
+
+    /// Why what it does cannot be judged with a backend; `None` where it can.
+    pub(super) fn not_with(&self, backend: &str) -> Option<String> {
+        let can = self.backends.is_empty() || self.backends.iter().any(|name| name == backend);
+        (!can).then(|| format!("for {}, not {backend}", self.backends.join(" and ")))
     }
 
     /// What is expected once the scripts have run: they may write figures only they know to `WORK/expect.toml`.
@@ -380,6 +400,11 @@ mod tests {
                 "from 1",
             ),
             (
+                format!("{GOOD}backends = [\"kprobe\"]"),
+                "backends",
+                "fentry",
+            ),
+            (
                 format!("{GOOD}records = \"some\""),
                 "records",
                 "correct the value",
@@ -397,6 +422,21 @@ mod tests {
         fs::remove_file(folder.path().join("run.sh")).unwrap();
         let error = format!("{:#}", below(folder.path()).unwrap_err());
         assert!(error.contains("no run.sh"), "{error}");
+    }
+
+    #[test]
+    fn what_a_backend_cannot_see_is_not_judged_with_it() {
+        let with = |line: &str| {
+            let folder = folder(&format!("{GOOD}{line}"), None);
+            below(folder.path())
+                .unwrap()
+                .remove(0)
+                .not_with("tracepoint")
+        };
+        assert_eq!(with(""), None);
+        assert_eq!(with("backends = [\"tracepoint\"]"), None);
+        let said = with("backends = [\"lsm\", \"fentry\"]");
+        assert_eq!(said.as_deref(), Some("for lsm and fentry, not tracepoint"));
     }
 
     #[test]
