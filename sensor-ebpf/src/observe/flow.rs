@@ -48,11 +48,15 @@ pub(crate) fn changed(sock: Sock<Typed>, old: i32, new: i32) -> Result<Outcome, 
 
 #[inline(always)]
 fn connecting(sock: Sock<Typed>) -> Result<Outcome, Trouble> {
-    let process = Task::current().process()?;
-    if !(is_holder(&process) || is_canary(sock, &process)?) || !sock.is_tcp()? {
+    if !sock.is_tcp()? {
         return Ok(Outcome::Ignored);
     }
+    // Whoever it is: who comes to hold records by a call that sends them has no other moment for it (`sent_file`).
     let cookie = sock.make_cookie()?;
+    let process = Task::current().process()?;
+    if !(is_holder(&process) || is_canary(sock, &process)?) {
+        return Ok(Outcome::Ignored);
+    }
     if helpers::SOCKET_STORAGE.load() != 0 {
         // SAFETY: the tracepoint's socket, by typed pointer.
         unsafe { talk::mark(sock.pointer(), sock.remote_port()?, TCP) };
@@ -135,6 +139,23 @@ pub(crate) fn sends(sock: Sock<Typed>, bytes: u64, taken: bool) -> Result<Outcom
     }
 }
 
+/// The call by which a process has come to hold records has sent so many bytes of them on a socket: the socket is its own from before
+/// that on.
+#[inline(always)]
+pub(crate) fn sent_file<R: Reach>(sock: Sock<R>, bytes: u64) -> Result<Outcome, Trouble> {
+    let process = Task::current().process()?;
+    if !is_holder(&process) || !sock.is_tcp()? {
+        return Ok(Outcome::Ignored);
+    }
+    let cookie = sock.cookie()?;
+    // Without a cookie it is one of before the programs were there; the next bytes that are sent tell of it.
+    if cookie == 0 || known(cookie).is_some() || !sock.is_open()? {
+        return Ok(Outcome::Ignored);
+    }
+    let before = sock.tcp_taken()?.saturating_sub(bytes);
+    keep(sock, cookie, process, direction(sock)?, before)
+}
+
 /// What is counted message by message, since its packets are not their sender's or none of IP.
 #[inline(always)]
 fn message(
@@ -191,7 +212,7 @@ fn handed_over(
 
 /// Who began the conversation of a socket.
 #[inline(always)]
-fn direction(sock: Sock<Typed>) -> Result<u8, Error> {
+fn direction<R: Reach>(sock: Sock<R>) -> Result<u8, Error> {
     Ok(if sock.was_accepted()? {
         ACCEPTED
     } else {

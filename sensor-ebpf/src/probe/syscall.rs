@@ -181,12 +181,11 @@ fn sys_exit(ctx: BtfTracePointContext) -> i32 {
                 look_ahead();
             }
             if let Some(to) = to {
-                on_file(
-                    Hook::Write,
-                    Act::Write,
-                    descriptor(regs, to, result),
-                    result,
-                );
+                let fd = descriptor(regs, to, result);
+                on_file(Hook::Write, Act::Write, fd, result);
+                if began {
+                    on_sent(fd, result as u64);
+                }
             }
         }
         call => {
@@ -217,6 +216,15 @@ fn descriptor(regs: Regs, place: Place, result: i64) -> u64 {
 #[inline(never)]
 extern "C" fn on_file(hook: Hook, act: Act, fd: u64, result: i64) -> u32 {
     u32::from(count::run(hook, || touched(act, fd, result)))
+}
+
+/// The call by which a process has come to hold records may have sent them: the hooks of sockets had been passed by then.
+#[inline(never)]
+fn on_sent(fd: u64, bytes: u64) {
+    count::run(Hook::Copy, || match file(fd)?.socket()? {
+        Some(socket) => flow::sent_file(Sock::<Probed>::of(socket)?, bytes),
+        None => Ok(Outcome::Ignored),
+    });
 }
 
 /// True for an mmap by which what is mapped is written.

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
@@ -74,6 +75,27 @@ pub(crate) fn opened_before(watch: &mut Watch) -> Result<(), Failed> {
         return skipped(UNSEEN);
     }
     upload(watch, "connect-first", "127.0.0.1:0")
+}
+
+/// A copy of a record is read and sent by one call, after which its process holds records for the first time.
+pub(crate) fn sent_copy(watch: &mut Watch) -> Result<(), Failed> {
+    let record = make(watch, "copied.dcm", 300_001)?;
+    let copy = watch.elsewhere().join("copied");
+    watch.run(Command::new("cp").arg(&record).arg(&copy))?;
+    watch.rest()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let to = listener.local_addr()?;
+    let receiver = std::thread::spawn(move || receive(&listener));
+    let pid = watch.run(&mut actor::command(
+        "sendfile",
+        &[copy.into(), to.to_string().into()],
+    )?)?;
+    let received = receiver.join().map_err(|_| "the receiver panicked")??;
+    watch.until("the flow's end", |w| w.flows(pid).iter().any(|f| f.closed))?;
+    let flow = only(watch, pid)?;
+    same("bytes received", &received, &300_001)?;
+    same("bytes out", &flow.bytes_out, &received)?;
+    same("remote end", &flow.remote, &to)
 }
 
 /// A process that never connects: it accepts, and sends the record there.

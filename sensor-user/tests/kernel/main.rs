@@ -57,6 +57,7 @@ const TESTS: &[(&str, Test)] = &[
     ("flows_tcp_upload_over_ipv4", flows::upload4),
     ("flows_tcp_upload_over_ipv6", flows::upload6),
     ("flows_tcp_served_on_an_accepted_connection", flows::served),
+    ("flows_tcp_copy_read_and_sent_by_one_call", flows::sent_copy),
     ("flows_tcp_opened_before_the_record", flows::opened_before),
     ("flows_tcp_long_one_is_told_on_the_tick", flows::long),
     ("flows_udp_send_over_ipv4", flows::datagrams4),
