@@ -23,23 +23,34 @@ pub(super) struct Edges {
 }
 
 impl Edges {
-    /// Says what has been added since the last tick, and forgets edges to processes that are gone. Whoever got something
-    /// is a holder before its flows of this tick are looked at.
-    pub(super) fn tick(
+    /// What there is, if something may have been added. Asked before the sums of accesses: what a process had given by then it had got
+    /// before, so who only passes on is never told as one that had it of itself.
+    pub(super) fn look(
         &mut self,
+        kernel: &Kernel,
+        now: u64,
+    ) -> Result<Vec<(EdgeKey, EdgeSum)>, AttemptError> {
+        // To walk an empty map takes a look at each of its buckets.
+        let news = kernel.news(News::Edge);
+        let is_due = !self.told.is_empty() && now.saturating_sub(self.walked_ns) >= WALK_NS;
+        if news == self.news && !is_due {
+            return Ok(Vec::new());
+        }
+        (self.news, self.walked_ns) = (news, now);
+        kernel.edges()
+    }
+
+    /// Says what has been added since the last tick, behind all accesses of this one, and forgets edges to processes that are gone.
+    /// Whoever got something is a holder before its flows of this tick are looked at.
+    pub(super) fn tell(
+        &mut self,
+        found: Vec<(EdgeKey, EdgeSum)>,
         kernel: &mut Kernel,
         holders: &mut Holders,
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<(), AttemptError> {
-        // To walk an empty map takes a look at each of its buckets.
-        let news = kernel.news(News::Edge);
-        let is_due = !self.told.is_empty() && now.saturating_sub(self.walked_ns) >= WALK_NS;
-        if news == self.news && !is_due {
-            return Ok(());
-        }
-        (self.news, self.walked_ns) = (news, now);
-        for (key, sum) in kernel.edges()? {
+        for (key, sum) in found {
             let told = self.told.get(&key);
             if told.is_some_and(|told| told.times == sum.times) {
                 if !holders.knows(&key.to) {
@@ -52,7 +63,7 @@ impl Edges {
             // An entry of another layout cannot be here: programs and sensor are built together.
             if let Ok(edge) = decode::edge(&key, &sum, told) {
                 events.push(Event {
-                    boot_ns: sum.last_ns,
+                    boot_ns: now,
                     what: What::Edge(edge),
                 });
             }

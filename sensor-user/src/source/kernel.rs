@@ -199,6 +199,7 @@ impl Reader {
     /// Takes everything there is.
     fn collect(&mut self, last: bool) -> Result<(), AttemptError> {
         self.crowded = false;
+        let edges = self.edges.look(&self.kernel, clock::boot_ns())?;
         let sums = self.kernel.take_sums()?;
         let now = clock::boot_ns();
         for (key, sum) in &sums {
@@ -208,8 +209,8 @@ impl Reader {
         if let Some(song) = &mut self.song {
             song.tick(now, &mut self.pending);
         }
-        self.edges
-            .tick(&mut self.kernel, &mut self.holders, now, &mut self.pending)?;
+        let (kernel, holders) = (&mut self.kernel, &mut self.holders);
+        (self.edges).tell(edges, kernel, holders, now, &mut self.pending)?;
         self.flows.tick(&mut self.kernel, now, &mut self.pending)?;
         for event in &self.pending {
             if let What::Flow(flow) = &event.what
