@@ -4,7 +4,8 @@
 use proto::prost::Message as _;
 
 use super::*;
-use crate::event::{Flow, ProcessKey};
+use crate::event::{Edge, EdgeKind, End, Flow, Medium, ProcessKey};
+use crate::report::NamedEdge;
 
 const PROCESS: ProcessKey = ProcessKey {
     pid: 7,
@@ -238,6 +239,52 @@ fn a_tick_of_many_is_taken_apart_by_what_its_events_are_worth() {
             (Class::Rest, imaging(), times(2)),
         ]
     );
+}
+
+fn handed_on(boot_ns: u64, kind: EdgeKind) -> Report {
+    let other = ProcessKey {
+        pid: 8,
+        start_cs: 9,
+    };
+    let edge = Edge {
+        from: End::Process(PROCESS),
+        to: End::Process(other),
+        kind,
+        stores: Vec::new(),
+        times: 1,
+        bytes: 1,
+        first_boot_ns: boot_ns,
+        last_boot_ns: boot_ns,
+    };
+    let body = Body::Edge(NamedEdge {
+        edge,
+        stores: Vec::new(),
+        carrier: String::new(),
+        medium: Medium::Fixed,
+    });
+    Report { boot_ns, body }
+}
+
+/// The other way round, who passes on what another has read is a service to detection.
+#[test]
+fn of_many_what_went_over_sockets_comes_behind_what_was_read() {
+    let mut bench = bench(100_000, 1 << 30);
+    let reports = (0..90).map(|n| match n % 3 {
+        0 => handed_on(n, EdgeKind::Loopback),
+        1 => handed_on(n, EdgeKind::Read),
+        _ => access(n, 100),
+    });
+    bench.packer.pack(&tick(1, reports.collect()));
+    let firsts: Vec<_> = worth_of(&bench.spool)
+        .into_iter()
+        .map(|(class, _, times)| (class, times[0]))
+        .collect();
+    let expected = [
+        (Class::Evidence, 1),
+        (Class::Reads, 2),
+        (Class::Evidence, 0),
+    ];
+    assert_eq!(firsts, expected);
 }
 
 #[test]

@@ -7,21 +7,28 @@
 use std::sync::Arc;
 
 use super::TOGETHER;
+use crate::event::EdgeKind;
 use crate::report::{Body, NamedAccess, Report};
 use crate::spool::Class;
 
 /// The reports of a tick as they are packed: together when they are few; else the best first, and each part in the order of
-/// its time. So who a process is comes before what it did, and that it ended after.
+/// its time. So who a process is comes before what it did, and that it ended after. What went over sockets within the host comes behind
+/// what was read: of whom nothing is known that it had from others, it is taken for a service, which had all of it before.
 pub(super) fn parts(reports: &[Report]) -> Vec<Vec<&Report>> {
     if reports.len() <= TOGETHER {
         return vec![reports.iter().collect()];
     }
-    let of = |class| {
-        let part = reports.iter();
-        part.filter(move |report| self::class(&report.body) == class)
-            .collect()
-    };
-    Class::ALL.into_iter().rev().map(of).collect()
+    let mut parts = vec![Vec::new(); 4];
+    for report in reports {
+        let part = match class(&report.body) {
+            Class::Evidence if is_over_socket(&report.body) => 2,
+            Class::Evidence => 0,
+            Class::Reads => 1,
+            Class::Rest => 3,
+        };
+        parts[part].push(report);
+    }
+    parts
 }
 
 /// What an event is worth.
@@ -36,6 +43,11 @@ pub(super) fn class(body: &Body) -> Class {
             Class::Evidence
         }
     }
+}
+
+/// Whether it is what went over a socket within the host.
+fn is_over_socket(body: &Body) -> bool {
+    matches!(body, Body::Edge(named) if matches!(named.edge.kind, EdgeKind::UnixSocket | EdgeKind::Loopback))
 }
 
 /// Whether it did more with a record than to open or list it.
