@@ -84,7 +84,7 @@ send_mail() {
         printf 'From: anna@ward.example\nTo: bob@elsewhere.example\nSubject: menu\n\nThe menu of this week.\n\n'
         base64 /usr/share/common-licenses/GPL-3
     } > "$WORK/letter"
-    curl -sS -f "smtp://$APPROVED:8025" --mail-from anna@ward.example --mail-rcpt bob@elsewhere.example -T "$WORK/letter"
+    curl -sS -f "smtp://$APPROVED:8025" --mail-from anna@ward.example --mail-rcpt bob@elsewhere.example --crlf -T "$WORK/letter"
 }
 
 # What is anna's own goes to the hospital's backup.
