@@ -104,7 +104,8 @@ impl Stage {
             self.read(reading, old, logged)?;
         }
         reading.go_on_to(log.follow()?);
-        self.read(reading, old, logged)?;
+        // What the log hands on from here waits, and so does who asks: it comes behind this.
+        while self.page(reading, old)? {}
         self.state.send_replace(Detection::Follows);
         let Progress {
             batches,
@@ -122,25 +123,33 @@ impl Stage {
         Ok(())
     }
 
-    /// Judges what is to be read; what is behind `old` came meanwhile.
+    /// Judges what is to be read before the log hands anything on.
     fn read(
         &mut self,
         reading: &mut Reading,
         old: i64,
         logged: &mut mpsc::Receiver<Logged>,
     ) -> Result<(), End> {
-        while let Some(page) = reading.page()? {
-            for block in page {
-                if block.pos > old {
-                    self.fleet.block(&block);
-                }
-                self.judge(&block)?;
-            }
-            let progress = Detection::ReadsBack(reading.progress());
-            self.state.send_replace(progress);
+        while self.page(reading, old)? {
             self.pass_probes(logged)?;
         }
         Ok(())
+    }
+
+    /// Judges the next few blocks that are to be read; what is behind `old` came meanwhile. False at the end.
+    fn page(&mut self, reading: &mut Reading, old: i64) -> Result<bool, End> {
+        let Some(page) = reading.page()? else {
+            return Ok(false);
+        };
+        for block in page {
+            if block.pos > old {
+                self.fleet.block(&block);
+            }
+            self.judge(&block)?;
+        }
+        let progress = Detection::ReadsBack(reading.progress());
+        self.state.send_replace(progress);
+        Ok(true)
     }
 
     /// Judges what the log hands on, until it ends.
@@ -176,8 +185,8 @@ impl Stage {
         loop {
             match logged.try_recv() {
                 Ok(Logged::Probe(reply)) => self.hand_on(Raised::Probe(reply))?,
-                // None comes before the log was asked for them; if one did, it is read from the log too.
-                Ok(Logged::Block(_)) => debug_assert!(false, "a block before its turn"),
+                // The log was not asked for any yet.
+                Ok(Logged::Block(_)) => unreachable!("a block before its turn"),
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(End::Ended),
             }
@@ -311,10 +320,12 @@ mod tests {
             }
         });
         probe.await.unwrap().unwrap();
+        // Some come while detection changes from reading to following.
+        append(&log, 901..=1_500).await;
         let mut through = seen.clone();
         let follows = |state: &Detection| matches!(state, Detection::Follows);
         through.wait_for(follows).await.unwrap();
-        append(&log, 901..=903).await;
+        append(&log, 1_501..=1_503).await;
         log.probe().await.unwrap();
         log.close().await;
         log_thread.join().unwrap();
@@ -322,6 +333,6 @@ mod tests {
         acts.await.unwrap();
         fleet.close().await;
         let learned = checkpoint::read(dir.path()).unwrap().unwrap();
-        assert_eq!(learned.pos, 903, "all of it, and in order");
+        assert_eq!(learned.pos, 1_503, "all of it, and in order");
     }
 }
