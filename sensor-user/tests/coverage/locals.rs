@@ -223,9 +223,15 @@ fn send_datagrams(place: &Place) -> io::Result<()> {
 fn terminal(place: &Place) -> io::Result<()> {
     let (mut terminal, other) = pty::open()?;
     std::os::unix::fs::symlink(other, place.outside().join("terminal"))?;
+    // It holds less than is written, and the helper is ready only once all is.
+    let reader = std::thread::spawn(move || {
+        let mut found = vec![0; LEN];
+        terminal.read_exact(&mut found).map(|()| found)
+    });
     let (helper, _) = Helper::start("write-to-terminal", place)?;
-    let mut found = vec![0; LEN];
-    terminal.read_exact(&mut found)?;
+    let found = reader
+        .join()
+        .map_err(|_| io::Error::other("the reader panicked"))??;
     helper.end()?;
     send_on(place, found.as_slice())
 }
