@@ -147,6 +147,8 @@ pub(crate) struct Outcome {
     pub(crate) problem: Option<String>,
     /// Everything the tests printed.
     pub(crate) output: String,
+    /// It said that it was ready: now and then an emulated CPU loses a timer while the kernel starts, and nothing goes on.
+    pub(crate) came_up: bool,
     /// From the start of the emulator to its end.
     pub(crate) elapsed: Duration,
 }
@@ -381,10 +383,15 @@ fn boot(args: &Args, line: &mut dyn FnMut(&str)) -> Result<Outcome> {
     say(format!("{name}: booting {}", kernel.package));
     let log = logs.join(format!("{stem}.results"));
     let mut outcome = watch(args, &machine, kernel.package.clone(), (&name, &log), line);
-    if !args.visit && outcome.is_ok() && has_slipped(&machine.console)? {
-        say(format!(
-            "{name}: the emulator ran an instruction that the kernel was replacing; booting again"
-        ));
+    let failed = match &outcome {
+        Ok(outcome) if !outcome.came_up => Some("it did not come up"),
+        Ok(_) if has_slipped(&machine.console)? => {
+            Some("the emulator ran an instruction that the kernel was replacing")
+        }
+        Ok(_) | Err(_) => None,
+    };
+    if let Some(why) = failed.filter(|_| !args.visit) {
+        say(format!("{name}: {why}; booting again"));
         outcome = watch(args, &machine, kernel.package, (&name, &log), line);
     }
     if args.keep {
@@ -514,13 +521,14 @@ fn watch(
         .as_deref()
         .and_then(|text| text.split("; ").next())
         .unwrap_or_default();
-    let output = results.text();
+    let (came_up, output) = (results.is_ready(), results.text());
     let (tests, _) = results.finish(reason, Instant::now());
     Ok(Outcome {
         package,
         tests,
         problem,
         output,
+        came_up,
         elapsed: begin.elapsed(),
     })
 }
@@ -537,6 +545,7 @@ fn problem(results: &Results, ended: &Ended, machine: &Machine) -> Result<Option
             return Ok(None);
         }
         (Some(code), _) => format!("the test binary exited with {code}"),
+        (None, Ended::NotUp) => "it did not come up".to_owned(),
         (None, Ended::TimeUp) => format!("no end after {}{running}", human(machine.limit)),
         (None, Ended::Itself) => format!("the machine ended without a result{running}"),
     };
@@ -565,6 +574,7 @@ mod tests {
             tests: results.iter().copied().map(test).collect(),
             problem: None,
             output: String::new(),
+            came_up: true,
             elapsed: Duration::ZERO,
         }
     }

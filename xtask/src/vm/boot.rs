@@ -20,6 +20,8 @@ const EMULATOR: &str = "qemu-system-x86_64";
 
 /// How often the one who watches is told that time passes.
 const TICK: Duration = Duration::from_secs(1);
+/// A machine is up within seconds, and within a minute or two where much else runs.
+const UP_WITHIN: Duration = Duration::from_mins(5);
 
 /// One machine, about to be started.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub(crate) enum Ended {
     Itself,
     /// By us, since its time was up.
     TimeUp,
+    /// By us, since it did not come up.
+    NotUp,
 }
 
 /// Runs the machine to its end. `watch` is called on every change and once a second.
@@ -87,7 +91,7 @@ pub(crate) fn run(
     let (sender, receiver) = channel();
     let reader = std::thread::spawn(move || forward(output, &sender));
     let ended = follow(&receiver, results, machine.limit, watch);
-    if ended == Ended::TimeUp {
+    if ended != Ended::Itself {
         emulator.kill().context("failed to end the emulator")?;
     }
     let status = emulator.wait().context("failed to wait for the emulator")?;
@@ -168,7 +172,7 @@ fn follow(
     limit: Duration,
     watch: &mut dyn FnMut(&Results),
 ) -> Ended {
-    let deadline = Instant::now() + limit;
+    let begin = Instant::now();
     loop {
         match receiver.recv_timeout(TICK) {
             Ok(bytes) => results.push(&bytes, Instant::now()),
@@ -176,8 +180,11 @@ fn follow(
             Err(RecvTimeoutError::Disconnected) => return Ended::Itself,
         }
         watch(results);
-        if Instant::now() >= deadline {
+        if begin.elapsed() >= limit {
             return Ended::TimeUp;
+        }
+        if begin.elapsed() >= UP_WITHIN && !results.is_ready() {
+            return Ended::NotUp;
         }
     }
 }
