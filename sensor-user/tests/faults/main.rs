@@ -1,7 +1,8 @@
 //! The sensor's disk spool on a disk whose power can be cut: what was committed is delivered, once the power is back, in order and
 //! without holes; and where it is too small, what is not delivered is told, and each event is one or the other.
 //!
-//! The spool is used by children of this program, as the sensor uses it; the disk is the one of the collector's tests.
+//! The spool is used by children of this program, as the sensor uses it, and by the sensor itself (`whole.rs`); the disk is the one of
+//! the collector's tests.
 //! `CHARTWATCH_LONG=1` makes thousands of cuts of what is dozens otherwise. All of it is in a mount namespace of its own.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -12,6 +13,14 @@
 )]
 #[path = "../../../collector/tests/faults/disk.rs"]
 mod disk;
+mod enrol;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the pipeline, which use more of it"
+)]
+#[path = "../pipeline/real.rs"]
+mod real;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -61,28 +70,43 @@ fn main() -> ExitCode {
         panic!("unshare cannot be run: {error}");
     }
     let lacks = disk::lacks();
-    let trial = |name, small| {
-        let run = move || {
-            lives(small);
-            Ok(())
-        };
-        let trial = Trial::test(name, run).with_ignored_flag(lacks.is_some());
-        match &lacks {
-            None => trial,
-            Some(missing) => trial.with_kind(format!("skipped: {missing}")),
-        }
-    };
+    let whole_lacks = lacks.clone().or(whole::lacks().map(str::to_owned));
     let trials = vec![
-        trial(
+        needs(
+            lacks.as_deref(),
             "power cuts take nothing from the spool that was committed",
-            false,
+            || lives(false),
         ),
-        trial(
+        needs(
+            lacks.as_deref(),
             "power cuts while there is too much: all is delivered or told, and holes are no damage",
-            true,
+            || lives(true),
+        ),
+        needs(
+            whole_lacks.as_deref(),
+            "power cuts while a sensor enrols leave what was there or all of the new",
+            enrol::power_goes_at_each_step,
+        ),
+        needs(
+            whole_lacks.as_deref(),
+            "both programs die in turns: each read is in the log once, or the sensor's end is told",
+            whole::both_die_in_turns,
         ),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test that is skipped, and says so, where something is missing.
+fn needs(missing: Option<&str>, name: &str, test: fn()) -> Trial {
+    let run = move || {
+        test();
+        Ok(())
+    };
+    let trial = Trial::test(name, run).with_ignored_flag(missing.is_some());
+    match missing {
+        None => trial,
+        Some(missing) => trial.with_kind(format!("skipped: {missing}")),
+    }
 }
 
 fn lives(small: bool) {

@@ -4,16 +4,21 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair};
 use sensor_user::link::Files;
 
+/// Ports that the kernel gives to no outgoing connection: nobody takes one of them while a collector is away.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
 /// A collector that runs; killed when dropped.
 pub(crate) struct Real {
     pub(crate) place: tempfile::TempDir,
     program: PathBuf,
-    child: Child,
+    /// None while it is dead.
+    child: Option<Child>,
     pub(crate) port: u16,
 }
 
@@ -25,35 +30,62 @@ impl Real {
             return None;
         };
         let place = tempfile::tempdir().unwrap();
-        let config = place.path().join("collector.toml");
+        let port = free_port();
         let data = place.path().join("data");
-        std::fs::write(
-            &config,
-            format!(
-                "listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n",
-                data.display()
-            ),
-        )
-        .unwrap();
-        let socket = place.path().join("notify");
+        let config = format!(
+            "listen = \"127.0.0.1:{port}\"\ndata_dir = \"{}\"\n",
+            data.display()
+        );
+        std::fs::write(place.path().join("collector.toml"), config).unwrap();
+        let mut real = Self {
+            place,
+            program,
+            child: None,
+            port,
+        };
+        real.start_again();
+        Some(real)
+    }
+
+    /// Starts it where it was, unless it runs.
+    pub(crate) fn start_again(&mut self) {
+        if self.is_alive() {
+            return;
+        }
+        let socket = self.place.path().join("notify");
+        std::fs::remove_file(&socket).ok();
         let notify = UnixDatagram::bind(&socket).unwrap();
         notify
             .set_read_timeout(Some(Duration::from_mins(1)))
             .unwrap();
-        let child = Command::new(&program)
+        let said = self.place.path().join("collector.said");
+        let said = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(said)
+            .unwrap();
+        let child = Command::new(&self.program)
             .args(["run", "--config"])
-            .arg(&config)
+            .arg(self.place.path().join("collector.toml"))
             .env("NOTIFY_SOCKET", &socket)
             .stdout(Stdio::null())
+            .stderr(said)
             .spawn()
             .unwrap();
-        let port = listening(&notify);
-        Some(Self {
-            place,
-            program,
-            child,
-            port,
-        })
+        self.child = Some(child);
+        assert_eq!(listening(&notify), self.port);
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Ends it as it is.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     /// A file with a token for a sensor.
@@ -170,9 +202,20 @@ impl Real {
 
 impl Drop for Real {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.kill();
     }
+}
+
+fn free_port() -> u16 {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let length = u32::from(PORTS.end - PORTS.start);
+    let candidates = std::iter::repeat_with(|| {
+        let number = std::process::id() + TRIED.fetch_add(1, Ordering::Relaxed);
+        PORTS.start + (number % length) as u16
+    });
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut candidates = candidates.take(length as usize);
+    candidates.find(is_free).expect("a free port")
 }
 
 /// The hospital's key, as the collector has it.
