@@ -13,6 +13,7 @@
 #[path = "../kernel/actor.rs"]
 mod actor;
 mod acts;
+mod clocks;
 mod crowd;
 mod forest;
 mod odd;
@@ -65,6 +66,8 @@ const TESTS: &[(&str, Scene, Test)] = &[
     ("short_processes", Scene::Forest, crowd::processes),
     ("short_connections", Scene::Forest, crowd::connections),
     (HOTPLUG, Scene::Forest, trouble::hotplug),
+    (SLEEP, Scene::Forest, clocks::sleep),
+    (STEPS, Scene::Forest, clocks::steps),
     ("rings_of_one_page", Scene::Paged, trouble::one_page),
     ("stores_a_thousand_of_them", Scene::Stores, odd::thousand),
     (
@@ -79,8 +82,10 @@ const TESTS: &[(&str, Scene, Test)] = &[
     ),
 ];
 
-/// The test that needs a machine of its own.
+/// The tests that need a machine of their own.
 const HOTPLUG: &str = "cpus_go_and_come_back";
+const SLEEP: &str = "machine_sleeps";
+const STEPS: &str = "wall_clock_steps_by_years";
 const PAGE: u32 = 4096;
 
 fn main() -> ExitCode {
@@ -97,10 +102,10 @@ fn main() -> ExitCode {
     let sensor: Arc<Mutex<Option<(Watch, Scene)>>> = Arc::default();
     let trials = TESTS.iter().map(|(name, scene, test)| {
         let (sensor, backend) = (Arc::clone(&sensor), backend.clone());
-        let unfit = *name == HOTPLUG && !sizes::is_emulated();
+        let unfit = [HOTPLUG, SLEEP, STEPS].contains(name) && !sizes::is_emulated();
         Trial::test(*name, move || {
             if unfit {
-                eprintln!("SKIPPED: CPUs are taken away only in a machine made for the tests");
+                eprintln!("SKIPPED: CPUs are taken away, sleep and clocks changed only in a machine made for the tests");
                 return Ok(());
             }
             let mut sensor = sensor.lock().unwrap_or_else(PoisonError::into_inner);
