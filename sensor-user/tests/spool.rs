@@ -39,7 +39,7 @@ fn tests() -> ExitCode {
             .with_ignored_flag(!root)
             .with_kind(if root { "" } else { "skipped: needs root" })
     };
-    let trials = vec![
+    let mut trials = vec![
         Trial::test(
             "what was on the disk outlives forty kills and the rest is told to be lost",
             kills,
@@ -62,23 +62,29 @@ fn tests() -> ExitCode {
             tmpfs,
             "size=8m,ro",
         ),
-        failing(root),
     ];
+    trials.extend(on_ext4(root));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// An image of ext4 on a loop device, which an error of the disk turns read-only.
-const EXT4: &str = "
-truncate -s 32M \"$2.image\" && mkfs.ext4 -q -F \"$2.image\" || exit 1
+/// A script that mounts an image of ext4 of this size on a loop device, made with these options; an error of the disk can turn it
+/// read-only.
+fn ext4(size: &str, made: &str) -> String {
+    format!(
+        "
+truncate -s {size} \"$2.image\" && mkfs.ext4 -q -F {made} \"$2.image\" || exit 1
 device=$(losetup --find --show \"$2.image\") || exit 1
-mount -o \"$1\" \"$device\" \"$2\" && CHARTWATCH_SPOOL_ERROR=/sys/fs/ext4/${device##*/}/trigger_fs_error \"$3\"
+mount -o \"$1\" \"$device\" \"$2\" && CHARTWATCH_SPOOL_ERROR=/sys/fs/ext4/${{device##*/}}/trigger_fs_error \"$3\"
 code=$?
 umount \"$2\"
 losetup --detach \"$device\"
 rm \"$2.image\"
-exit $code";
+exit $code"
+    )
+}
 
-fn failing(root: bool) -> Trial {
+/// Tests on such an image.
+fn on_ext4(root: bool) -> [Trial; 2] {
     let lacks = ["/dev/loop-control", "/sys/fs/ext4", "/usr/sbin/mkfs.ext4"]
         .into_iter()
         .find(|path| !Path::new(path).exists());
@@ -87,10 +93,25 @@ fn failing(root: bool) -> Trial {
         Some(path) => format!("skipped: no {path} here"),
         None => String::new(),
     };
-    let name = "a disk that turns read-only under the sensor is read on, and memory takes the rest";
-    Trial::test(name, || in_a_mount("turns", EXT4, "errors=remount-ro"))
-        .with_ignored_flag(!kind.is_empty())
-        .with_kind(kind)
+    let trial = |name, part: &'static str, script: String, options: &'static str| {
+        Trial::test(name, move || in_a_mount(part, &script, options))
+            .with_ignored_flag(!kind.is_empty())
+            .with_kind(kind.clone())
+    };
+    [
+        trial(
+            "a disk that turns read-only under the sensor is read on, and memory takes the rest",
+            "turns",
+            ext4("32M", ""),
+            "errors=remount-ro",
+        ),
+        trial(
+            "a small disk of ext4 that is full costs what does not fit into memory",
+            "full",
+            ext4("10M", "-O ^has_journal -m 0"),
+            "rw",
+        ),
+    ]
 }
 
 /// A spool with 2 MiB of memory.

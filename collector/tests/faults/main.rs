@@ -100,7 +100,7 @@ fn trials(apart: bool) -> Vec<Trial> {
             trouble::dead,
         ),
         needs(
-            no_disk.as_deref(),
+            no_disk.clone().or_else(trouble::lacks).as_deref(),
             "a full disk is named, and works again when there is room",
             trouble::full,
         ),

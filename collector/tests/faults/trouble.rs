@@ -1,5 +1,6 @@
 //! Disks that fail or are full: it is said, nothing is acknowledged that is not durable, and it goes on when the disk works again.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use crate::disk::{Disk, Fault, Kind};
 use crate::story::{Acknowledged, Story, deliver, runtime};
 use crate::telling;
 
+/// Room for a beginning: more than the tables take, less than the story.
+const ROOM: u64 = 2 << 20;
 const TLS_OFF: &str = "tls = \"off\"\n";
 
 /// How the collector says that a log cannot be folded into its database.
@@ -168,14 +171,27 @@ pub(crate) fn dead() {
     story.check(&copied, &acknowledged);
 }
 
-/// A small file system that is full, and gets room again.
+/// What is missing for a small disk.
+pub(crate) fn lacks() -> Option<String> {
+    let needs = ["/dev/loop-control", "/usr/sbin/mkfs.ext4"];
+    let missing = needs.into_iter().find(|path| !Path::new(path).exists());
+    missing.map(|path| format!("no {path} here"))
+}
+
+/// A small disk, an image of ext4 on a loop device, that is full and gets room again.
 pub(crate) fn full() {
-    let small = tempfile::tempdir().unwrap();
-    let path = small.path();
+    let place = tempfile::tempdir().unwrap();
+    let (image, path) = (place.path().join("image"), &place.path().join("disk"));
     let run = |command: &mut Command| assert!(command.status().unwrap().success());
-    let mut mount = Command::new("mount");
-    run(mount
-        .args(["-t", "tmpfs", "-o", "size=24m", "none"])
+    let bytes = std::fs::File::create(&image).unwrap();
+    bytes.set_len(25 << 20).unwrap();
+    std::fs::create_dir(path).unwrap();
+    // Without a journal the least of it is the file system's own.
+    let made = ["-q", "-F", "-m", "0", "-O", "^has_journal"];
+    run(Command::new("/usr/sbin/mkfs.ext4").args(made).arg(&image));
+    run(Command::new("mount")
+        .args(["-o", "loop"])
+        .arg(&image)
         .arg(path));
     let outcome = std::panic::catch_unwind(|| full_on(path));
     // A collector that a failure left behind may use it still.
@@ -185,15 +201,26 @@ pub(crate) fn full() {
     }
 }
 
+/// Writes to a file until there is no room for a byte more, also once what is written has found its place.
+fn fill_up(file: &Path) {
+    let mut file = std::fs::File::create(file).unwrap();
+    let mut before = u64::MAX;
+    while file.metadata().unwrap().len() != before {
+        before = file.metadata().unwrap().len();
+        while file.write_all(&[1; 8_192]).is_ok() {}
+        while file.write_all(&[1; 512]).is_ok() {}
+        file.sync_all().unwrap();
+    }
+}
+
 fn full_on(small: &Path) {
     let story = Story::of(120, 8_000);
     let ballast = small.join("ballast");
-    let fill = |megabytes: usize| std::fs::write(&ballast, vec![1; megabytes << 20]);
     let place = Place::at(small.join("data"), TLS_OFF);
     let acknowledged = Acknowledged::default();
 
     // There is no room at all: not even to begin.
-    assert!(fill(25).is_err());
+    fill_up(&ballast);
     match Collector::begin(&place, |_| {}, || false) {
         Start::Ended(status, said) => {
             assert_eq!(status.code(), Some(1), "{said}");
@@ -202,7 +229,11 @@ fn full_on(small: &Path) {
         Start::Ready(_) | Start::Overtaken => panic!("it starts without room"),
     }
     // Room for a beginning, and then none.
-    fill(22).unwrap();
+    let filled = std::fs::File::options().write(true).open(&ballast).unwrap();
+    let bytes = filled.metadata().unwrap().len();
+    filled.set_len(bytes - ROOM).unwrap();
+    // What is open keeps its room when it is removed.
+    drop(filled);
     let mut collector = Collector::start(&place);
     deliver_until(&story, &collector.address, &acknowledged, || {
         collector
