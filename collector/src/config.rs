@@ -113,8 +113,20 @@ pub struct DetectConfig {
     pub baseline: BaselineConfig,
     /// What files may lie on that it is a way out of the host to write to them.
     pub media: Media,
+    /// What may be remembered of all hosts together.
+    pub memory_max: MemoryMax,
     /// What is known of destinations; of a configuration that was only read, nothing.
     pub intel: Arc<Intel>,
+}
+
+/// Bytes that what detection remembers of all hosts together may take, about. Above it half of the host that takes most is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryMax(pub u64);
+
+impl Default for MemoryMax {
+    fn default() -> Self {
+        Self(4_096 << 20)
+    }
 }
 
 /// What files may lie on that it is a way out of the host to write to them.

@@ -5,7 +5,7 @@
 //! gives the same alerts with the same ids, revisions and contents, live or replayed.
 //!
 //! **Invariant:** no clock, no input or output, no randomness, no order of a hash map. Time is the time in the events.
-//! Memory is bounded by [`limits`]; what is forgotten is counted and makes the counts of an alert "at least".
+//! Memory is bounded by [`limits`] for each host, and for all together by the configuration; what is forgotten is counted and makes the counts of an alert "at least".
 
 mod alert;
 pub mod baseline;
@@ -46,6 +46,18 @@ pub struct Detector {
     baseline: Baseline,
     /// Place in the log up to which the baseline has learned.
     learned_pos: i64,
+    /// Bytes that all hosts take together.
+    weight: u64,
+    relieved: Option<Relieved>,
+}
+
+/// A host of which half was forgotten, since all together took more memory than they may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relieved {
+    /// Its sensor.
+    pub sensor: Arc<str>,
+    /// Bytes that were let go, about.
+    pub bytes: u64,
 }
 
 impl Detector {
@@ -61,6 +73,8 @@ impl Detector {
             hosts: BTreeMap::new(),
             baseline: Baseline::default(),
             learned_pos: 0,
+            weight: 0,
+            relieved: None,
         }
     }
 
@@ -86,9 +100,36 @@ impl Detector {
         self.learned_pos = self.learned_pos.max(block.pos);
         let mut baseline = std::mem::take(&mut self.baseline);
         let host = self.host(block, &config);
+        let before = host.weight();
         let alerts = judge(&config, host, &mut baseline, (block, learns));
+        host.weigh();
+        let after = host.weight();
+        self.weight = self.weight.saturating_sub(before).saturating_add(after);
         self.baseline = baseline;
+        if self.weight > config.memory_max.0 {
+            self.relieve();
+        }
         alerts
+    }
+
+    /// The host of which half was forgotten after the last block, if any was.
+    pub fn take_relieved(&mut self) -> Option<Relieved> {
+        self.relieved.take()
+    }
+
+    /// Forgets half of the host that takes most.
+    fn relieve(&mut self) {
+        let hosts = self.hosts.values_mut().flatten();
+        let heaviest = hosts.max_by_key(|host| host.weight());
+        let Some(host) = heaviest.filter(|host| host.weight() > limits::HOST_BYTES_LEAST) else {
+            return;
+        };
+        let before = host.weight();
+        host.forget_half();
+        let bytes = before.saturating_sub(host.weight());
+        self.weight = self.weight.saturating_sub(bytes);
+        let sensor = host.origin().sensor.clone();
+        self.relieved = Some(Relieved { sensor, bytes });
     }
 
     /// The state of the block's boot, put last among the boots of its sensor.
@@ -104,7 +145,8 @@ impl Detector {
             None => Host::new(block.origin.clone(), window_ns),
         };
         if boots.len() >= limits::BOOTS_PER_SENSOR {
-            boots.remove(0);
+            let oldest = boots.remove(0);
+            self.weight = self.weight.saturating_sub(oldest.weight());
         }
         boots.push(host);
         let last = boots.len() - 1;

@@ -96,6 +96,10 @@ fn a_bad_value_names_file_key_and_reason() {
             &["detect.horizon_days", "86401", "2 or more"],
         ),
         (
+            "[detect]\nmemory_max_mb = 63".into(),
+            &["detect.memory_max_mb", "between 64 and 1048576"],
+        ),
+        (
             "[detect.chain]\nstaged_days = 0".into(),
             &["detect.chain.staged_days", "between 1 and 7"],
         ),

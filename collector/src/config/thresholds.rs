@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::raw::{Refused, bounded, refused};
 use super::{
     ApprovedWay, BASELINE_DAYS, BaselineConfig, BulkConfig, ChainConfig, DetectConfig,
-    DirectConfig, DnsConfig, Keeper, LessConfig, ListedConfig, Media, Relearn, SlowConfig,
-    WipeConfig,
+    DirectConfig, DnsConfig, Keeper, LessConfig, ListedConfig, Media, MemoryMax, Relearn,
+    SlowConfig, WipeConfig,
 };
 use crate::text;
 
@@ -43,6 +43,8 @@ pub(super) struct Detect {
     slow: Slow,
     /// Days before anything is unusual, 0 to 28; default 7.
     learning_days: Option<u64>,
+    /// Memory of all hosts together, 64 to 1048576; default 4096.
+    memory_max_mb: Option<u64>,
     #[serde(default)]
     relearn: Vec<RawRelearn>,
     /// Of `removable`, `image` and `network`; default: all.
@@ -176,10 +178,17 @@ impl Detect {
             slow: self.slow.check()?,
             baseline: baseline(self.learning_days, self.relearn)?,
             media: media(self.media)?,
+            memory_max: memory_max(self.memory_max_mb)?,
             intel: Arc::default(),
         };
         Ok((horizon, detect))
     }
+}
+
+fn memory_max(megabytes: Option<u64>) -> Result<MemoryMax, Refused> {
+    let MemoryMax(usual) = MemoryMax::default();
+    let megabytes = bounded("detect.memory_max_mb", megabytes, usual >> 20, 64, 1 << 20)?;
+    Ok(MemoryMax(megabytes << 20))
 }
 
 impl Chain {

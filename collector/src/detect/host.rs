@@ -1,6 +1,7 @@
 //! What detection knows of one boot of a host: its processes, what they read, what they sent, and what is missing.
 
 mod activity;
+mod forgetting;
 mod programs;
 mod wiping;
 
@@ -11,6 +12,8 @@ use activity::Found;
 pub(super) use activity::{
     Case, Doubled, Doubles, Group, GroupKey, Kind, Marks, Reading, Sending, Tampering, Told,
 };
+pub(super) use forgetting::Forgotten;
+use forgetting::forget_weakest;
 use programs::Programs;
 use wiping::Readers;
 pub(super) use wiping::{Taken, Together, Wiping};
@@ -62,14 +65,9 @@ pub(super) struct Host {
     /// No room could be made for further records since the last sweep.
     crowded: bool,
     forgotten: Forgotten,
-}
-
-/// What a host has forgotten, since its boot was first heard of.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Forgotten {
-    pub(super) processes: u64,
-    pub(super) gaps: u64,
-    pub(super) groups: u64,
+    /// Bytes that all this takes, when it was last weighed, and after how many events it is weighed again.
+    weight: u64,
+    weigh_at: u64,
 }
 
 /// A process and what it did.
@@ -148,6 +146,8 @@ impl Host {
             records_max: limits::RECORDS,
             crowded: false,
             forgotten: Forgotten::default(),
+            weight: 0,
+            weigh_at: 0,
         }
     }
 
@@ -235,7 +235,8 @@ impl Host {
     pub(super) fn access(&mut self, access: &Access) -> bool {
         self.lineage.access(access);
         if self.records >= self.records_max && !self.crowded {
-            self.let_records_go();
+            let enough = self.records_max - self.records_max / limits::RECORDS_LET_GO;
+            self.let_records_go(enough);
         }
         let room = self.records < self.records_max;
         let actor = self.touch(access.process);
@@ -467,7 +468,7 @@ impl Host {
     /// Puts a sender among those of its lineage who sent the same store's records to the same place.
     pub(super) fn join(&mut self, key: GroupKey, sender: ProcessKey) {
         if !self.groups.contains_key(&key) && self.groups.len() >= limits::LINEAGES {
-            self.forget_groups();
+            self.forget_groups(limits::LINEAGES / 8);
         }
         if let Some(actor) = self.processes.get_mut(&sender) {
             actor.joined = true;
@@ -532,29 +533,10 @@ impl Host {
         root
     }
 
-    /// Lets go groups without an alert, and of these those longest untouched.
-    fn forget_groups(&mut self) {
-        let mut order: Vec<(bool, u64, GroupKey)> = self
-            .groups
-            .iter()
-            .map(|(key, group)| (group.told.is_some(), group.touched, key.clone()))
-            .collect();
-        order.sort_unstable();
-        for (_, _, key) in order.into_iter().take(limits::LINEAGES / 8) {
-            self.groups.remove(&key);
-            self.forgotten.groups += 1;
-        }
-        let groups = &self.groups;
-        self.readers.retain(|_, keys| {
-            keys.retain(|key| groups.contains_key(key));
-            !keys.is_empty()
-        });
-    }
-
     /// The process's entry, made when it is new, and marked as just used.
     fn touch(&mut self, key: ProcessKey) -> &mut Actor {
         if !self.processes.contains_key(&key) && self.processes.len() >= limits::PROCESSES {
-            self.forget_processes();
+            self.forget_processes(limits::PROCESSES_FORGOTTEN_AT_ONCE);
         }
         let actor = self.processes.entry(key).or_default();
         actor.touched = self.events;
@@ -570,80 +552,6 @@ impl Host {
             };
             actor.touched = self.events;
             next = actor.process.as_ref().and_then(|process| process.parent);
-        }
-    }
-
-    /// Lets go the processes that tell least: those that exited and are in no lineage, then those longest untouched.
-    fn forget_processes(&mut self) {
-        let mut order: Vec<(bool, u64, ProcessKey)> = self
-            .processes
-            .iter()
-            .map(|(key, actor)| {
-                let needed = actor.joined || self.lineage.has_handed_on(*key);
-                (needed || actor.exited_ns().is_none(), actor.touched, *key)
-            })
-            .collect();
-        order.sort_unstable();
-        for (_, _, key) in order.into_iter().take(limits::PROCESSES_FORGOTTEN_AT_ONCE) {
-            if let Some(actor) = self.processes.remove(&key) {
-                self.records -= actor.records_kept();
-                self.forgotten.processes += 1;
-            }
-        }
-    }
-
-    /// Lets the records go of processes that have exited, the first to have done so first, until there is room; of each process it stays known
-    /// how many they were.
-    fn let_records_go(&mut self) {
-        let kept = |actor: &Actor| actor.readings.values().map(Reading::records_kept).sum();
-        let mut exited: Vec<(u64, ProcessKey, usize)> = (self.processes.iter())
-            .filter_map(|(key, actor)| Some((actor.exited_ns()?, *key, kept(actor))))
-            .filter(|(_, _, records)| *records > 0)
-            .collect();
-        exited.sort_unstable();
-        let enough = self.records_max - self.records_max / limits::RECORDS_LET_GO;
-        for (_, key, records) in exited {
-            if self.records <= enough {
-                break;
-            }
-            if let Some(actor) = self.processes.get_mut(&key) {
-                actor
-                    .readings
-                    .values_mut()
-                    .for_each(Reading::let_records_go);
-                self.records -= records;
-            }
-        }
-        self.crowded = self.records >= self.records_max;
-    }
-
-    /// Lets go what processes did that exited long ago; who they were stays, for the chains of their children.
-    fn sweep(&mut self) {
-        self.crowded = false;
-        let quiet_ns = self.settled_ns.saturating_sub(self.handed_on_ns);
-        let records = &mut self.records;
-        self.together.retain(|_, one| {
-            let keep = one.wiping.last_ns >= quiet_ns;
-            *records -= if keep { 0 } else { one.wiping.records_kept() };
-            keep
-        });
-        let late = self.settled_ns.saturating_sub(limits::LATE_NS);
-        let handed_on_late = self.settled_ns.saturating_sub(self.handed_on_ns);
-        for (key, actor) in &mut self.processes {
-            let late = if actor.joined || self.lineage.has_handed_on(*key) {
-                handed_on_late
-            } else {
-                late
-            };
-            if actor.exited_ns().is_some_and(|exited| exited < late) {
-                self.records -= actor.records_kept();
-                actor.readings.clear();
-                actor.sendings.clear();
-                actor.cases.clear();
-                actor.leaked.clear();
-                actor.tampering = None;
-                actor.wipings.clear();
-            }
         }
     }
 }
@@ -662,26 +570,6 @@ fn destination(flow: &Flow) -> Destination {
         address: flow.remote.ip(),
         port: own_port.filter(|_| accepted).unwrap_or(flow.remote.port()),
         disk: None,
-    }
-}
-
-/// Lets go the destination with the fewest bytes that no alert is about.
-fn forget_weakest(actor: &mut Actor) {
-    let weakest = actor
-        .sendings
-        .iter()
-        .filter(|(destination, _)| {
-            !actor
-                .cases
-                .keys()
-                .any(|(_, alerted)| alerted == *destination)
-        })
-        .min_by_key(|(_, sending)| sending.sent_since(0))
-        .map(|(destination, _)| destination.clone());
-    if let Some(destination) = weakest {
-        actor.sendings.remove(&destination);
-        actor.leaked.retain(|(_, to), _| *to != destination);
-        actor.destinations_forgotten += 1;
     }
 }
 

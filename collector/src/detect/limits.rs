@@ -55,6 +55,17 @@ pub(super) const STEPS_SHOWN: usize = 64;
 pub(super) const NAMES_ASKED: usize = 4_096;
 /// Lineages of one boot that something was sent by, counted by store and destination. Those without an alert go first.
 pub(super) const LINEAGES: usize = 16_384;
+/// Bytes that a step of a graph takes with what it leads to, a process with its arguments, a record that is told apart, a flow or a place
+/// that was sent to, and a lineage that something was sent by. Measured, rounded up.
+pub(super) const STEP_BYTES: u64 = 500;
+pub(super) const PROCESS_BYTES: u64 = 1_500;
+pub(super) const RECORD_BYTES: u64 = 64;
+pub(super) const ACT_BYTES: u64 = 600;
+pub(super) const LINEAGE_BYTES: u64 = 500;
+/// Events between two times that a host is weighed, at least.
+pub(super) const WEIGHED_EVERY: u64 = 256;
+/// A host that takes less bytes is left what it has, whatever all take together.
+pub(super) const HOST_BYTES_LEAST: u64 = 64 << 10;
 
 const _: () = assert!(MOMENTS_PER_STEP >= 2 && PATH <= STEPS_SHOWN);
 const _: () = assert!(PROCESSES_FORGOTTEN_AT_ONCE > 0 && PROCESSES_FORGOTTEN_AT_ONCE < PROCESSES);

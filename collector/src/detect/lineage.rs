@@ -447,11 +447,24 @@ impl Lineage {
             self.grown.extend(grown);
         }
         if nodes > self.max {
-            self.forget_nodes();
+            self.forget_nodes((self.max / 8).max(2));
         }
         if steps > self.max {
-            self.forget_steps();
+            self.forget_steps(self.max / 8);
         }
+    }
+
+    /// Lets go half of it.
+    pub(super) fn forget_half(&mut self) {
+        let grown = self.spread();
+        self.grown.extend(grown);
+        self.forget_steps(self.steps.len().div_ceil(2));
+        self.forget_nodes(self.nodes.len().div_ceil(2));
+    }
+
+    /// How many steps there are, or processes and carriers, whichever is more.
+    pub(super) fn size(&self) -> usize {
+        self.steps.len().max(self.nodes.len())
     }
 
     fn step(&mut self, key: StepKey, bytes: u64, boundless: bool, (first_ns, last_ns): (u64, u64)) {
@@ -563,30 +576,30 @@ impl Lineage {
         true
     }
 
-    /// Lets go steps from where nothing comes, then those longest unused, of these the narrowest. What came by them stays.
-    fn forget_steps(&mut self) {
+    /// Lets go so many steps, first those from where nothing comes, then those longest unused, of these the narrowest. What came by them stays.
+    fn forget_steps(&mut self, count: usize) {
         let mut order: Vec<(bool, u64, u64, StepKey)> = self
             .steps
             .iter()
             .map(|(key, step)| (self.has_shares(key.0), step.last_ns, step.bytes, *key))
             .collect();
         order.sort_unstable();
-        for (carries, _, _, key) in order.into_iter().take(self.max / 8) {
+        for (carries, _, _, key) in order.into_iter().take(count) {
             self.steps.remove(&key);
             self.wider.remove(&key);
             self.forgotten += u64::from(carries);
         }
     }
 
-    /// Lets go processes and carriers that have nothing, then those longest unused; and the steps from and to them.
-    fn forget_nodes(&mut self) {
+    /// Lets go so many processes and carriers, first those that have nothing, then those longest unused; and the steps from and to them.
+    fn forget_nodes(&mut self, count: usize) {
         let mut order: Vec<(bool, u64, Node, Id)> = self
             .nodes
             .iter()
             .map(|(id, state)| (!state.shares.is_empty(), state.last_ns, state.node, id))
             .collect();
         order.sort_unstable();
-        for (carries, _, node, id) in order.into_iter().take((self.max / 8).max(2)) {
+        for (carries, _, node, id) in order.into_iter().take(count) {
             self.nodes.remove(id);
             self.ids.remove(&node);
             self.news.remove(&id);

@@ -8,6 +8,7 @@ mod late;
 mod leaving;
 mod listed;
 mod media;
+mod memory;
 mod staging;
 mod tampering;
 mod thresholds;

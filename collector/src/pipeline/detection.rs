@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::learned::Books;
 use crate::alerts::Raised;
-use crate::detect::Detector;
+use crate::detect::{Detector, Relieved};
 use crate::event::Block;
 use crate::fleet::FleetHandle;
 use crate::log::{LogError, LogHandle, Logged};
@@ -173,6 +173,14 @@ impl Stage {
 
     fn judge(&mut self, block: &Block) -> Result<(), End> {
         let alerts = self.detector.block(block);
+        if let Some(Relieved { sensor, bytes }) = self.detector.take_relieved() {
+            tracing::warn!(
+                %sensor,
+                bytes,
+                "all hosts together take more than detect.memory_max_mb: half of what was known of the heaviest is forgotten, and \
+                 its alerts say \"at least\""
+            );
+        }
         if !alerts.is_empty() {
             self.hand_on(Raised::Alerts(alerts))?;
         }

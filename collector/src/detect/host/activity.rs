@@ -256,6 +256,11 @@ impl Sending {
         }
     }
 
+    /// This place, its flows, and the names it was asked for.
+    pub(super) fn acts(&self) -> usize {
+        1 + self.flows.len() + self.asked.len()
+    }
+
     /// Takes what was written to a file of a file system.
     pub(super) fn write(&mut self, edge: &Edge, path: &str) {
         self.sent.add(edge.last_ns, edge.bytes);
