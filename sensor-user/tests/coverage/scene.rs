@@ -91,10 +91,14 @@ impl OtherEnd {
             Self::Nobody | Self::Client(None) => return Ok(0),
             Self::Client(Some(thread)) => thread,
             Self::Tcp(address, thread) => {
-                // Refused when it was met by the act: then it has ended, or will.
+                // Refused, or let in and thrown out, when it was met by the act: then it has ended, or will.
+                let met = [
+                    io::ErrorKind::ConnectionRefused,
+                    io::ErrorKind::ConnectionReset,
+                ];
                 if !good
                     && let Err(error) = TcpStream::connect(address)
-                    && error.kind() != io::ErrorKind::ConnectionRefused
+                    && !met.contains(&error.kind())
                 {
                     return Err(error);
                 }
