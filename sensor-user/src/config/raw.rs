@@ -241,7 +241,9 @@ fn address(text: &str) -> Result<(), &'static str> {
     let host = uri.host().unwrap_or_default();
     let scheme = uri.scheme_str().unwrap_or_default();
     if !["http", "https"].contains(&scheme) || host.is_empty() || uri.port_u16().is_none() {
-        return Err("lacks the scheme, the host or the port; write https://HOST:PORT");
+        return Err(
+            "lacks the scheme, the host or a port from 1 to 65535; write https://HOST:PORT",
+        );
     }
     if uri.path_and_query().is_some_and(|p| p.as_str() != "/") {
         return Err("has a path; write https://HOST:PORT and nothing after it");

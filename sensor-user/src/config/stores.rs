@@ -224,7 +224,7 @@ fn name(key: &str, name: &str) -> Result<(), Refusal> {
 /// Refuses what can be no program's path.
 fn program(key: &str, path: &Path) -> Result<Service, Refusal> {
     absolute(key, path)?;
-    let shown = path.display();
+    let shown = shown(path);
     let Some(text) = path.to_str() else {
         return refuse(
             key,
@@ -282,7 +282,7 @@ fn unit(key: &str, name: &str) -> Result<Service, Refusal> {
 
 /// Refuses what is no directory; answers its canonical path.
 fn directory(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
-    let shown = path.display();
+    let shown = shown(path);
     let canonical = resolved(key, path, "create the directory or correct the path")?;
     if !canonical.is_dir() {
         return refuse(
@@ -302,7 +302,12 @@ fn directory(key: &str, path: &Path) -> Result<PathBuf, Refusal> {
 fn resolved(key: &str, path: &Path, remedy: &str) -> Result<PathBuf, Refusal> {
     absolute(key, path)?;
     path.canonicalize()
-        .or_else(|e| refuse(key, format!("{}: {e}; {remedy}", path.display())))
+        .or_else(|e| refuse(key, format!("{}: {e}; {remedy}", shown(path))))
+}
+
+/// A path as a terminal may show it: what would move the cursor or change colours is escaped.
+fn shown(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
 }
 
 fn absolute(key: &str, path: &Path) -> Result<(), Refusal> {
@@ -320,7 +325,7 @@ fn absolute(key: &str, path: &Path) -> Result<(), Refusal> {
             key,
             format!(
                 "{} is not absolute, or has `..` in it; write the path from /",
-                path.display()
+                shown(path)
             ),
         );
     }
@@ -349,8 +354,8 @@ fn apart(key: &str, store: &Store, others: &[Store]) -> Result<(), Refusal> {
                 &format!("{key}.path"),
                 format!(
                     "{} and {} of store[{number}] are the same or one inside the other; a record is in one store, keep one of them",
-                    store.path.display(),
-                    other.path.display()
+                    shown(&store.path),
+                    shown(&other.path)
                 ),
             );
         }
