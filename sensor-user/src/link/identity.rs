@@ -142,7 +142,13 @@ pub(super) fn read(path: &Path, private: bool) -> Result<Vec<u8>, IdentityError>
         io::ErrorKind::NotFound => IdentityError::Missing(path.to_owned()),
         _ => failed(error),
     })?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other(
+            "is no regular file; name the file that is meant",
+        )));
+    }
+    let mode = metadata.mode() & 0o7777;
     if private && mode & 0o077 != 0 {
         let file = path.to_owned();
         return Err(IdentityError::Open { file, mode });

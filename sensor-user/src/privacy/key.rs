@@ -70,7 +70,13 @@ impl Key {
             io::ErrorKind::NotFound => KeyError::Missing(path.to_owned()),
             _ => failed(e),
         })?;
-        let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(failed(io::Error::other(
+                "is no regular file; name the file of the key",
+            )));
+        }
+        let mode = metadata.mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(KeyError::Open {
                 file: path.to_owned(),
