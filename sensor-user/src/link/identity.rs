@@ -143,9 +143,9 @@ pub(super) fn read(path: &Path, private: bool) -> Result<Vec<u8>, IdentityError>
         _ => failed(error),
     })?;
     let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
+    if metadata.is_dir() {
         return Err(failed(io::Error::other(
-            "is no regular file; name the file that is meant",
+            "is a directory; name the file that is meant",
         )));
     }
     let mode = metadata.mode() & 0o7777;

@@ -71,9 +71,9 @@ impl Key {
             _ => failed(e),
         })?;
         let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
+        if metadata.is_dir() {
             return Err(failed(io::Error::other(
-                "is no regular file; name the file of the key",
+                "is a directory; name the file of the key",
             )));
         }
         let mode = metadata.mode() & 0o7777;
