@@ -177,7 +177,11 @@ pub fn carry_out(
         }
         Task::Revoke(whom) => revoke(config, who, &whom, out),
         Task::List => {
-            for (analyst, roles) in book(config)?.analysts()? {
+            let analysts = book(config)?.analysts()?;
+            if analysts.is_empty() {
+                writeln!(out, "No analysts have roles.")?;
+            }
+            for (analyst, roles) in analysts {
                 writeln!(out, "{}  {roles}", crate::text::clean(&analyst))?;
             }
             Ok(())
@@ -244,13 +248,21 @@ fn give(
     if !can_be_analyst(analyst) {
         return Err(AdminError::Analyst(analyst.to_owned()));
     }
-    let before = book.roles(analyst)?.to_string();
+    let before = book.roles(analyst)?;
+    let is_new = before.iter().next().is_none();
+    let before = before.to_string();
     let audit = Audit::open(&config.data_dir, who.clone())?;
     let entry = Entry::new(Action::RolesGiven).about(&analyst_subject(analyst));
     let entry = entry.with("roles", &roles.to_string());
     audit.append(&entry.with("roles_before", &before))?;
     book.give_roles(analyst, roles)?;
     writeln!(out, "{analyst} has the roles {roles} from now on")?;
+    if is_new {
+        writeln!(
+            out,
+            "{analyst} had none before: if that is no slip, they count for whoever has a certificate of that name"
+        )?;
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod shared;
 mod thresholds;
 mod tls;
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -474,11 +475,24 @@ impl Config {
     }
 }
 
+/// Most bytes of a configuration.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// Reads a file that is no larger than a configuration can be.
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let failed = |source| ConfigError::Read {
         path: path.to_owned(),
         source,
-    })
+    };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut limited = file.take(BYTES_MAX + 1);
+    limited.read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > BYTES_MAX {
+        let reason = format!("it is larger than {BYTES_MAX} bytes, so it is no configuration");
+        return Err(failed(std::io::Error::other(reason)));
+    }
+    Ok(text)
 }
 
 /// The files of approved ways in a directory, by name; one that is not there has none.

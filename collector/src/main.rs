@@ -14,7 +14,7 @@ use collector::audit::Who;
 use collector::config::{Config, DEFAULT_FILE, EXIT_BAD_CONFIG};
 use collector::intel::Intel;
 use collector::log::LogError;
-use collector::{Collector, Detection, StartError};
+use collector::{Collector, Detection, StartError, text};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -144,7 +144,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => completions(shell),
     };
     result.unwrap_or_else(|error| {
-        say(&format!("chartwatch-collector: {error:#}"));
+        say(&format!("chartwatch-collector: {}", text::reasons(&error)));
         ExitCode::FAILURE
     })
 }
@@ -167,7 +167,7 @@ fn with_config(
         Ok(config) => match then(config) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) if is_about_configuration(&error) => {
-                say(&format!("chartwatch-collector: {error:#}"));
+                say(&format!("chartwatch-collector: {}", text::reasons(&error)));
                 Ok(ExitCode::from(EXIT_BAD_CONFIG))
             }
             Err(error) => Err(error),

@@ -41,6 +41,18 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }
 
+/// What went wrong and why, each reason once: many errors say that of their cause themselves.
+pub fn reasons(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
 /// Arguments as one line that a shell would read the same way: quoted where needed.
 pub fn command_line(arguments: &[String]) -> String {
     let quoted = arguments.iter().map(|argument| {
@@ -144,6 +156,15 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn each_reason_is_said_once() {
+        let cause = anyhow::anyhow!("no such file");
+        let said = cause
+            .context("log.db: no such file")
+            .context("failed to start");
+        assert_eq!(reasons(&said), "failed to start: log.db: no such file");
+    }
 
     #[test]
     fn strings_from_hosts_cannot_play_tricks() {

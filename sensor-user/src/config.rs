@@ -8,6 +8,7 @@
 mod raw;
 mod stores;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -209,7 +210,7 @@ impl Config {
     /// Reads and checks a file.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let shown = file.display().to_string();
-        let text = std::fs::read_to_string(file).map_err(|e| ConfigError::Read {
+        let text = text_of(file).map_err(|e| ConfigError::Read {
             file: shown.clone(),
             reason: e.to_string(),
         })?;
@@ -227,6 +228,22 @@ impl Config {
             reason,
         })
     }
+}
+
+/// Most bytes of a configuration.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// Reads a file that is no larger than a configuration can be.
+fn text_of(file: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(file)?;
+    file.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        return Err(std::io::Error::other(format!(
+            "it is larger than {BYTES_MAX} bytes, so it is no configuration"
+        )));
+    }
+    Ok(text)
 }
 
 /// The host's name, as `uname -n` gives it.

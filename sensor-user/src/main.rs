@@ -116,7 +116,14 @@ struct Failure {
 
 impl Failure {
     fn say(&self) -> Exit {
-        let said = writeln!(io::stderr(), "chartwatch-sensor: {:#}", self.error);
+        // Many errors say why themselves; each reason is said once.
+        let mut text = self.error.to_string();
+        for cause in self.error.chain().skip(1).map(ToString::to_string) {
+            if !text.contains(&cause) {
+                text = format!("{text}: {cause}");
+            }
+        }
+        let said = writeln!(io::stderr(), "chartwatch-sensor: {text}");
         // With nowhere left to write the exit code still says it.
         said.map_or(self.exit, |()| self.exit)
     }

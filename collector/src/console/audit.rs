@@ -7,6 +7,9 @@ use super::ConsoleError;
 use crate::audit::{self, AuditError, Break, Hash, Head, Stored};
 use crate::text;
 
+/// A longer list is counted in a line of text.
+const LISTED_MAX: usize = 3;
+
 /// Which entries are shown; an empty text takes all.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
@@ -87,6 +90,10 @@ fn line(out: &mut impl Write, stored: &Stored) -> Result<(), std::io::Error> {
     for (key, value) in &stored.details {
         let value = match value {
             serde_json::Value::String(value) => text::clean(value),
+            // All of them are in the lines of JSON.
+            serde_json::Value::Array(values) if values.len() > LISTED_MAX => {
+                text::number(values.len() as u64)
+            }
             other => text::clean(&other.to_string()),
         };
         write!(out, "  {}: {value}", text::clean(key))?;

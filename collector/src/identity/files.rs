@@ -106,7 +106,11 @@ pub(super) fn read_private(file: &Path) -> Result<Option<String>, IdentityError>
     let Some(opened) = opened(file)? else {
         return Ok(None);
     };
-    let mode = opened.metadata().map_err(|source| io(file, source))?.mode() & 0o7777;
+    let metadata = opened.metadata().map_err(|source| io(file, source))?;
+    if metadata.is_dir() {
+        return Err(io(file, ErrorKind::IsADirectory.into()));
+    }
+    let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
         let file = file.to_owned();
         return Err(IdentityError::Open { file, mode });

@@ -69,7 +69,11 @@ impl Key {
             ErrorKind::NotFound => KeyError::Missing(path.to_owned()),
             _ => failed(error),
         })?;
-        let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(failed(ErrorKind::IsADirectory.into()));
+        }
+        let mode = metadata.mode() & 0o7777;
         if mode & 0o077 != 0 {
             let file = path.to_owned();
             return Err(KeyError::Open { file, mode });

@@ -313,7 +313,7 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough, as `head` has.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("chartwatch: {error:#}"));
+            say(&format!("chartwatch: {}", text::reasons(&error)));
             ExitCode::from(exit_of(&error))
         }
     }

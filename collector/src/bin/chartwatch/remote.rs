@@ -89,7 +89,8 @@ async fn renewed(channel: Channel, files: &Files, shown: &[u8]) {
     let done = done.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in time")));
     if let Err(error) = done {
         super::say(&format!(
-            "chartwatch: note: your certificate could not be renewed: {error:#}; the next command tries again"
+            "chartwatch: note: your certificate could not be renewed: {}; the next command tries again",
+            text::reasons(&error)
         ));
     }
 }
