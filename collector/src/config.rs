@@ -106,6 +106,8 @@ pub struct DetectConfig {
     pub tunnel: LessConfig,
     /// Thresholds of *direct* and *chain* for what is neither TCP nor UDP.
     pub raw: LessConfig,
+    /// Thresholds of *direct* and *chain* where many records were read.
+    pub many: ManyConfig,
     /// Thresholds of the pattern *bulk*.
     pub bulk: BulkConfig,
     /// Thresholds of the pattern *slow*.
@@ -176,6 +178,24 @@ impl Default for LessConfig {
         Self {
             read_bytes_min: 8_192,
             sent_bytes_min: 4_096,
+        }
+    }
+}
+
+/// Thresholds of *direct* and *chain* where many records were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ManyConfig {
+    /// Distinct records of one store; 0: however many they are, nothing is different.
+    pub records_min: u64,
+    /// What is enough then.
+    pub less: LessConfig,
+}
+
+impl Default for ManyConfig {
+    fn default() -> Self {
+        Self {
+            records_min: 50,
+            less: LessConfig::default(),
         }
     }
 }

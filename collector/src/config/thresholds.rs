@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::raw::{Refused, bounded, refused};
 use super::{
     ApprovedWay, BASELINE_DAYS, BaselineConfig, BulkConfig, ChainConfig, DetectConfig,
-    DirectConfig, DnsConfig, Keeper, LessConfig, ListedConfig, Media, MemoryMax, Relearn,
-    SlowConfig, WipeConfig,
+    DirectConfig, DnsConfig, Keeper, LessConfig, ListedConfig, ManyConfig, Media, MemoryMax,
+    Relearn, SlowConfig, WipeConfig,
 };
 use crate::text;
 
@@ -37,6 +37,8 @@ pub(super) struct Detect {
     tunnel: Less,
     #[serde(default)]
     raw: Less,
+    #[serde(default)]
+    many: Many,
     #[serde(default)]
     bulk: Bulk,
     #[serde(default)]
@@ -117,6 +119,18 @@ struct Less {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the keys of the file")]
+struct Many {
+    /// 0 to 2^40, 0 for off; default 50.
+    records_min: Option<u64>,
+    /// 1 to 2^40; default 8192.
+    read_bytes_min: Option<u64>,
+    /// 1 to 2^40; default 4096.
+    sent_bytes_min: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Bulk {
     /// 0 to 2^40, 0 for off; default 500.
     records_min: Option<u64>,
@@ -174,6 +188,7 @@ impl Detect {
             first_seen: self.first_seen.check("first_seen")?,
             tunnel: self.tunnel.check("tunnel")?,
             raw: self.raw.check("raw")?,
+            many: self.many.check()?,
             bulk: self.bulk.check()?,
             slow: self.slow.check()?,
             baseline: baseline(self.learning_days, self.relearn)?,
@@ -309,6 +324,20 @@ impl Less {
         Ok(LessConfig {
             read_bytes_min: bytes("read_bytes_min", self.read_bytes_min, read)?,
             sent_bytes_min: bytes("sent_bytes_min", self.sent_bytes_min, sent)?,
+        })
+    }
+}
+
+impl Many {
+    fn check(self) -> Result<ManyConfig, Refused> {
+        let less = Less {
+            read_bytes_min: self.read_bytes_min,
+            sent_bytes_min: self.sent_bytes_min,
+        };
+        let (key, usual) = ("detect.many.records_min", ManyConfig::default().records_min);
+        Ok(ManyConfig {
+            records_min: bounded(key, self.records_min, usual, 0, 1 << 40)?,
+            less: less.check("many")?,
         })
     }
 }

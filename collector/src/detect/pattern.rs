@@ -9,6 +9,7 @@ pub(super) mod doubled;
 mod first_seen;
 mod leaving;
 mod listed;
+mod many;
 mod media;
 mod raw;
 mod service;
@@ -42,7 +43,7 @@ pub struct About {
 }
 
 /// All patterns, in the order of their rules.
-pub const ALL: [About; 16] = [
+pub const ALL: [About; 17] = [
     direct::ABOUT,
     chain::ABOUT,
     staging::ABOUT,
@@ -56,6 +57,7 @@ pub const ALL: [About; 16] = [
     media::ABOUT,
     raw::ABOUT,
     wipe::ABOUT,
+    many::ABOUT,
     tampering::ABOUT,
     stale_feed::ABOUT,
     doubled::ABOUT,

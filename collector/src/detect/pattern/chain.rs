@@ -40,7 +40,7 @@ use super::approval::{ALMOST_MAX, Sent, almost, covers, sent_over};
 use super::direct::{self, tell_again};
 use super::leaving::SCHEDULED;
 use super::media::leaves;
-use super::{About, dns, first_seen, listed, raw, slow, tunnel};
+use super::{About, dns, first_seen, listed, many, raw, slow, tunnel};
 
 /// Short name of the pattern.
 const NAME: &str = "chain";
@@ -387,6 +387,8 @@ impl<'a> Joint<'a> {
             .filter_map(|one| one.actor.process.as_ref());
         let forwards = senders.clone().any(tunnel::forwards);
         let through = tunnel::thresholds(config, forwards, seen);
+        let gives = self.senders.iter().any(|sender| sender.sending.gives());
+        let through = many::thresholds(config, self.figures().records, gives, through);
         raw::thresholds(config, &self.key.destination, senders.next(), through)
     }
 

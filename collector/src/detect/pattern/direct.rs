@@ -27,7 +27,7 @@ use super::approval::{Sent, almost, covers, sent_by, sent_over};
 use super::leaving::{ENCRYPTED, OVER_C2, OVER_OTHER, exfiltration};
 use super::media::leaves;
 use super::service::{LOCAL_DATA, collection};
-use super::{About, dns, first_seen, listed, raw};
+use super::{About, dns, first_seen, listed, many, raw};
 
 /// Short name of the pattern.
 pub(in crate::detect) const NAME: &str = "direct";
@@ -153,7 +153,9 @@ impl Pair<'_> {
     fn thresholds(&self, config: &DetectConfig, actor: &Actor) -> DirectConfig {
         let listed = listed::thresholds(config, &self.known(config));
         let seen = first_seen::thresholds(config, first_seen::is_new(self.sending), listed);
-        raw::thresholds(config, self.destination, actor.process.as_ref(), seen)
+        let (records, gives) = (self.reading.records_known(), self.sending.gives());
+        let many = many::thresholds(config, records, gives, seen);
+        raw::thresholds(config, self.destination, actor.process.as_ref(), many)
     }
 
     /// Everything since the first record was read.

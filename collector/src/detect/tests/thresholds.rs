@@ -12,6 +12,11 @@ fn read_on(second: u64, record: u64, bytes: u64) -> Event {
     event
 }
 
+/// The first 300 bytes of so many records.
+fn heads(records: u64) -> Vec<Event> {
+    (0..records).map(|record| read(2, record, 300)).collect()
+}
+
 #[test]
 fn the_thresholds_decide() {
     let family = || family();
@@ -29,6 +34,30 @@ fn the_thresholds_decide() {
         (
             "one byte too little sent",
             vec![read(2, 1, 65_536), sent(3, 16_383, true)],
+            false,
+        ),
+        (
+            "the heads of many records",
+            [heads(50), vec![sent(60, 15_000, true)]].concat(),
+            true,
+        ),
+        (
+            "the heads of one record less",
+            [heads(49), vec![sent(60, 15_000, true)]].concat(),
+            false,
+        ),
+        (
+            "little of the heads of many records",
+            [heads(50), vec![sent(60, 4_095, true)]].concat(),
+            false,
+        ),
+        (
+            "the heads of many records, and more came than went",
+            [
+                heads(50),
+                vec![sent_by(60, 15_000, |flow| flow.bytes_in = 90_000)],
+            ]
+            .concat(),
             false,
         ),
         (
