@@ -30,6 +30,7 @@ use crate::{
     maps::COPIES,
     observe::{
         access::{self, Act},
+        carrier::may_be_holder,
         record::{self, Judged},
     },
 };
@@ -37,9 +38,12 @@ use crate::{
 #[fentry(function = "vfs_copy_file_range")]
 fn fentry_copy(ctx: FEntryContext) -> i32 {
     count::run(Hook::Copy, || {
-        let Judged::Record(_) = record::judge(File::<Typed>::new(ctx.arg(0)), false)? else {
-            return Ok(Outcome::Ignored);
-        };
+        // What a holder copies is counted too, whatever it is.
+        if !may_be_holder() {
+            let Judged::Record(_) = record::judge(File::<Typed>::new(ctx.arg(0)), false)? else {
+                return Ok(Outcome::Ignored);
+            };
+        }
         // An LRU map takes it always; were it forgotten, bytes would count twice rather than not at all.
         let _full = COPIES.insert(current_tid(), 1, 0);
         Ok(Outcome::Summed)

@@ -103,6 +103,13 @@ fn attach_one(
             fexit.load(function, btf)?;
             fexit.attach()?;
         }
+        Attach::FexitBeside(function, other)
+            if types.has_function(function) && types.has_function(other) =>
+        {
+            let fexit: &mut FExit = named(object, "on_exit")?.try_into()?;
+            fexit.load(function, btf)?;
+            fexit.attach()?;
+        }
         Attach::Fexit(functions) => {
             if let Some(function) = functions.iter().find(|f| types.has_function(f)) {
                 let fexit: &mut FExit = named(object, "on_exit")?.try_into()?;
@@ -127,6 +134,7 @@ fn attach_one(
         Attach::Fentry(_)
         | Attach::FentryOf(..)
         | Attach::FexitOf(..)
+        | Attach::FexitBeside(..)
         | Attach::SocketsWithout(_)
         | Attach::ConnectionsWithout(_)
         | Attach::Call(_)

@@ -59,6 +59,7 @@ fn type_name(attach: Attach, target: &str) -> String {
         | Attach::Fexit(_)
         | Attach::FentryOf(..)
         | Attach::FexitOf(..)
+        | Attach::FexitBeside(..)
         | Attach::Call(_)
         | Attach::Each(_)
         | Attach::Packets
@@ -147,6 +148,10 @@ fn target(attach: Attach, types: &Btf<'_>) -> Option<&'static str> {
         Attach::FentryOf(name, arguments) | Attach::FexitOf(name, arguments) => {
             (types.function_arguments(name) == Some(arguments)).then_some(name)
         }
+        Attach::FexitBeside(name, other) => {
+            let both = types.has_function(name) && types.has_function(other);
+            both.then_some(name)
+        }
         Attach::TracepointOf(name, arguments) => {
             (types.tracepoint_arguments(name) == Some(arguments)).then_some(name)
         }
@@ -178,7 +183,7 @@ fn attach_one(
             fentry.load(target, &place.btf)?;
             fentry.attach().map(drop)
         }
-        Attach::Fexit(_) | Attach::FexitOf(..) | Attach::Call(_) => {
+        Attach::Fexit(_) | Attach::FexitOf(..) | Attach::FexitBeside(..) | Attach::Call(_) => {
             let fexit: &mut FExit = loaded.try_into()?;
             fexit.load(target, &place.btf)?;
             fexit.attach().map(drop)

@@ -19,6 +19,8 @@ pub enum Attach {
     FentryOf(&'static str, usize),
     /// The end of a kernel function, where it takes so many arguments.
     FexitOf(&'static str, usize),
+    /// The end of the first kernel function, where there is the second one too: what calls the first changed with that version.
+    FexitBeside(&'static str, &'static str),
     /// A tracepoint, with typed arguments.
     Tracepoint(&'static str),
     /// A tracepoint whose arguments differ between kernels: the program is for those that have so many.
@@ -238,6 +240,12 @@ pub const PROGRAMS: &[Program] = &[
         "fexit_iter_write",
         Attach::Fexit(&["vfs_iter_write"]),
         TRAMPOLINES,
+    ),
+    optional(
+        "fexit_splice_write",
+        Attach::FexitBeside("iter_file_splice_write", "do_splice_read"),
+        TRAMPOLINES,
+        NOTHING,
     ),
     program(
         "fexit_iocb_write",

@@ -31,6 +31,7 @@ pub(crate) fn perform(act: &str, rest: &[OsString]) -> io::Result<()> {
             number(rest, 2)?,
             false,
         ),
+        "move" => hands::move_into(rest, &path(rest, 1)?, &path(rest, 2)?),
         "give" => hands::give(),
         "share-memory" => shares::memory(&path(rest, 0)?, &path(rest, 1)?),
         "share-segment" => shares::segment(&path(rest, 0)?, &path(rest, 1)?),

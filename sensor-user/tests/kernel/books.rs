@@ -67,8 +67,6 @@ fn runs(watch: &Watch, hook: &str) -> bool {
         "ring" => false,
         "send" => !watch.is_blind_to(hooks::SENT),
         "receive" => !watch.is_blind_to(hooks::RECEIVED),
-        // With tracepoints only what a holder's new pipe becomes.
-        "hand" => watch.backend != "tracepoint",
         _ => true,
     }
 }

@@ -1,5 +1,6 @@
 //! What holds records hands them on: every process and every file on the way, and how many bytes went over.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
@@ -79,6 +80,51 @@ fn carries(edge: &Edge, wanted: CarrierKind) -> bool {
     [edge.from, edge.to]
         .iter()
         .any(|end| matches!(end, End::Carrier(kind, _) if *kind == wanted))
+}
+
+/// Into files without passing the memory of a process: by the calls that move bytes inside the kernel.
+pub(crate) fn moved(watch: &mut Watch) -> Result<(), Failed> {
+    let record = watch.store().join("moved.dcm");
+    std::fs::write(&record, vec![b'm'; LEN])?;
+    for way in ["sendfile", "splice", "copy-range"] {
+        watch.forget();
+        let to = watch.elsewhere().join(way);
+        let arguments = [way.into(), record.clone().into(), to.into()];
+        let mover = actor::command("move", &arguments)?.spawn()?;
+        watch.finish(mover)?;
+        watch.rest()?;
+        let edges = watch.events.iter().filter_map(|event| match &event.what {
+            What::Edge(edge) if edge.kind == EdgeKind::Write => Some(edge),
+            _ => None,
+        });
+        let into_file = edges.filter(|edge| carries(edge, CarrierKind::File));
+        let bytes: u64 = into_file.map(|edge| edge.bytes).sum();
+        same(way, &bytes, &(LEN as u64))?;
+    }
+    Ok(())
+}
+
+/// Moves a record into a new file.
+pub(crate) fn move_into(rest: &[OsString], record: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (File::open(record)?, File::create(to)?);
+    let (out, into) = rustix::pipe::pipe()?;
+    let mut left = LEN;
+    while left > 0 {
+        left -= match rest[0].to_str() {
+            Some("sendfile") => rustix::fs::sendfile(&to, &from, None, left)?,
+            Some("copy-range") => rustix::fs::copy_file_range(&from, None, &to, None, left)?,
+            _ => {
+                let flags = rustix::pipe::SpliceFlags::empty();
+                let piped = rustix::pipe::splice(&from, None, &into, None, left, flags)?;
+                let mut there = 0;
+                while there < piped {
+                    there += rustix::pipe::splice(&out, None, &to, None, piped - there, flags)?;
+                }
+                piped
+            }
+        };
+    }
+    Ok(())
 }
 
 /// Two processes that hold records of different stores write to one pipe: who reads it afterwards holds those of both.

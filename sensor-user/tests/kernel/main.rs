@@ -73,6 +73,7 @@ const TESTS: &[(&str, Test)] = &[
         memory::without_records,
     ),
     ("hands_pipeline_is_exact", hands::pipeline),
+    ("hands_moved_into_files_is_exact", hands::moved),
     ("hands_service_gives_records", services::given),
     ("services_installed_and_replaced_later", services::replaced),
     ("services_of_a_unit_over_its_restart", services::unit),
