@@ -220,10 +220,14 @@ impl Task {
     #[inline(always)]
     pub(crate) fn program(self) -> Result<Option<Key>, Error> {
         // SAFETY: as above.
-        let file: *const u8 = unsafe {
-            let mm: *const u8 = self.get(self.pointer, fields::TASK_MM.load())?;
-            self.get(mm, fields::MM_PROGRAM.load())?
-        };
+        let mm: *const u8 = unsafe { self.get(self.pointer, fields::TASK_MM.load())? };
+        // A load that faults is to give zeroes, but a program of several functions can bring kernels before 6.4 down by one: they may look
+        // for what to do in the wrong one of its two tables (commit 0108a4e9f358, "bpf: ensure main program has an extable").
+        if mm.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: as above.
+        let file: *const u8 = unsafe { self.get(mm, fields::MM_PROGRAM.load())? };
         if file.is_null() {
             Ok(None)
         } else if self.by_number {
