@@ -129,10 +129,19 @@ pub fn config(
     }
 }
 
-/// What is said of what is usual.
+/// What is said of what is enough besides, what is usual, and what is remembered.
 fn usual(out: &mut impl Write, detect: &DetectConfig) -> Result<(), std::io::Error> {
     let days = detect.baseline.learning_days;
-    let (bulk, slow) = (&detect.bulk, &detect.slow);
+    let (many, bulk, slow) = (&detect.many, &detect.bulk, &detect.slow);
+    if many.records_min > 0 {
+        writeln!(
+            out,
+            "- let {} read and {} sent do where it was at least {} of a store",
+            text::bytes(many.less.read_bytes_min),
+            text::bytes(many.less.sent_bytes_min),
+            text::count(many.records_min, "record")
+        )?;
+    }
     if bulk.records_min > 0 {
         writeln!(
             out,
@@ -150,6 +159,11 @@ fn usual(out: &mut impl Write, detect: &DetectConfig) -> Result<(), std::io::Err
             slow.days
         )?;
     }
+    writeln!(
+        out,
+        "- remember {} of all hosts together, and then forget half of the heaviest",
+        text::bytes(detect.memory_max.0)
+    )?;
     for relearn in &detect.baseline.relearn {
         writeln!(
             out,

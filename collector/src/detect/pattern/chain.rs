@@ -357,7 +357,7 @@ impl<'a> Joint<'a> {
             return None;
         }
         let over = match self.key.kind {
-            Kind::Chain => self.over_thresholds(&self.thresholds(config), host),
+            Kind::Chain => self.over_thresholds(&self.thresholds(config, figures.records), host),
             Kind::Dns => {
                 self.handed_bytes() >= config.dns.bytes && self.names_asked(&config.dns).is_some()
             }
@@ -377,8 +377,8 @@ impl<'a> Joint<'a> {
         host.group(&other).is_some_and(|group| group.told.is_some())
     }
 
-    /// Those that hold for what is known of the destination.
-    fn thresholds(&self, config: &DetectConfig) -> DirectConfig {
+    /// Those that hold for what is known of the destination, and for so many records.
+    fn thresholds(&self, config: &DetectConfig, records: u64) -> DirectConfig {
         let listed = listed::thresholds(config, &self.known);
         let seen = first_seen::thresholds(config, self.new_place, listed);
         let mut senders = self
@@ -388,7 +388,7 @@ impl<'a> Joint<'a> {
         let forwards = senders.clone().any(tunnel::forwards);
         let through = tunnel::thresholds(config, forwards, seen);
         let gives = self.senders.iter().any(|sender| sender.sending.gives());
-        let through = many::thresholds(config, self.figures().records, gives, through);
+        let through = many::thresholds(config, records, gives, through);
         raw::thresholds(config, &self.key.destination, senders.next(), through)
     }
 

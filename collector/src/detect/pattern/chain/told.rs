@@ -50,7 +50,7 @@ impl Joint<'_> {
             .filter(|_| self.key.kind == Kind::Dns);
         let (name, measured_by) = match self.key.kind {
             Kind::Chain => {
-                let thresholds = self.thresholds(config);
+                let thresholds = self.thresholds(config, case.told.records);
                 (NAME, measured_by(&thresholds, &config.chain))
             }
             Kind::Dns => (dns::NAME, dns::measured_by(config)),
